@@ -1,0 +1,66 @@
+# Andon's tasks. `make help` lists them.
+
+GO      ?= go
+MODULES := shared agent broker collector deploy/lab
+# .ONESHELL is not used: each line stands alone, so a failure names its line.
+SHELL   := /bin/bash
+
+# The version is the tag, or the commit where there is no tag.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X andon.internal/shared/ops.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+# Tools, built once into .tools at these versions.
+LINT_VERSION := v2.15.0
+LINT         := .tools/golangci-lint-$(LINT_VERSION)
+
+# What `make demo` replays: a file in C-MAPSS form, or one that the lab generates.
+CMAPSS ?=
+
+.PHONY: help
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## A factory on this machine: PostgreSQL, broker, collector, two cells (CMAPSS=FILE to replay it)
+	@bin/andon-lab up --cells 2 $(if $(CMAPSS),--replay '$(CMAPSS)')
+
+.PHONY: test
+test: prerequisites ## Every test, with the seconds of each package
+	@deploy/scripts/test
+
+.PHONY: test-deep
+test-deep: prerequisites build ## The long ones: all tests with the race detector, fault runs with five seeds, fuzzing
+	@deploy/scripts/test-deep
+
+.PHONY: check
+check: $(LINT) ## Format, vet, lint, import rules, and that each module builds and is tidy alone
+	@deploy/scripts/check $(LINT)
+
+.PHONY: build
+build: ## Static binaries in bin/
+	@mkdir -p bin
+	@$(BUILD) -o bin/ ./agent/cmd/andon-agent ./broker/cmd/andon-broker ./collector/cmd/andon-collector ./deploy/lab/cmd/andon-lab
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
+	@deploy/scripts/fuzz
+
+.PHONY: bench
+bench: build ## Measure: the data path, then the benchmarks of each package
+	@bin/andon-lab bench path
+	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
+
+.PHONY: prerequisites
+prerequisites: ## Install what tests need (PostgreSQL, Node.js), or name what is missing
+	@deploy/scripts/prerequisites
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	rm -rf bin .tools
+
+$(LINT):
+	@mkdir -p .tools
+	@echo "building golangci-lint $(LINT_VERSION) (once)"
+	@GOBIN=$(CURDIR)/.tools GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv .tools/golangci-lint $@

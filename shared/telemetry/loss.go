@@ -1,0 +1,33 @@
+package telemetry
+
+// Reason says why positions were lost.
+type Reason string
+
+// The reasons for a loss.
+const (
+	LossOverflow Reason = "overflow" // the buffer was full
+	LossCrash    Reason = "crash"    // taken by a crash before they were durable
+	LossDamaged  Reason = "damaged"  // the stored record no longer reads back
+	LossOversize Reason = "oversize" // one record larger than the wire allows
+	LossInDoubt  Reason = "in-doubt" // dropped while on its way; the ledger decides
+)
+
+// Known reports whether r is one of the reasons above.
+func (r Reason) Known() bool {
+	switch r {
+	case LossOverflow, LossCrash, LossDamaged, LossOversize, LossInDoubt:
+		return true
+	}
+	return false
+}
+
+// Loss names positions that will not come, and why. It travels and is kept like a
+// record of its own.
+type Loss struct {
+	Epoch       Epoch
+	From, To    uint64 // positions [From, To)
+	Reason      Reason
+	Units       []string // where known
+	Readings    uint64   // how many readings, where known
+	First, Last int64    // unix ns of the first and last reading; 0 where unknown
+}
