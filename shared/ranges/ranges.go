@@ -107,7 +107,7 @@ func (s *Set) AddSet(o Set) uint64 {
 // RemoveSet takes every position of o out of the set and returns how many were in it.
 func (s *Set) RemoveSet(o Set) uint64 {
 	var removed uint64
-	for _, r := range o.r {
+	for _, r := range slices.Backward(o.r) { // from the end, so that o may be s itself
 		removed += s.Remove(r.From, r.To)
 	}
 	return removed

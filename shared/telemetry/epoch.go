@@ -36,15 +36,12 @@ func ParseEpoch(s string) (Epoch, error) {
 	if len(s) != 26 || s[0] > '7' {
 		return e, fmt.Errorf("epoch %q is not a ULID of 26 characters", clip(s))
 	}
-	wide, err := crockford.DecodeString(s + "0")
-	if err != nil || len(wide) < 16 {
-		return e, fmt.Errorf("epoch %q is not a ULID of 26 characters", clip(s))
+	wide, err := crockford.DecodeString(s + "00") // 28 characters are 17 whole bytes
+	if err != nil || len(wide) != 17 {
+		return e, fmt.Errorf("epoch %q is not a ULID of 26 characters", s)
 	}
 	for i := range e {
-		e[i] = wide[i] << 2
-		if i+1 < len(wide) {
-			e[i] |= wide[i+1] >> 6
-		}
+		e[i] = wide[i]<<2 | wide[i+1]>>6
 	}
 	if e.String() != s {
 		return e, fmt.Errorf("epoch %q is not canonical ULID text", s)

@@ -93,10 +93,11 @@ func (r *Record) Check() error {
 			return fmt.Errorf("row %d is not at a later millisecond than row %d", i, i-1)
 		}
 	}
-	n := len(r.Profile.Signals)
-	for i, v := range r.Values {
-		if want := r.Profile.Signals[i%n].Type; !v.Missing() && v.Type() != want {
-			return fmt.Errorf("row %d: signal %s is %v, the value is %v", i/n, r.Profile.Signals[i%n].Name, want, v.Type())
+	for i := range r.Times {
+		for k, v := range r.Row(i) {
+			if s := &r.Profile.Signals[k]; !v.Missing() && v.Type() != s.Type {
+				return fmt.Errorf("row %d: signal %s is %v, the value is %v", i, s.Name, s.Type, v.Type())
+			}
 		}
 	}
 	return nil
