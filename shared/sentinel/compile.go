@@ -1,0 +1,197 @@
+package sentinel
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/vm"
+
+	"andon.internal/shared/config"
+	"andon.internal/shared/telemetry"
+)
+
+// apiVersion is what a rule file of this form begins with.
+const apiVersion = "andon/v1"
+
+// period is the name by which an expression asks for the unit's usual time between
+// two readings, in seconds.
+const period = "period"
+
+// Rules is a rule file that was checked and made ready. It is not changed, so
+// engines may share it.
+type Rules struct {
+	Hash string // of the file's text; tells which rules a cell runs
+	list []*compiled
+}
+
+// List returns the rules in the order of the file.
+func (r *Rules) List() []Rule {
+	out := make([]Rule, len(r.list))
+	for i, c := range r.list {
+		out[i] = c.Rule
+	}
+	return out
+}
+
+// compiled is a rule made ready.
+type compiled struct {
+	Rule
+	features []named // in the order of their names
+	signals  []string
+	silence  string // the feature that is silence, or ""
+	enable   *predicate
+	when     *predicate
+	clear    *predicate // nil: when `when` is no longer true
+}
+
+type named struct {
+	name string
+	Feature
+}
+
+// predicate is a stateless expression over features, signals and period.
+type predicate struct {
+	program *vm.Program
+	uses    []string
+}
+
+// file is the form of a rule file.
+type file struct {
+	APIVersion string `yaml:"apiVersion,required"`
+	Rules      []Rule `yaml:"rules,required"`
+	profiles   []*telemetry.Profile
+	compiled   []*compiled
+}
+
+// Check compiles every rule, so that faults in expressions are reported with all the
+// others.
+func (f *file) Check() error {
+	var errs []error
+	if f.APIVersion != apiVersion && f.APIVersion != "" {
+		errs = append(errs, config.At("apiVersion", fmt.Errorf("%q is not %s", f.APIVersion, apiVersion)))
+	}
+	if len(f.Rules) > MaxRules {
+		return errors.Join(append(errs, config.At("rules", fmt.Errorf("a file may have %d rules", MaxRules)))...)
+	}
+	seen := map[string]bool{}
+	for i := range f.Rules {
+		seen[f.Rules[i].Alarm] = true
+	}
+	defined := map[string]bool{}
+	for i := range f.Rules {
+		r := &f.Rules[i]
+		at := func(key string, err error) {
+			if err != nil {
+				errs = append(errs, config.At("rules["+strconv.Itoa(i)+"]."+key, err))
+			}
+		}
+		if defined[r.Alarm] {
+			at("alarm", fmt.Errorf("alarm %q is defined twice", r.Alarm))
+		}
+		defined[r.Alarm] = true
+		for _, name := range r.SuppressedBy {
+			if !seen[name] {
+				at("suppressed_by", fmt.Errorf("there is no alarm %q in this file", name))
+			}
+		}
+		c := &compiled{Rule: *r}
+		c.compile(f.profiles, at)
+		f.compiled = append(f.compiled, c)
+	}
+	return errors.Join(errs...)
+}
+
+// Load reads the rule file at path. profiles are the ones its rules may speak of. The
+// error is a [*config.Error] with every fault of the file.
+func Load(path string, data []byte, profiles []*telemetry.Profile) (*Rules, error) {
+	f := file{profiles: profiles}
+	if err := config.Decode(path, data, &f); err != nil {
+		return nil, err
+	}
+	h := fnv.New64a()
+	h.Write(data)
+	return &Rules{Hash: fmt.Sprintf("%016x", h.Sum64()), list: f.compiled}, nil
+}
+
+// compile checks the rule against the profiles and makes its predicates. at takes
+// each fault with its key.
+func (c *compiled) compile(profiles []*telemetry.Profile, at func(string, error)) {
+	var of []*telemetry.Profile
+	for _, p := range profiles {
+		if c.Profile == "" || c.Profile == p.Name {
+			of = append(of, p)
+		}
+	}
+	if len(of) == 0 {
+		at("profile", fmt.Errorf("there is no profile %q", c.Profile))
+		return
+	}
+	env := map[string]any{period: 1.0}
+	if c.Profile != "" {
+		for _, s := range of[0].Signals {
+			c.signals = append(c.signals, s.Name)
+			env[s.Name] = 1.0
+			if s.Type == telemetry.Boolean {
+				env[s.Name] = true
+			}
+		}
+	}
+	for name, f := range c.Features {
+		key := "features." + name
+		if _, taken := env[name]; taken {
+			at(key, fmt.Errorf("%q is a signal; name the feature differently", name))
+		}
+		if f.Signal != "" && c.Profile == "" {
+			at(key, errors.New("a rule with signals needs a profile"))
+		} else if f.Signal != "" && of[0].Index(f.Signal) < 0 {
+			at(key+".signal", fmt.Errorf("profile %s has no signal %q", c.Profile, f.Signal))
+		}
+		if f.Fn == "silence" {
+			if c.silence != "" {
+				at(key, errors.New("a rule has one silence"))
+			}
+			c.silence = name
+		}
+		c.features = append(c.features, named{name, f})
+	}
+	slices.SortFunc(c.features, func(a, b named) int {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	})
+	if c.silence != "" && len(c.Features) > 1 {
+		at("features", errors.New("silence stands alone: it has no reading to go with"))
+	}
+	for _, f := range c.features {
+		env[f.name] = 1.0
+	}
+	for _, p := range []struct {
+		key, text string
+		into      **predicate
+	}{
+		{"enable_when", c.EnableWhen, &c.enable},
+		{"when", c.When, &c.when},
+		{"clear_when", c.ClearWhen, &c.clear},
+	} {
+		if p.text == "" {
+			continue
+		}
+		made, err := newPredicate(p.text, env)
+		at(p.key, err)
+		*p.into = made
+	}
+}
+
+func newPredicate(text string, env map[string]any) (*predicate, error) {
+	names := &names{env: env, seen: map[string]bool{}}
+	program, err := expr.Compile(text, expr.Env(env), expr.AsBool(), expr.Patch(names), expr.MaxNodes(500))
+	if err != nil {
+		return nil, err
+	}
+	return &predicate{program: program, uses: names.list}, nil
+}
