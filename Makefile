@@ -57,7 +57,7 @@ prerequisites: ## Install what tests need (PostgreSQL, Node.js), or name what is
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf bin .tools
+	rm -rf bin .tools shared/sparkplug/testdata/npm/.installed-*
 
 $(LINT):
 	@mkdir -p .tools
