@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	deadPeerAfter  = 15 * time.Second // unacknowledged bytes or keepalives end a connection
+	tcpUserTimeout = 0x12             // TCP_USER_TIMEOUT of Linux
+)
+
+// poolConfig is how we connect: lazily, without prepared statements, and so that a
+// dead peer is noticed on our side.
+func poolConfig(c Config) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(c.DSN)
+	if err != nil {
+		return nil, err
+	}
+	pc.MaxConns = int32(c.MaxConns)
+	pc.MinConns = 0
+	cc := pc.ConnConfig
+	cc.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cc.StatementCacheCapacity, cc.DescriptionCacheCapacity = 0, 0
+	if cc.ConnectTimeout == 0 {
+		cc.ConnectTimeout = connectTimeout
+	}
+	if cc.RuntimeParams["application_name"] == "" {
+		cc.RuntimeParams["application_name"] = "andon"
+	}
+	dialer := &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 2},
+		Control: func(network, _ string, rc syscall.RawConn) error {
+			if network == "unix" {
+				return nil
+			}
+			// Where the system has no such option, keepalives alone must do.
+			return rc.Control(func(fd uintptr) {
+				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(deadPeerAfter.Milliseconds()))
+			})
+		},
+	}
+	cc.DialFunc = dialer.DialContext
+	cc.OnNotice = func(pg *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			pg.CustomData()[warningKey] = n
+		}
+	}
+	return pc, nil
+}
+
+// warningKey is where a connection keeps the last warning that it got.
+const warningKey = "andon.warning"
+
+// settingsSQL begins every transaction: a commit is durable when it returns, and a
+// client that was cut off does not hold locks for hours. They are set for the
+// transaction only, because a pooler gives the session to others.
+func settingsSQL(c Config) string {
+	dead := deadPeerAfter.Milliseconds()
+	return fmt.Sprintf(`SELECT set_config('synchronous_commit', 'on', true),
+ set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true),
+ set_config('idle_in_transaction_session_timeout', '%d', true),
+ set_config('tcp_keepalives_idle', '5', true), set_config('tcp_keepalives_interval', '5', true),
+ set_config('tcp_keepalives_count', '2', true), set_config('tcp_user_timeout', '%d', true)`,
+		c.LockTimeout.Milliseconds(), c.StatementTimeout.Milliseconds(), dead, dead)
+}
+
+// call is one statement of a pipeline. Parameters are text; the SQL casts them.
+type call struct {
+	sql    string
+	params [][]byte
+	binary bool                        // the format of the result; text otherwise
+	row    func(values [][]byte) error // for each row of the result; may be nil
+	done   func(tag pgconn.CommandTag) error
+}
+
+var binaryFormat = []int16{1}
+
+// pipeline sends all calls at once and reads their results: one round trip. After
+// an error the later calls did not run.
+func pipeline(ctx context.Context, pg *pgconn.PgConn, calls []call) (err error) {
+	p := pg.StartPipeline(ctx)
+	defer func() {
+		if cerr := p.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	for i := range calls {
+		var formats []int16
+		if calls[i].binary {
+			formats = binaryFormat
+		}
+		p.SendQueryParams(calls[i].sql, calls[i].params, nil, nil, formats)
+	}
+	if err := p.Sync(); err != nil {
+		return err
+	}
+	for i := range calls {
+		delete(pg.CustomData(), warningKey)
+		res, err := p.GetResults()
+		if err != nil {
+			return err
+		}
+		rr, ok := res.(*pgconn.ResultReader)
+		if !ok {
+			return fmt.Errorf("pipeline: unexpected result %T", res)
+		}
+		for rr.NextRow() {
+			if calls[i].row != nil && err == nil {
+				err = calls[i].row(rr.Values())
+			}
+		}
+		tag, cerr := rr.Close()
+		if cerr != nil {
+			return cerr
+		}
+		if err == nil && calls[i].done != nil {
+			err = calls[i].done(tag)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
