@@ -1,0 +1,201 @@
+package buffer
+
+import (
+	"fmt"
+	"time"
+)
+
+// Append gives the items the positions first, first+1, ... and takes them, all or
+// none. They become visible to Next together, and the records of an epoch in the
+// order of their positions. It does not wait for the disk.
+//
+// With a cursor the items are not given out before they and the cursor are on disk
+// together, and ErrFull means that nothing was taken. Without one, items that find
+// no room are not kept: their positions are used and named in a loss record, and
+// the error is nil. An item above Options.MaxRecord is treated in that way always.
+// items may be empty: then only the cursor is stored.
+//
+// Any other error is the caller's: more than 4096 items, a class other than Bulk and
+// Alarm, more bytes at once than could ever find room, a cursor out of bounds.
+func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
+	now := time.Now()
+	ahead := c != nil || b.o.WriteAhead
+	p := parcel{entries: make([]*entry, len(items)), items: items, limit: Bulk}
+	if err := p.prepare(&b.o, now, ahead); err != nil {
+		return 0, fmt.Errorf("append to buffer: %w", err)
+	}
+	if c != nil && (c.Name == "" || len(c.Name) > maxLabelSize || len(c.Data) > maxCursorData) {
+		return 0, fmt.Errorf("append to buffer: cursor %.40q with a name of %d bytes and data of %d", c.Name, len(c.Name), len(c.Data))
+	}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, ErrClosed
+	}
+	if c != nil && !b.names[c.Name] && len(b.names) >= maxCursors {
+		return 0, fmt.Errorf("append to buffer: more than %d cursors", maxCursors)
+	}
+	if len(items) > 0 && !b.roomLocked(p.space, p.memory, p.limit) {
+		b.setFullLocked()
+		if c != nil {
+			b.m.refused.Inc()
+			return 0, ErrFull
+		}
+		return b.rejectLocked(items, now), nil
+	}
+	b.closeLossLocked(ReasonOverflow, now)
+	ep := b.x.current()
+	first = ep.next
+	b.takeLocked(&p, now, ahead, c != nil)
+	if c != nil {
+		b.names[c.Name] = true
+		b.generation++
+		b.x.enqueueCursor(c.Name, cursor{b.generation, append([]byte{}, c.Data...)})
+	}
+	if b.x.show(ep) {
+		b.signalChanged()
+	}
+	if ahead || len(b.x.queue) <= len(p.entries) || p.limit == Alarm || b.pressedLocked() {
+		b.wake()
+	}
+	return first, nil
+}
+
+// parcel is the items of one Append on their way in.
+type parcel struct {
+	items         []Item
+	entries       []*entry // nil where the item is too large
+	space, memory int64
+	limit         Class // Alarm if any of them is
+}
+
+func (p *parcel) prepare(o *Options, now time.Time, ahead bool) error {
+	if len(p.items) > maxItems {
+		return fmt.Errorf("%d items at once, more than %d", len(p.items), maxItems)
+	}
+	for i := range p.items {
+		it := &p.items[i]
+		switch {
+		case it.Class != Bulk && it.Class != Alarm:
+			return fmt.Errorf("item of class %v", it.Class)
+		case it.Rows < 0 || int64(it.Rows) > 1<<31-1:
+			return fmt.Errorf("item of %d rows", it.Rows)
+		case len(it.Data) > o.MaxRecord:
+			continue
+		}
+		if it.Class == Alarm {
+			p.limit = Alarm
+		}
+		e := newEntry(it, now, ahead)
+		p.entries[i] = e
+		p.space += int64(e.tally().space)
+		p.memory += e.cost
+	}
+	if most := max(p.memory, p.space); most > o.maxAppend() {
+		return fmt.Errorf("%d bytes at once, more than %d", most, o.maxAppend())
+	}
+	return nil
+}
+
+// takeLocked gives the items their positions. What is too large for a record becomes
+// a loss record behind them.
+func (b *Buffer) takeLocked(p *parcel, now time.Time, ahead, bound bool) {
+	ep := b.x.current()
+	var large []LossInfo
+	for i, e := range p.entries {
+		it := &p.items[i]
+		if e == nil {
+			l := lossOf(ReasonOversize, Key{ep.id, ep.next}, it)
+			ep.next++
+			if n := len(large); n == 0 || !large[n-1].join(&l) {
+				large = append(large, l)
+			}
+			continue
+		}
+		e.bound = bound
+		b.x.enqueue(e, now, b.o.markStep())
+		b.m.appended.Inc()
+		b.m.appendedRows.Add(float64(e.rows))
+		if e.class == Alarm && b.alarmDue.IsZero() {
+			b.alarmDue = now.Add(b.o.AlarmLinger)
+		}
+	}
+	for i := range large {
+		b.countLossLocked(&large[i], large[i].To-large[i].From)
+		e := lossEntry(&large[i], now, ahead)
+		e.bound = bound
+		b.x.enqueue(e, now, b.o.markStep())
+	}
+}
+
+// rejectLocked uses up the positions of items for which there is no room.
+func (b *Buffer) rejectLocked(items []Item, now time.Time) (first uint64) {
+	ep := b.x.current()
+	if open := b.losses[ReasonOverflow]; open != nil && (open.info.Epoch != ep.id || open.info.To != ep.next) {
+		b.closeLossLocked(ReasonOverflow, now)
+	}
+	first = ep.next
+	for i := range items {
+		l := lossOf(ReasonOverflow, Key{ep.id, ep.next}, &items[i])
+		ep.next++
+		b.noteLossLocked(&l, 1, now, false)
+	}
+	return first
+}
+
+// limitOf returns how many bytes of pages records up to this class may take; the rest
+// is for those above and for the pages that deletes need.
+func (b *Buffer) limitOf(c Class) int64 {
+	if c == Alarm {
+		return b.o.MaxDisk / 100 * 95
+	}
+	return b.o.MaxDisk / 100 * 85
+}
+
+// roomLocked reports whether records of that size fit now. What is retained only, or
+// cached only, makes room for them.
+func (b *Buffer) roomLocked(space, memory int64, c Class) bool {
+	if b.full && c != Alarm {
+		return false
+	}
+	limit := b.limitOf(c)
+	for b.x.used+int64(b.x.unwritten.space)+space > limit {
+		if !b.expireLocked() {
+			return false
+		}
+	}
+	return b.x.evict(memory, b.o.MaxMemory)
+}
+
+// setFullLocked makes appends wait or fail until there is a little more room than one
+// of them needs, so that a full buffer loses stretches and not every other record. It
+// lasts at least to the next write or acknowledgement.
+func (b *Buffer) setFullLocked() {
+	if !b.full {
+		b.full = true
+		b.space = make(chan struct{})
+		b.log.Warn("buffer is full", "disk_bytes", b.x.used, "memory_bytes", b.x.memory)
+	}
+	b.wake()
+}
+
+// easeLocked ends the full state where there is room again, or where there would be
+// without what is only retained.
+func (b *Buffer) easeLocked() {
+	if !b.full || b.x.memory-b.x.cacheSize > b.o.MaxMemory/4*3 {
+		return
+	}
+	for b.x.used+int64(b.x.unwritten.space) > b.limitOf(Bulk)/100*95 {
+		if !b.expireLocked() {
+			return
+		}
+	}
+	b.full = false
+	b.lossWait = 0
+	close(b.space)
+	b.log.Info("buffer has room again")
+}
+
+// pressedLocked reports whether so much is unwritten that it is not to linger.
+func (b *Buffer) pressedLocked() bool { return b.x.memory-b.x.cacheSize > b.o.MaxMemory/4 }

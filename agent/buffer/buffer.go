@@ -1,0 +1,244 @@
+package buffer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"andon.internal/shared/ranges"
+)
+
+// Buffer is a durable queue of records. All methods are safe for concurrent use.
+type Buffer struct {
+	o       Options
+	log     *slog.Logger
+	m       *Metrics
+	handles *handles
+
+	began      int64         // unix ns; epochs that began later are of this process
+	changed    chan struct{} // see Changed
+	kick       chan struct{} // capacity 1: the flusher looks again
+	stop, done chan struct{} // the flusher is to end; has ended
+	closeOnce  sync.Once
+	closeErr   error
+
+	// disk is held by whoever changes files: one flush, move or close at a time.
+	disk        sync.Mutex
+	chain       *chain
+	active      *file  // is written; nil when the next write makes one
+	scratch     []byte // of the transaction that runs
+	chainWarned bool
+
+	reading sync.Mutex // one reader of files at a time, so that few are open
+
+	// mu guards everything below. It is never held while the disk is used.
+	mu         sync.Mutex
+	x          index
+	closed     bool
+	cursors    map[string]cursor // on disk
+	names      map[string]bool   // of all cursors, also those still to be written
+	generation uint64            // of the latest cursor
+
+	losses   map[string]*openLoss // by reason
+	lossWait time.Duration        // until an open loss of a full buffer is closed
+	lost     tally                // records and rows, since Open
+
+	full  bool          // appends are refused until there is some room again
+	space chan struct{} // closed when there is
+
+	retained []retained // oldest first
+	moves    []*move    // under way, in their order
+	alarmDue time.Time  // when an alarm in the queue must be written; zero without one
+	deadDue  time.Time  // when deletes must be written; zero without any
+	lastAck  time.Time
+
+	retryAt   time.Time // no write before then; zero when the last one succeeded
+	retryWait time.Duration
+	failures  int
+	writeErr  error
+}
+
+const (
+	maxItems      = 4096
+	maxCursorData = 64 << 10
+	maxCursors    = 1024
+	deleteWait    = time.Second
+)
+
+// Epoch returns the current epoch.
+func (b *Buffer) Epoch() Epoch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.x.current().id
+}
+
+// Cursor returns what was last stored on disk under the name, or nil when there is
+// nothing.
+func (b *Buffer) Cursor(name string) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrClosed
+	}
+	c, ok := b.cursors[name]
+	if !ok {
+		return nil, nil
+	}
+	return append([]byte{}, c.data...), nil
+}
+
+// WaitSpace blocks until an Append would find room again, or ctx is done. It returns
+// ErrClosed after Close.
+func (b *Buffer) WaitSpace(ctx context.Context) error {
+	b.mu.Lock()
+	space, full, closed := b.space, b.full, b.closed
+	b.mu.Unlock()
+	switch {
+	case closed:
+		return ErrClosed
+	case !full:
+		return ctx.Err()
+	}
+	select {
+	case <-space:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Changed returns a channel of capacity 1 that receives after records became
+// visible. It is never closed. It is meant for one receiver.
+func (b *Buffer) Changed() <-chan struct{} { return b.changed }
+
+// Chain returns the epochs, oldest first; the last is the current one. An ended
+// epoch is listed while it holds or retains records, or has not been settled.
+func (b *Buffer) Chain() []EpochState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]EpochState, 0, len(b.x.epochs))
+	for _, ep := range b.x.epochs {
+		s := EpochState{Epoch: ep.id, Prev: ep.prev, Ended: ep.ended, Next: ep.next, Held: ep.held.Clone()}
+		for _, e := range ep.hidden {
+			s.Held.Add(e.key.Position, e.key.Position+1)
+		}
+		for _, m := range b.moves {
+			if m.to == ep.id {
+				s.Held.Add(0, m.set.Len())
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Settle says that the collector has been told how these epochs ended (the sync
+// that answered a birth with them is complete), so that those that hold nothing
+// need not be listed again. The current epoch and unknown ones are passed over.
+func (b *Buffer) Settle(epochs []Epoch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range epochs {
+		if ep := b.x.byID[id]; ep != nil && ep != b.x.current() {
+			ep.settled = true
+		}
+	}
+	b.wake()
+}
+
+// forgettable takes settled epochs of which nothing is left out of the chain and
+// returns their places in the chain file.
+func (b *Buffer) forgettable() []uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var seqs []uint64
+	b.x.epochs = slices.DeleteFunc(b.x.epochs, func(ep *epoch) bool {
+		keep := ep.ended == EndOpen || !ep.settled || ep.kept > 0 || !ep.held.Empty() || len(ep.hidden) > 0 || len(ep.mem) > 0 ||
+			slices.ContainsFunc(b.moves, func(m *move) bool { return m.from == ep.id || m.to == ep.id })
+		if !keep {
+			if ep.seq != 0 {
+				seqs = append(seqs, ep.seq)
+			}
+			delete(b.x.byID, ep.id)
+		}
+		return !keep
+	})
+	return seqs
+}
+
+// Close writes everything held to disk, marks the epoch as closed, and releases the
+// folder. It takes as long as the disk does. On an error the epoch is not marked,
+// and the next Open finds it as after a crash. It may be called again; all other
+// methods return ErrClosed or nothing from then on.
+func (b *Buffer) Close() error {
+	b.closeOnce.Do(func() {
+		b.mu.Lock()
+		b.closed = true
+		b.mu.Unlock()
+		close(b.stop)
+		<-b.done
+		b.closeErr = b.shut()
+	})
+	return b.closeErr
+}
+
+// shut is the end of Close, when the flusher is gone.
+func (b *Buffer) shut() error {
+	b.disk.Lock()
+	defer b.disk.Unlock()
+	b.m.attach(nil)
+	err := b.flush(true)
+	b.mu.Lock()
+	ep := b.x.current()
+	l := ep.link
+	l.ended, l.next = EndClosed, ep.next
+	if b.full {
+		b.full = false
+		close(b.space)
+	}
+	b.mu.Unlock()
+	if err == nil {
+		if err = b.step("close"); err == nil {
+			err = b.chain.end(l)
+		}
+	}
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return wrap("close buffer", errors.Join(err, b.handles.close(), b.chain.close()))
+}
+
+// wake makes the flusher look again.
+func (b *Buffer) wake() {
+	select {
+	case b.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Buffer) signalChanged() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// step is called before each step that reaches the disk.
+func (b *Buffer) step(name string) error {
+	if b.o.step == nil {
+		return nil
+	}
+	return b.o.step(name)
+}
+
+func (b *Buffer) path(name string) string { return filepath.Join(b.o.Dir, name) }
+
+// retained is positions that were acknowledged at about one time.
+type retained struct {
+	at    time.Time
+	epoch Epoch
+	set   ranges.Set
+}

@@ -1,0 +1,234 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/shared/ranges"
+)
+
+// chainFile holds the chain of epochs: their headers, how each ended, and the
+// moves that are under way. It is written a few times in an epoch's life.
+const chainFile = "chain.db"
+
+var (
+	linkBucket = []byte("epochs")
+	moveBucket = []byte("moves")
+	fileBucket = []byte("files")
+)
+
+// link is an epoch as the chain file knows it.
+type link struct {
+	seq      uint64 // orders the chain; its key
+	id, prev Epoch
+	boot     [16]byte
+	began    int64 // unix ns
+	ended    EndKind
+	next     uint64 // see EndKind; 0 while it is open
+}
+
+// move says that records of one epoch are on their way into another: the k-th
+// position of set becomes position k. The target of each is settled before the
+// first is copied, so a move that was cut off can be run again and ends the same.
+type move struct {
+	from, to Epoch
+	set      ranges.Set
+	at       uint64 // below it all is copied; in memory only
+}
+
+// chain is the chain file. It is not safe for concurrent use.
+type chain struct {
+	db  *bolt.DB
+	err error // a write failed: the file is not written again
+}
+
+// openChain opens or creates the chain file. An error wraps errDamaged when the
+// content is at fault.
+func openChain(dir string) (*chain, error) {
+	path := filepath.Join(dir, chainFile)
+	o := bolt.Options{Timeout: time.Second}
+	open := openDB
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		open = createDB
+	} else if err := checkTree(path); err != nil {
+		return nil, err
+	}
+	db, err := open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	c := &chain{db: db}
+	err = c.update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{linkBucket, moveBucket, fileBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeDB(db))
+	}
+	return c, nil
+}
+
+func (c *chain) close() error { return closeDB(c.db) }
+
+// update runs one synced transaction. After one that failed there is no other.
+func (c *chain) update(fn func(tx *bolt.Tx) error) error {
+	if c.err != nil {
+		return c.err
+	}
+	if err := guarded(func() error { return c.db.Update(fn) }); err != nil {
+		c.err = fmt.Errorf("write %s: %w", chainFile, err)
+	}
+	return c.err
+}
+
+// load reads the links, oldest first, and the moves that are under way.
+func (c *chain) load() ([]link, []*move, error) {
+	var links []link
+	var moves []*move
+	err := guarded(func() error {
+		return c.db.View(func(tx *bolt.Tx) error {
+			err := tx.Bucket(linkBucket).ForEach(func(k, v []byte) error {
+				l, err := decodeLink(k, v)
+				links = append(links, l)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return tx.Bucket(moveBucket).ForEach(func(_, v []byte) error {
+				m, err := decodeMove(v)
+				moves = append(moves, m)
+				return err
+			})
+		})
+	})
+	return links, moves, err
+}
+
+// begin makes a new epoch durable, together with what changed in those before it and,
+// if there is one, the move into it.
+func (c *chain) begin(l link, changed []link, m *move) error {
+	return c.update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(linkBucket)
+		for i := range changed {
+			if err := putLink(b, &changed[i]); err != nil {
+				return err
+			}
+		}
+		if m != nil {
+			if err := tx.Bucket(moveBucket).Put(m.to[:], encodeMove(m)); err != nil {
+				return err
+			}
+		}
+		return putLink(b, &l)
+	})
+}
+
+// end notes how an epoch ended.
+func (c *chain) end(l link) error {
+	return c.update(func(tx *bolt.Tx) error { return putLink(tx.Bucket(linkBucket), &l) })
+}
+
+// forget takes epochs out of the chain.
+func (c *chain) forget(seqs []uint64) error {
+	return c.update(func(tx *bolt.Tx) error {
+		for _, seq := range seqs {
+			if err := tx.Bucket(linkBucket).Delete(seqKey(seq)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// moved notes that the move into an epoch is complete.
+func (c *chain) moved(to Epoch) error {
+	return c.update(func(tx *bolt.Tx) error { return tx.Bucket(moveBucket).Delete(to[:]) })
+}
+
+func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+const linkVersion = 1
+
+// putLink stores a link: version, id, predecessor, boot id, begin, kind of end, next
+// position, CRC-32C; numbers big-endian.
+func putLink(b *bolt.Bucket, l *link) error {
+	v := []byte{linkVersion}
+	v = append(v, l.id[:]...)
+	v = append(v, l.prev[:]...)
+	v = append(v, l.boot[:]...)
+	v = binary.BigEndian.AppendUint64(v, uint64(l.began))
+	v = append(v, byte(l.ended))
+	v = binary.BigEndian.AppendUint64(v, l.next)
+	return b.Put(seqKey(l.seq), seal(v))
+}
+
+func decodeLink(k, v []byte) (link, error) {
+	body, err := unseal(v, linkVersion)
+	if err != nil || len(k) != 8 {
+		return link{}, fmt.Errorf("header of an epoch: %w", errors.Join(err, errDamaged))
+	}
+	d := decoder{b: body}
+	l := link{seq: binary.BigEndian.Uint64(k)}
+	copy(l.id[:], d.take(16))
+	copy(l.prev[:], d.take(16))
+	copy(l.boot[:], d.take(16))
+	l.began = int64(d.uint64())
+	l.ended = EndKind(d.byte())
+	l.next = d.uint64()
+	if d.bad || len(d.b) != 0 || l.ended > EndUnclean {
+		return link{}, fmt.Errorf("header of an epoch: %w", errDamaged)
+	}
+	return l, nil
+}
+
+const (
+	moveVersion = 1
+	maxRanges   = 1 << 20 // in a stored set
+)
+
+func encodeMove(m *move) []byte {
+	v := []byte{moveVersion}
+	v = append(v, m.from[:]...)
+	v = append(v, m.to[:]...)
+	return seal(append(v, m.set.String()...))
+}
+
+func decodeMove(v []byte) (*move, error) {
+	body, err := unseal(v, moveVersion)
+	if err != nil || len(body) < 32 {
+		return nil, fmt.Errorf("move between epochs: %w", errors.Join(err, errDamaged))
+	}
+	m := &move{from: Epoch(body[:16]), to: Epoch(body[16:32])}
+	m.set, err = ranges.Parse(string(body[32:]), maxRanges)
+	return m, err
+}
+
+// seal appends a CRC-32C.
+func seal(v []byte) []byte {
+	return binary.BigEndian.AppendUint32(v, crc32.Checksum(v, castagnoli))
+}
+
+// unseal checks the CRC-32C and the version in the first byte and returns what is
+// between them.
+func unseal(v []byte, version byte) ([]byte, error) {
+	if len(v) < 5 || crc32.Checksum(v[:len(v)-4], castagnoli) != binary.BigEndian.Uint32(v[len(v)-4:]) {
+		return nil, errDamaged
+	}
+	if v[0] != version {
+		return nil, fmt.Errorf("format %d is not known; a newer version wrote it", v[0])
+	}
+	return v[1 : len(v)-4], nil
+}

@@ -1,0 +1,221 @@
+package buffer
+
+import (
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/shared/ranges"
+)
+
+// SetStep makes the buffer call fn before each step that reaches the disk.
+func (o *Options) SetStep(fn func(name string) error) { o.step = fn }
+
+// Abandon lets go of the buffer as a crash does: nothing more is written.
+func Abandon(b *Buffer) error {
+	var err error
+	b.closeOnce.Do(func() {
+		b.mu.Lock()
+		b.closed = true
+		b.mu.Unlock()
+		close(b.stop)
+		<-b.done
+		b.disk.Lock()
+		defer b.disk.Unlock()
+		b.reading.Lock()
+		defer b.reading.Unlock()
+		err = errors.Join(b.handles.close(), b.chain.close())
+	})
+	return err
+}
+
+// ActivePath returns the path of the file that is written, or "".
+func ActivePath(b *Buffer) string {
+	b.disk.Lock()
+	defer b.disk.Unlock()
+	if b.active == nil {
+		return ""
+	}
+	return b.active.path
+}
+
+// Mapped returns how many record files are open.
+func Mapped(b *Buffer) int {
+	b.handles.mu.Lock()
+	defer b.handles.mu.Unlock()
+	return len(b.handles.open)
+}
+
+// Ranges returns how many ranges the index keeps.
+func Ranges(b *Buffer) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, ep := range b.x.epochs {
+		n += len(ep.held.Ranges()) + len(ep.mem)
+	}
+	for _, f := range b.x.files {
+		for _, h := range f.holds {
+			n += len(h.live.Ranges()) + len(h.dead.Ranges())
+		}
+	}
+	return n
+}
+
+// Check compares the buffer's memory with itself and with its files.
+func Check(b *Buffer) error {
+	b.disk.Lock()
+	defer b.disk.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	x := &b.x
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	var used, memory, cache int64
+	var unwritten tally
+	ahead := 0
+	for _, e := range x.queue {
+		if e.stage == gone {
+			continue
+		}
+		if e.stage != queued {
+			fail("position %d in the queue is at stage %d", e.key.Position, e.stage)
+		}
+		memory += e.cost
+		if e.ahead {
+			ahead++
+		}
+		if e.cursor == nil {
+			unwritten.add(e.tally())
+			if ep := x.byID[e.key.Epoch]; ep == nil || ep.mem[e.key.Position] != e {
+				fail("position %d in the queue is not in its epoch", e.key.Position)
+			}
+		}
+	}
+	live := 0
+	for _, e := range x.cached {
+		if e.stage == stored {
+			memory += e.cost
+			cache += e.cost
+			live++
+		}
+	}
+	onDisk := map[Epoch]*ranges.Set{}
+	for _, f := range x.files {
+		for e, h := range f.holds {
+			used += h.occupied()
+			if onDisk[e] == nil {
+				onDisk[e] = &ranges.Set{}
+			}
+			onDisk[e].AddSet(h.live)
+			if h.gone != h.dead.Len() {
+				fail("%s: %d gone, %d dead", f.name, h.gone, h.dead.Len())
+			}
+		}
+		if err := b.checkFile(f); err != nil {
+			fail("%s: %w", f.name, err)
+		}
+	}
+	for _, ep := range x.epochs {
+		all := ranges.Set{}
+		if s := onDisk[ep.id]; s != nil {
+			all = s.Clone()
+		}
+		for p, e := range ep.mem {
+			if e.stage == queued {
+				all.Add(p, p+1)
+			}
+		}
+		for _, m := range b.moves {
+			if m.from == ep.id {
+				all.RemoveSet(m.set)
+			}
+		}
+		want := ep.held.Clone()
+		for _, e := range ep.hidden {
+			want.Add(e.key.Position, e.key.Position+1)
+		}
+		if !all.Equal(want) {
+			fail("epoch %x holds %v, files and memory %v", ep.id[10:], want, all)
+		}
+		if want.End() > ep.next {
+			fail("epoch %x holds %v beyond %d", ep.id[10:], want, ep.next)
+		}
+	}
+	if used != x.used || memory != x.memory || cache != x.cacheSize || live != x.inCache || unwritten != x.unwritten || ahead != x.aheadQueued {
+		fail("used %d of %d, memory %d of %d, cache %d of %d (%d of %d), unwritten %+v of %+v, ahead %d of %d",
+			x.used, used, x.memory, memory, x.cacheSize, cache, x.inCache, live, x.unwritten, unwritten, x.aheadQueued, ahead)
+	}
+	return errors.Join(errs...)
+}
+
+// checkFile compares what the index says of a file with the file.
+func (b *Buffer) checkFile(f *file) error {
+	db, err := b.handles.acquire(f.handle)
+	if err != nil {
+		return err
+	}
+	defer b.handles.release(f.handle)
+	found := contents{held: map[Epoch]*heldIn{}, next: map[Epoch]uint64{}, cursors: map[string]cursor{}}
+	if err := db.View(found.read); err != nil {
+		return err
+	}
+	for e, h := range f.holds {
+		all := h.live.Clone()
+		all.AddSet(h.kept)
+		all.AddSet(h.dead)
+		all.AddSet(h.bad)
+		in := found.held[e]
+		if in == nil {
+			in = &heldIn{}
+		}
+		if !all.Equal(in.set) || h.tally != in.tally {
+			return fmt.Errorf("epoch %x: %v %+v in memory, %v %+v in the file", e[10:], all, h.tally, in.set, in.tally)
+		}
+		delete(found.held, e)
+	}
+	for e, in := range found.held {
+		if !in.set.Empty() {
+			return fmt.Errorf("epoch %x: %v is in the file only", e[10:], in.set)
+		}
+	}
+	return db.View(func(tx *bolt.Tx) error {
+		for err := range tx.Check() {
+			return err
+		}
+		return nil
+	})
+}
+
+// Envelope is a record's stored form and back, for the tests of the format.
+func Envelope(k Key, it Item, appended int64) []byte {
+	v := envelope{
+		key: k, class: it.Class, label: it.Label, rows: it.Rows, first: it.First, last: it.Last,
+		appended: appended, length: len(it.Data), payload: it.Data,
+	}
+	if packed := pack(it.Data); packed != nil {
+		v.packed, v.payload = true, packed
+	}
+	return v.appendTo(nil)
+}
+
+// ParseEnvelope is the inverse of Envelope.
+func ParseEnvelope(b []byte) (Key, Item, int64, error) {
+	v, err := parseEnvelope(b)
+	if err != nil {
+		return Key{}, Item{}, 0, err
+	}
+	data, err := v.data()
+	return v.key, Item{Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last}, v.appended, err
+}
+
+// EncodeLoss is the inverse of DecodeLoss.
+func EncodeLoss(l LossInfo) []byte { return appendLoss(nil, &l) }
+
+// CheckTree looks at the pages of a closed file.
+func CheckTree(path string) error { return checkTree(path) }
+
+// ErrDamaged is what damage is reported with.
+var ErrDamaged = errDamaged

@@ -1,0 +1,214 @@
+package buffer
+
+import (
+	"slices"
+	"time"
+)
+
+// run is the flusher: it writes what is due until Close.
+func (b *Buffer) run() {
+	defer close(b.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		b.mu.Lock()
+		due := b.dueLocked(time.Now())
+		b.mu.Unlock()
+		if due.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(due))
+		}
+		select {
+		case <-b.stop:
+			return
+		case <-b.kick:
+		case <-timer.C:
+		}
+		b.disk.Lock()
+		_ = b.flush(false) // noted, logged and tried again; see failedLocked
+		b.disk.Unlock()
+	}
+}
+
+// dueLocked returns when the flusher has something to do; zero when nothing waits.
+func (b *Buffer) dueLocked(now time.Time) time.Time {
+	var due time.Time
+	by := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	by(b.writeDueLocked(now))
+	by(b.deadDue)
+	if len(b.moves) > 0 {
+		by(now)
+	}
+	if !due.IsZero() && due.Before(b.retryAt) {
+		due = b.retryAt
+	}
+	for _, open := range b.losses {
+		by(open.due)
+	}
+	if len(b.retained) > 0 {
+		by(b.retained[0].at.Add(b.o.Retain))
+	}
+	return due
+}
+
+// writeDueLocked returns when the first unwritten record or cursor must be written.
+func (b *Buffer) writeDueLocked(now time.Time) time.Time {
+	for len(b.x.queue) > 0 && b.x.queue[0].stage == gone {
+		b.x.queue = b.x.queue[1:]
+	}
+	if len(b.x.queue) == 0 {
+		b.alarmDue = time.Time{}
+		return time.Time{}
+	}
+	if b.x.aheadQueued > 0 || b.pressedLocked() {
+		return now
+	}
+	due := b.x.queue[0].appended.Add(b.o.Linger)
+	if !b.alarmDue.IsZero() && b.alarmDue.Before(due) {
+		due = b.alarmDue
+	}
+	return due
+}
+
+// plan is what one transaction writes.
+type plan struct {
+	entries []*entry
+	epoch   Epoch
+	next    uint64 // positions of epoch below it were assigned
+	more    bool   // there is more for another one
+}
+
+// flush writes what is due, or everything. It is called with disk held.
+func (b *Buffer) flush(all bool) error {
+	now := time.Now()
+	b.mu.Lock()
+	b.closeDueLossesLocked(now, all)
+	b.expireOldLocked(now)
+	waiting := !all && now.Before(b.retryAt)
+	b.mu.Unlock()
+	if waiting {
+		return nil
+	}
+	for more := true; more; {
+		b.mu.Lock()
+		p := b.planLocked(time.Now(), all)
+		b.mu.Unlock()
+		if len(p.entries) == 0 {
+			break
+		}
+		err := b.commit(&p)
+		if err != nil {
+			b.failed(err, &p)
+			return err
+		}
+		if more = p.more; more {
+			if err := b.sweep(false); err != nil {
+				b.failed(err, nil)
+				return err
+			}
+		}
+	}
+	if err := b.finishMoves(); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	if err := b.sweep(all); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	b.succeeded()
+	return nil
+}
+
+// planLocked takes what is to be written from the queue: nothing when nothing is due;
+// else what is due and what soon will be. While nothing is being acknowledged, that
+// is everything, since all of it will have to be written. Records with a cursor are
+// not parted from it.
+func (b *Buffer) planLocked(now time.Time, all bool) plan {
+	ep := b.x.current()
+	p := plan{epoch: ep.id, next: ep.next}
+	due := b.writeDueLocked(now)
+	if !all && (due.IsZero() || due.After(now)) {
+		return p
+	}
+	all = all || b.pressedLocked() || now.Sub(b.lastAck) > deleteWait
+	soon := now.Add(-b.o.Linger / 2)
+	var size int64
+	rest := b.x.queue[:0]
+	together := false // the last one taken and the next belong to one cursor
+	for i, e := range b.x.queue {
+		if size >= b.o.maxBatch() && !together {
+			p.more = true
+			rest = append(rest, b.x.queue[i:]...)
+			break
+		}
+		switch {
+		case e.stage == gone:
+		case all || e.ahead || e.class != Bulk || !e.appended.After(soon):
+			e.stage = writing
+			p.entries = append(p.entries, e)
+			size += int64(e.size)
+			together = e.bound && e.cursor == nil
+		default:
+			rest = append(rest, e)
+		}
+	}
+	clear(b.x.queue[len(rest):])
+	b.x.queue = rest
+	if !p.more {
+		b.alarmDue = time.Time{}
+	}
+	return p
+}
+
+// failed takes back what could not be written, and sets the time of the next attempt.
+func (b *Buffer) failed(err error, p *plan) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p != nil {
+		b.takeBackLocked(p)
+	}
+	b.writeErr = err
+	b.retryWait = min(max(2*b.retryWait, 100*time.Millisecond), 5*time.Second)
+	b.retryAt = time.Now().Add(b.retryWait)
+	if b.failures++; b.failures == 1 {
+		b.log.Error("cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
+	}
+	b.m.failures.Inc()
+}
+
+func (b *Buffer) takeBackLocked(p *plan) {
+	for _, e := range p.entries {
+		if e.acked {
+			// It is not needed any more, and whether it is in a file that is not used any
+			// more does not matter: its name would be known again.
+			b.x.unwritten.sub(e.tally())
+			b.x.memory -= e.cost
+			e.stage, e.data, e.packed = gone, nil, nil
+			b.x.settleLoss(e)
+			continue
+		}
+		e.stage = queued
+		b.x.queue = append(b.x.queue, e)
+	}
+	slices.SortFunc(b.x.queue, func(a, c *entry) int {
+		if a.serial < c.serial {
+			return -1
+		}
+		return 1
+	})
+}
+
+func (b *Buffer) succeeded() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures > 0 {
+		b.log.Info("disk takes writes again", "folder", b.o.Dir, "failures", b.failures)
+	}
+	b.failures, b.retryWait, b.retryAt, b.writeErr = 0, 0, time.Time{}, nil
+}

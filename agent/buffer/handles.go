@@ -1,0 +1,166 @@
+package buffer
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// maxOpen is how many record files are open, and so mapped, at once: the one that is
+// written, one that is read, one in which is deleted.
+const maxOpen = 3
+
+// errGone is returned for a file that has been unlinked or set aside.
+var errGone = errors.New("file is gone")
+
+// handles keeps few record files open. It is safe for concurrent use; a slow open
+// delays only those who want a file.
+type handles struct {
+	options    bolt.Options
+	allocBytes int // by how much a file grows at once
+
+	mu   sync.Mutex
+	open []*handle // least recently used first
+}
+
+// handle is a record file's place on disk and, while it is open, its database.
+type handle struct {
+	path     string
+	readOnly bool // opened for reading only from now on
+	db       *bolt.DB
+	users    int
+	stale    bool // to be closed when the last user is done
+	gone     bool // unlinked
+}
+
+// acquire opens the file if it is not open and keeps it so until release.
+func (h *handles) acquire(f *handle) (*bolt.DB, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.gone {
+		return nil, errGone
+	}
+	if f.db == nil {
+		h.closeIdleLocked(maxOpen - 1)
+		o := h.options
+		o.ReadOnly = f.readOnly
+		db, err := openDB(f.path, o)
+		if err != nil {
+			return nil, err
+		}
+		db.AllocSize = h.allocBytes
+		f.db = db
+		h.open = append(h.open, f)
+	} else {
+		for i, other := range h.open {
+			if other == f {
+				h.open = append(append(h.open[:i], h.open[i+1:]...), f)
+				break
+			}
+		}
+	}
+	f.users++
+	return f.db, nil
+}
+
+// create makes a new file, open and acquired.
+func (h *handles) create(path string) (*handle, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closeIdleLocked(maxOpen - 1)
+	db, err := createDB(path, h.options)
+	if err != nil {
+		_ = os.Remove(path + tmpSuffix) // the next start removes it too
+		return nil, err
+	}
+	db.AllocSize = h.allocBytes
+	f := &handle{path: path, db: db, users: 1}
+	h.open = append(h.open, f)
+	return f, nil
+}
+
+func (h *handles) release(f *handle) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.users--
+	if f.users == 0 && (f.stale || f.gone) {
+		h.closeLocked(f)
+	}
+}
+
+// freeze closes a file that is not to be written again, under a name that says so
+// to the next start. It stays readable.
+func (h *handles) freeze(f *handle, path string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.readOnly, f.stale = true, true
+	if os.Rename(f.path, path) == nil {
+		f.path = path
+	}
+	if f.users == 0 {
+		h.closeLocked(f)
+	}
+}
+
+// remove unlinks a file; who reads it now reads on.
+func (h *handles) remove(f *handle) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.gone = true
+	if f.users == 0 {
+		h.closeLocked(f)
+	}
+	return os.Remove(f.path)
+}
+
+// setAside gives a file another name and takes it out of use.
+func (h *handles) setAside(f *handle, path string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.gone = true
+	if f.users == 0 {
+		h.closeLocked(f)
+	}
+	return os.Rename(f.path, path)
+}
+
+// close closes all files. Nobody may use one any more.
+func (h *handles) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var errs []error
+	for _, f := range h.open {
+		errs = append(errs, closeDB(f.db))
+		f.db, f.gone = nil, true
+	}
+	h.open = nil
+	return errors.Join(errs...)
+}
+
+func (h *handles) closeIdleLocked(limit int) {
+	for i := 0; i < len(h.open) && len(h.open) > limit; {
+		if f := h.open[i]; f.users == 0 {
+			h.closeLocked(f)
+		} else {
+			i++
+		}
+	}
+}
+
+// closeLocked closes a file that nobody uses. What is in it was synced when it was
+// written, so an error of close loses nothing.
+func (h *handles) closeLocked(f *handle) {
+	if f.db == nil {
+		return
+	}
+	_ = closeDB(f.db)
+	f.db, f.stale = nil, false
+	for i, other := range h.open {
+		if other == f {
+			h.open = append(h.open[:i], h.open[i+1:]...)
+			break
+		}
+	}
+}

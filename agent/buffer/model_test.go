@@ -1,0 +1,138 @@
+package buffer_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+
+	"andon.internal/agent/buffer"
+)
+
+// model is the reference that a simulated buffer is compared with. Every record has an
+// id of its own, which its content spells.
+type model struct {
+	mu       sync.Mutex
+	size     map[int]int        // of every record that may still be there
+	given    map[int]buffer.Key // the name under which it was given out, for ever
+	names    map[buffer.Key]int // the other way round, also of those a crash took
+	acked    map[int]bool
+	durable  map[int]bool // known to be on disk
+	lost     map[int]bool // rejected: told in a loss record
+	cursorOf map[int]int  // the cursor that a record was appended with
+}
+
+func newModel() *model {
+	return &model{
+		size: map[int]int{}, given: map[int]buffer.Key{}, names: map[buffer.Key]int{}, acked: map[int]bool{},
+		durable: map[int]bool{}, lost: map[int]bool{}, cursorOf: map[int]int{},
+	}
+}
+
+func (m *model) clone() *model {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &model{
+		size: maps.Clone(m.size), given: maps.Clone(m.given), names: maps.Clone(m.names), acked: maps.Clone(m.acked),
+		durable: maps.Clone(m.durable), lost: maps.Clone(m.lost), cursorOf: maps.Clone(m.cursorOf),
+	}
+}
+
+// gave checks a record that was given out: it has the content that was appended, and
+// the name under which it was given out before.
+func (m *model) gave(s buffer.Stored) (id int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, ok := idOf(s.Data)
+	if size, known := m.size[id]; !ok || !known || size != len(s.Data) {
+		return id, fmt.Errorf("position %d: record %d of %d bytes was not appended so", s.Position, id, len(s.Data))
+	}
+	if before, ok := m.given[id]; ok && before != s.Key {
+		return id, fmt.Errorf("record %d was %v and is %v", id, before, s.Key)
+	}
+	if other, ok := m.names[s.Key]; ok && other != id {
+		return id, fmt.Errorf("the name of record %d is given to record %d: %v", other, id, s.Key)
+	}
+	m.given[id], m.names[s.Key] = s.Key, id
+	if s.OnDisk {
+		m.durable[id] = true
+	}
+	return id, nil
+}
+
+// verify compares a buffer that was just opened on what a crash left.
+func (m *model) verify(b *buffer.Buffer) (present map[int]bool, err error) {
+	present = map[int]bool{}
+	var after *buffer.Key
+	for {
+		s, ok, err := b.Next(buffer.Backlog, after)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		after = &s.Key
+		if s.Class == buffer.Loss {
+			if _, err := buffer.DecodeLoss(s.Data); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		id, err := m.gave(s)
+		if err != nil {
+			return nil, err
+		}
+		if present[id] {
+			return nil, fmt.Errorf("record %d is there twice", id)
+		}
+		present[id] = true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	for id := range m.durable {
+		if !present[id] && !m.acked[id] {
+			errs = append(errs, fmt.Errorf("record %d was on disk and is gone", id))
+		}
+	}
+	text, err := b.Cursor("replay")
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	if text != nil {
+		if at, err = strconv.Atoi(string(text)); err != nil {
+			return nil, err
+		}
+	}
+	for id, c := range m.cursorOf {
+		switch {
+		case c <= at && !present[id] && !m.acked[id]:
+			errs = append(errs, fmt.Errorf("record %d of cursor %d is gone, the cursor is %d", id, c, at))
+		case c > at && present[id]:
+			errs = append(errs, fmt.Errorf("record %d of cursor %d is there, the cursor is %d", id, c, at))
+		case c > at && m.given[id] != (buffer.Key{}):
+			errs = append(errs, fmt.Errorf("record %d of cursor %d was given out, the cursor is %d", id, c, at))
+		}
+	}
+	return present, errors.Join(append(errs, buffer.Check(b))...)
+}
+
+// crashed forgets what a crash took, and returns the cursor that a source goes on with.
+func (m *model) crashed(present map[int]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.size {
+		if !present[id] {
+			delete(m.size, id)
+			delete(m.given, id)
+			delete(m.cursorOf, id)
+			delete(m.durable, id)
+		} else {
+			m.durable[id] = true
+			delete(m.acked, id) // it is held again
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"andon.internal/shared/ranges"
+)
+
+// Next returns the first record of the lane behind after, or the very first when
+// after is nil. It keeps no state: what is not acknowledged is found again. The
+// key behind which it looks need not exist; one of an epoch that is not known counts
+// as nil. A record that does not read back is passed over: it becomes a loss record.
+// An error is the disk's; the next call tries again.
+func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
+	if after != nil && after.Position >= maxPosition {
+		after = &Key{after.Epoch, maxPosition}
+	}
+	for {
+		b.mu.Lock()
+		if b.closed {
+			b.mu.Unlock()
+			return Stored{}, false, ErrClosed
+		}
+		var live *uint64
+		if l == Live {
+			from := b.x.current().marks.since(time.Now().Add(-b.o.LiveAge), b.o.markStep())
+			live = &from
+		}
+		k, ok := b.x.next(after, live)
+		if !ok {
+			b.mu.Unlock()
+			return Stored{}, false, nil
+		}
+		s, again, err := b.giveLocked(k)
+		if !again {
+			return s, err == nil, err
+		}
+	}
+}
+
+// Get returns the record with that name, if it is held and visible.
+func (b *Buffer) Get(k Key) (Stored, bool, error) {
+	for {
+		b.mu.Lock()
+		if b.closed {
+			b.mu.Unlock()
+			return Stored{}, false, ErrClosed
+		}
+		if ep := b.x.byID[k.Epoch]; ep == nil || !ep.held.Contains(k.Position) {
+			b.mu.Unlock()
+			return Stored{}, false, nil
+		}
+		s, again, err := b.giveLocked(k)
+		if !again {
+			return s, err == nil, err
+		}
+	}
+}
+
+// giveLocked reads a record that is held and visible. It unlocks. With again it could
+// not be read, and is no longer held, or elsewhere.
+func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
+	ep := b.x.byID[k.Epoch]
+	if e := ep.mem[k.Position]; e != nil {
+		defer b.mu.Unlock()
+		ep.give(k.Position)
+		return e.give(), false, nil
+	}
+	f := b.x.where(k)
+	if f == nil {
+		// Held, but nowhere: it cannot be, and must not stop what is behind it.
+		defer b.mu.Unlock()
+		b.damagedLocked(nil, k)
+		return Stored{}, true, nil
+	}
+	b.mu.Unlock()
+
+	v, err := b.read(f, k)
+	var data []byte
+	if err == nil {
+		data, err = v.data()
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, errGone):
+		return Stored{}, true, nil
+	case errors.Is(err, errDamagedFile):
+		b.damagedFile(f, err)
+		return Stored{}, true, nil
+	case errors.Is(err, errDamaged):
+		b.damaged(f, k, err)
+		return Stored{}, true, nil
+	default:
+		return Stored{}, false, fmt.Errorf("read from buffer: %w", err)
+	}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.x.byID[k.Epoch] != ep || !ep.held.Contains(k.Position) {
+		return Stored{}, true, nil // acknowledged or moved meanwhile
+	}
+	ep.give(k.Position)
+	s = Stored{
+		Key: k, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
+		Appended: time.Unix(0, v.appended), OnDisk: true,
+	}
+	if at, ok := ep.marks.at(k.Position); ok && ep.began >= b.began {
+		s.Appended = at
+	}
+	return s, false, nil
+}
+
+// give notes that a position was given out.
+func (ep *epoch) give(p uint64) {
+	if ep.ended == EndOpen {
+		ep.given.Add(p, p+1)
+	}
+}
+
+// errDamagedFile is a file that does not open because of its content.
+var errDamagedFile = errors.New("record file is damaged")
+
+// read reads a record from a file.
+func (b *Buffer) read(f *file, k Key) (envelope, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	db, err := b.handles.acquire(f.handle)
+	if err != nil {
+		if errors.Is(err, errDamaged) {
+			err = fmt.Errorf("%w: %w", errDamagedFile, err)
+		}
+		return envelope{}, err
+	}
+	defer b.handles.release(f.handle)
+	return readRecord(db, k)
+}
+
+// damaged deals with a record that does not read back. Its file is not written any
+// more: a delete could take pages that are others'.
+func (b *Buffer) damaged(f *file, k Key, err error) {
+	b.log.Error("record is damaged", "file", f.name, "position", k.Position, "error", err)
+	b.mu.Lock()
+	known := f.sealed
+	f.sealed = true
+	b.damagedLocked(f, k)
+	b.mu.Unlock()
+	if !known {
+		b.freeze(f)
+	}
+}
+
+// damagedLocked notes that a record does not read back from f. Where no other file
+// has it, it becomes a loss.
+func (b *Buffer) damagedLocked(f *file, k Key) {
+	at := ranges.Range{From: k.Position, To: k.Position + 1}
+	if f != nil {
+		if h := f.holds[k.Epoch]; h != nil {
+			b.x.change(h, func() { cut(&h.live, at, &h.bad) })
+		}
+		if b.x.where(k) != nil {
+			return
+		}
+	}
+	if ep := b.x.byID[k.Epoch]; ep != nil && ep.held.Remove(at.From, at.To)+b.movingLocked(k.Epoch, at) > 0 {
+		b.noteLossLocked(&LossInfo{Epoch: k.Epoch, From: at.From, To: at.To, Reason: ReasonDamaged}, 1, time.Now(), true)
+	}
+}
+
+// damagedFile sets a file aside. What is in no other one becomes losses.
+func (b *Buffer) damagedFile(f *file, err error) {
+	name := f.name + damagedSuffix(time.Now())
+	b.log.Error("record file is damaged and set aside", "file", f.name, "as", name, "error", err)
+	b.m.setAside.Inc()
+	b.mu.Lock()
+	b.x.removeFile(f)
+	f.sealed = true
+	for e, h := range f.holds {
+		ep := b.x.byID[e]
+		if ep == nil {
+			continue
+		}
+		ep.kept -= min(ep.kept, h.kept.Len())
+		lost := h.live.Clone()
+		for _, other := range b.x.files {
+			if o := other.holds[e]; o != nil {
+				lost.RemoveSet(o.live)
+			}
+		}
+		for p := range ep.mem {
+			lost.Remove(p, p+1)
+		}
+		for _, r := range lost.Ranges() {
+			n := ep.held.Remove(r.From, r.To) + b.movingLocked(e, r)
+			if n > 0 {
+				b.noteLossLocked(&LossInfo{Epoch: e, From: r.From, To: r.To, Reason: ReasonDamaged}, n, time.Now(), false)
+			}
+		}
+	}
+	b.mu.Unlock()
+	if err := b.handles.setAside(f.handle, b.path(name)); err != nil {
+		b.log.Warn("cannot set a damaged file aside", "file", f.name, "error", err)
+	}
+}
+
+// damagedSuffix is what the name of a file that is set aside ends in.
+func damagedSuffix(now time.Time) string {
+	return ".damaged-" + now.UTC().Format("20060102T150405.000000000")
+}

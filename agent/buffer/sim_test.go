@@ -1,0 +1,316 @@
+package buffer_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"andon.internal/agent/buffer"
+)
+
+// TestSimulation runs random calls against the model. Before every step of the buffer
+// that reaches the disk it may take an image of the folder; every image must open to
+// what the model says, as must the buffer after each restart.
+func TestSimulation(t *testing.T) {
+	seeds, ops := 6, 250
+	if v := os.Getenv("ANDON_SIM_SEEDS"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds, ops = n, 600
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := &sim{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 7)), hooks: rand.New(rand.NewPCG(uint64(seed), 8)), m: newModel(), root: t.TempDir()}
+			s.o = small("")
+			s.o.MaxDisk = 8 << 20
+			if seed%3 == 1 {
+				s.o.Retain = 50 * time.Millisecond
+			}
+			s.o.SetStep(s.step)
+			s.start(filepath.Join(s.root, "live"))
+			for range ops {
+				s.act()
+				if t.Failed() {
+					return
+				}
+			}
+			s.restart(false)
+			s.stop()
+			s.verifyImages()
+		})
+	}
+}
+
+type sim struct {
+	t      *testing.T
+	rng    *rand.Rand
+	hooks  *rand.Rand // used where the buffer's goroutines call
+	o      buffer.Options
+	b      *buffer.Buffer
+	m      *model
+	root   string
+	ids    int
+	cursor int
+	images []simImage
+	count  int
+	after  *buffer.Key
+}
+
+type simImage struct {
+	dir, step string
+	m         *model
+}
+
+// step takes an image now and then. The buffer holds still meanwhile.
+func (s *sim) step(name string) error {
+	s.count++
+	often := 40
+	if name == "begin" || name == "end" || name == "endmove" || name == "close" {
+		often = 4
+	}
+	if len(s.images) >= 60 || s.hooks.IntN(often) != 0 {
+		return nil
+	}
+	img := simImage{filepath.Join(s.root, fmt.Sprintf("image-%d", s.count)), name, s.m.clone()}
+	s.images = append(s.images, img)
+	return image(s.o.Dir, img.dir)
+}
+
+func (s *sim) start(dir string) {
+	s.o.Dir = dir
+	b, err := buffer.Open(s.o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.b = b
+	s.after = nil
+}
+
+func (s *sim) stop() {
+	if err := s.b.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *sim) act() {
+	switch n := s.rng.IntN(100); {
+	case n < 40:
+		s.append(false)
+	case n < 55:
+		s.append(true)
+	case n < 75:
+		s.read()
+	case n < 88:
+		s.ack()
+	case n < 91:
+		time.Sleep(time.Duration(s.rng.IntN(6)) * time.Millisecond)
+	case n < 93:
+		s.settle()
+	case n < 95:
+		if err := s.b.NewEpoch(); err != nil {
+			s.t.Error(err)
+		}
+	case n < 96:
+		s.restart(true)
+	case n < 97:
+		s.restart(false)
+	case n < 98:
+		if err := buffer.Check(s.b); err != nil {
+			s.t.Error(err)
+		}
+	default:
+		if s.o.Retain > 0 {
+			for _, ep := range s.b.Chain() {
+				// What comes back is held again under its own name.
+				s.b.Requeue(ep.Epoch, set(uint64(s.rng.IntN(50)), uint64(s.rng.IntN(500))))
+			}
+		}
+	}
+}
+
+func (s *sim) append(withCursor bool) {
+	list := make([]buffer.Item, s.rng.IntN(6))
+	var c *buffer.Cursor
+	if withCursor {
+		c = &buffer.Cursor{Name: "replay", Data: fmt.Append(nil, s.cursor+1)}
+	}
+	m := s.m
+	m.mu.Lock()
+	var kept []int
+	for i := range list {
+		s.ids++
+		size := 20 + s.rng.IntN(1000)
+		if s.rng.IntN(4) == 0 {
+			size = s.rng.IntN(12_000) + 20
+		}
+		list[i] = buffer.Item{Data: payload(s.ids, size), Rows: 1, Label: "u"}
+		if s.rng.IntN(20) == 0 {
+			list[i].Class = buffer.Alarm
+		}
+		if s.rng.IntN(40) == 0 {
+			list[i].Data = payload(s.ids, s.o.MaxRecord+1)
+			continue
+		}
+		kept = append(kept, s.ids)
+		m.size[s.ids] = size
+		if withCursor {
+			m.cursorOf[s.ids] = s.cursor + 1
+		}
+	}
+	m.mu.Unlock()
+	if len(list) == 0 && !withCursor {
+		return
+	}
+	before := s.b.Stats().LostRecords
+	_, err := s.b.Append(list, c)
+	lost := s.b.Stats().LostRecords-before > uint64(len(list)-len(kept))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case errors.Is(err, buffer.ErrFull) || err == nil && lost:
+		for _, id := range kept {
+			delete(m.size, id)
+			delete(m.cursorOf, id)
+		}
+	case err != nil:
+		s.t.Error(err)
+	case withCursor:
+		s.cursor++
+	}
+}
+
+// read reads some records of a lane, as the uplink does.
+func (s *sim) read() {
+	lane := buffer.Lane(s.rng.IntN(2))
+	if s.rng.IntN(4) == 0 {
+		s.after = nil
+	}
+	for range s.rng.IntN(40) {
+		r, ok, err := s.b.Next(lane, s.after)
+		if err != nil {
+			s.t.Error(err)
+		}
+		if !ok {
+			return
+		}
+		s.after = &r.Key
+		if r.Class == buffer.Loss {
+			continue
+		}
+		id, err := s.m.gave(r)
+		if err != nil {
+			s.t.Error(err)
+		}
+		if s.m.acked[id] && s.o.Retain == 0 {
+			s.t.Errorf("record %d was acknowledged and is given out", id)
+		}
+	}
+}
+
+// ack acknowledges some of what was given out, oldest first or anywhere.
+func (s *sim) ack() {
+	for _, ep := range s.b.Chain() {
+		for _, r := range ep.Held.Ranges() {
+			n := uint64(s.rng.IntN(60))
+			from := r.From
+			if s.rng.IntN(3) == 0 {
+				from += uint64(s.rng.IntN(30))
+			}
+			for p := from; p < min(from+n, r.To); p++ {
+				k := buffer.Key{Epoch: ep.Epoch, Position: p}
+				s.m.mu.Lock()
+				id, given := s.m.names[k]
+				given = given && s.m.given[id] == k
+				if given {
+					s.m.acked[id] = true
+				}
+				s.m.mu.Unlock()
+				isLoss := false
+				if !given {
+					rec, ok, err := s.b.Get(k)
+					if err != nil {
+						s.t.Error(err)
+					}
+					isLoss = ok && rec.Class == buffer.Loss
+					if ok && !isLoss {
+						if _, err := s.m.gave(rec); err != nil {
+							s.t.Error(err)
+						}
+					}
+				}
+				if given || isLoss {
+					if err := s.b.Ack(ep.Epoch, set(p, p+1)); err != nil {
+						s.t.Error(err)
+					}
+				}
+			}
+			if s.rng.IntN(2) == 0 {
+				return
+			}
+		}
+	}
+}
+
+func (s *sim) settle() {
+	var list []buffer.Epoch
+	for _, ep := range s.b.Chain() {
+		list = append(list, ep.Epoch)
+	}
+	s.b.Settle(list)
+}
+
+// restart opens the buffer again, after a Close or, with crash, in an image of the
+// folder taken at some moment after the last step.
+func (s *sim) restart(crash bool) {
+	if err := buffer.Check(s.b); err != nil {
+		s.t.Error(err)
+	}
+	if crash {
+		if err := buffer.Abandon(s.b); err != nil {
+			s.t.Fatal(err)
+		}
+	} else {
+		s.stop()
+		s.m.mu.Lock()
+		for id := range s.m.size {
+			s.m.durable[id] = true
+		}
+		s.m.mu.Unlock()
+	}
+	s.start(s.o.Dir)
+	present, err := s.m.verify(s.b)
+	if err != nil {
+		s.t.Fatalf("after a restart (crash %v): %v", crash, err)
+	}
+	s.m.crashed(present)
+	s.cursor = 0
+	if c, err := s.b.Cursor("replay"); err != nil {
+		s.t.Error(err)
+	} else if c != nil {
+		s.cursor, _ = strconv.Atoi(string(c))
+	}
+}
+
+func (s *sim) verifyImages() {
+	for _, img := range s.images {
+		o := small(img.dir)
+		o.MaxDisk = s.o.MaxDisk
+		b, err := buffer.Open(o)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if _, err := img.m.verify(b); err != nil {
+			s.t.Errorf("crash before step %q: %v", img.step, err)
+		}
+		if err := b.Close(); err != nil {
+			s.t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package buffer
+
+import "time"
+
+// Stats returns figures about the buffer. It does not touch the disk. The rows and
+// bytes of a file whose records are partly acknowledged are estimates until the
+// deletes are written.
+func (b *Buffer) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	x := &b.x
+	s := Stats{
+		Unwritten: int(x.unwritten.records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
+		Full: b.full, LostRows: b.lost.rows, LostRecords: b.lost.records, WriteError: b.writeErr,
+	}
+	now := time.Now()
+	for _, ep := range x.epochs {
+		n := ep.held.Len()
+		s.Records += n
+		if n == 0 || s.OldestAge != 0 {
+			continue
+		}
+		if at, ok := ep.marks.at(ep.held.Ranges()[0].From); ok {
+			s.OldestAge = max(now.Sub(at), 1)
+		}
+	}
+	s.Rows, s.Bytes = x.unwritten.rows, x.unwritten.bytes
+	for _, f := range x.files {
+		s.DiskBytes += f.size
+		for _, h := range f.holds {
+			if n := h.live.Len(); n > 0 && h.tally.records > 0 {
+				part := float64(n) / float64(h.tally.records)
+				s.Rows += uint64(part*float64(h.tally.rows) + 0.5)
+				s.Bytes += uint64(part*float64(h.tally.bytes) + 0.5)
+			}
+		}
+	}
+	for _, e := range x.queue {
+		if e.stage == queued && e.cursor == nil {
+			s.UnwrittenAge = now.Sub(e.appended)
+			break
+		}
+	}
+	return s
+}

@@ -1,0 +1,215 @@
+package buffer
+
+import (
+	"slices"
+	"time"
+
+	"andon.internal/shared/ranges"
+)
+
+// Ack deletes the given positions of an epoch: they are not given out again by this
+// process. Ranges may overlap, repeat, or name positions already gone or never used.
+// The deletes reach the disk with the next write, or within a second; a crash before
+// that only causes a record to be given out again. It returns ErrClosed after Close.
+func (b *Buffer) Ack(e Epoch, s ranges.Set) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	ep := b.x.byID[e]
+	if ep == nil {
+		return nil
+	}
+	retain := b.o.Retain > 0
+	got, unwritten := b.x.ack(ep, s, retain)
+	if got.Empty() {
+		return nil
+	}
+	now := time.Now()
+	b.lastAck = now
+	if retain {
+		b.retainLocked(e, got, now)
+	}
+	b.deadLocked(now)
+	b.m.acked.Add(float64(got.Len()))
+	b.m.ackedEarly.Add(float64(unwritten))
+	b.easeLocked()
+	return nil
+}
+
+// deadLocked sets the time at which deletes are written if they do not ride with
+// something else before.
+func (b *Buffer) deadLocked(now time.Time) {
+	if b.deadDue.IsZero() {
+		b.deadDue = now.Add(deleteWait)
+		b.wake()
+	}
+}
+
+// retainLocked remembers until when acknowledged positions are kept.
+func (b *Buffer) retainLocked(e Epoch, got ranges.Set, now time.Time) {
+	step := b.o.Retain / 256
+	if n := len(b.retained); n > 0 && b.retained[n-1].epoch == e && now.Before(b.retained[n-1].at) {
+		b.retained[n-1].set.AddSet(got)
+		return
+	}
+	b.retained = append(b.retained, retained{at: now.Add(step), epoch: e, set: got})
+}
+
+// expireOldLocked ends the keeping of what was retained long enough.
+func (b *Buffer) expireOldLocked(now time.Time) {
+	for len(b.retained) > 0 && !b.retained[0].at.Add(b.o.Retain).After(now) {
+		b.expireLocked()
+	}
+}
+
+// expireLocked ends the keeping of the oldest retained records; false when there are
+// none.
+func (b *Buffer) expireLocked() bool {
+	if len(b.retained) == 0 {
+		return false
+	}
+	r := b.retained[0]
+	b.retained = b.retained[1:]
+	if ep := b.x.byID[r.epoch]; ep != nil {
+		for _, f := range b.x.files {
+			if h := f.holds[r.epoch]; h != nil {
+				b.x.change(h, func() {
+					for _, part := range r.set.Ranges() {
+						n := cut(&h.kept, part, &h.dead)
+						h.gone += n
+						ep.kept -= n
+					}
+				})
+			}
+		}
+	}
+	b.deadLocked(time.Now())
+	return true
+}
+
+// Requeue makes positions that were acknowledged, but are retained (Options.Retain),
+// held again, and returns how many there were. The others are passed over.
+func (b *Buffer) Requeue(e Epoch, s ranges.Set) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ep := b.x.byID[e]
+	if ep == nil || b.closed {
+		return 0
+	}
+	var back ranges.Set
+	for _, f := range b.x.files {
+		if h := f.holds[e]; h != nil {
+			for _, r := range s.Ranges() {
+				var part ranges.Set
+				ep.kept -= cut(&h.kept, r, &part)
+				h.live.AddSet(part)
+				back.AddSet(part)
+			}
+		}
+	}
+	if back.Empty() {
+		return 0
+	}
+	for i := range b.retained {
+		if b.retained[i].epoch == e {
+			b.retained[i].set.RemoveSet(back)
+		}
+	}
+	ep.held.AddSet(back)
+	b.signalChanged()
+	return back.Len()
+}
+
+// sweep writes the deletes that did not ride with another write, unlinks files of
+// which nothing is needed, and forgets epochs: once a second, or at once where the
+// space is wanted. It is called with disk held.
+func (b *Buffer) sweep(all bool) error {
+	b.mu.Lock()
+	size, dead := b.x.sizes()
+	due := all || !b.deadDue.IsZero() && !b.deadDue.After(time.Now()) ||
+		size > b.o.MaxDisk/10*9 && dead > b.o.RotateBytes/8
+	if due {
+		b.deadDue = time.Time{}
+	}
+	files := slices.Clone(b.x.files)
+	b.mu.Unlock()
+	if seqs := b.forgettable(); len(seqs) > 0 {
+		b.chainFailed(b.chain.forget(seqs))
+	}
+	if !due {
+		return nil
+	}
+	for _, f := range files {
+		if err := b.clean(f); err != nil {
+			b.mu.Lock()
+			b.deadDue = time.Now()
+			b.mu.Unlock()
+			return err
+		}
+	}
+	b.mu.Lock()
+	b.easeLocked()
+	b.mu.Unlock()
+	return nil
+}
+
+// clean deletes in one file what is to be deleted, or unlinks it.
+func (b *Buffer) clean(f *file) error {
+	for {
+		b.mu.Lock()
+		done := f.done() && f != b.active
+		c := change{deletes: f.deletes(maxDeletes)}
+		ep := b.x.current()
+		c.epoch, c.next = ep.id, ep.next
+		homeless := b.active == nil || b.active.sealed || !b.active.home
+		b.mu.Unlock()
+		switch {
+		case done && homeless:
+			// Cursors and the next position live on in the active file.
+			if err := b.commit(&plan{epoch: c.epoch, next: c.next}); err != nil {
+				return err
+			}
+			continue
+		case done:
+			b.unlink(f)
+			return nil
+		case len(c.deletes) == 0:
+			return nil
+		}
+		out, err := b.apply(f, &c)
+		if err != nil {
+			if !noSpace(err) {
+				b.seal(f, err)
+			}
+			return err
+		}
+		b.mu.Lock()
+		b.appliedLocked(f, &c, &out)
+		b.mu.Unlock()
+	}
+}
+
+// unlink removes a file that is not the active one.
+func (b *Buffer) unlink(f *file) {
+	b.mu.Lock()
+	b.x.removeFile(f)
+	b.mu.Unlock()
+	err := b.step("unlink")
+	if err == nil {
+		err = b.handles.remove(f.handle)
+	}
+	if err != nil {
+		// What is in it was acknowledged: the next start gives it out once more.
+		b.log.Warn("cannot remove a record file", "file", f.name, "error", err)
+	}
+}
+
+// chainFailed logs a failed write to the chain file that can be done without.
+func (b *Buffer) chainFailed(err error) {
+	if err != nil && !b.chainWarned {
+		b.chainWarned = true
+		b.log.Warn("cannot write the chain of epochs", "error", err)
+	}
+}

@@ -1,0 +1,127 @@
+package buffer
+
+import (
+	"errors"
+	"time"
+
+	"andon.internal/shared/ranges"
+)
+
+// Epoch names one life of a buffer: from an Open to its Close or crash. It is a
+// ULID, so epochs sort by the wall time at which they began.
+type Epoch = [16]byte
+
+// Class says what a record is, and with it how long it may linger in memory.
+type Class uint8
+
+// The classes. Their numbers are stored and never change.
+const (
+	Bulk  Class = 0 // readings
+	Alarm Class = 1 // alarm events and stop results: on disk within the alarm linger
+	Loss  Class = 2 // made by the buffer itself: see [DecodeLoss]
+)
+
+func (c Class) String() string {
+	switch c {
+	case Bulk:
+		return "bulk"
+	case Alarm:
+		return "alarm"
+	case Loss:
+		return "loss"
+	}
+	return "unknown"
+}
+
+// Item is what [Buffer.Append] takes: one record without a name.
+type Item struct {
+	Class       Class
+	Data        []byte // the buffer keeps it: it must not be changed after Append
+	Label       string // whose it is, for loss records; at most 255 bytes are kept
+	Rows        int    // readings in it
+	First, Last int64  // unix ns of the first and last reading; 0 where it has none
+}
+
+// Key is the name of a record.
+type Key struct {
+	Epoch    Epoch
+	Position uint64
+}
+
+// Stored is a record as the buffer gives it out.
+type Stored struct {
+	Key
+	Class       Class
+	Data        []byte // read-only, valid for ever
+	Label       string
+	Rows        int
+	First, Last int64     // unix ns
+	Appended    time.Time // monotonic when it was appended by this process
+	OnDisk      bool      // a power cut does not take it
+}
+
+// Lane is an order in which records are read.
+type Lane uint8
+
+const (
+	// Live is the records of the current epoch that were appended less than
+	// Options.LiveAge ago, in the order of their positions.
+	Live Lane = iota
+	// Backlog is every record that is held, oldest epoch first, then by position. It
+	// includes the live ones.
+	Backlog
+)
+
+// Cursor is a rereadable source's place, stored in the same transaction as the
+// items it stands behind.
+type Cursor struct {
+	Name string // the source; 1..255 bytes
+	Data []byte // at most 64 KiB
+}
+
+// EndKind says how an epoch ended.
+type EndKind uint8
+
+// The ends of an epoch. Their numbers are stored and never change.
+const (
+	EndOpen    EndKind = 0 // it is the current one
+	EndClosed  EndKind = 1 // closed in order: positions below Next were assigned, no other
+	EndUnclean EndKind = 2 // crashed: Next is one more than the highest position known
+)
+
+// EpochState is one link of the chain of epochs.
+type EpochState struct {
+	Epoch, Prev Epoch // Prev is zero where there is none
+	Ended       EndKind
+	Next        uint64     // see EndKind; for the current epoch the next position to be assigned
+	Held        ranges.Set // what is still held, also what Next does not yet give out
+}
+
+// Stats is a look at the buffer at one moment.
+type Stats struct {
+	Records   uint64        // held
+	Rows      uint64        // readings in them; loss records have none
+	Bytes     uint64        // of them, as stored
+	OldestAge time.Duration // since the oldest held record was appended; 0 when nothing is held
+
+	Unwritten    int           // held records that are in memory only
+	UnwrittenAge time.Duration // of the oldest such record
+	MemoryBytes  int64         // record bytes in memory, unwritten and cached
+	DiskBytes    int64         // size of all files
+	DiskLimit    int64         // Options.MaxDisk
+	Files        int           // record files on disk
+	Full         bool          // appends are being refused
+	LostRows     uint64        // readings lost to overflow, oversize or damage since Open
+	LostRecords  uint64        // records likewise
+	WriteError   error         // why the last write failed; nil after one that succeeded
+}
+
+var (
+	// ErrFull is returned by an Append with a cursor when there is no room: nothing
+	// was taken. Wait with [Buffer.WaitSpace] and append again.
+	ErrFull = errors.New("buffer is full")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("buffer is closed")
+	// ErrInUse is returned by Open when another process has the folder open.
+	ErrInUse = errors.New("buffer folder is in use by another process")
+)
