@@ -1,0 +1,47 @@
+package sampler
+
+import (
+	"time"
+
+	"andon.internal/agent/clock"
+	"andon.internal/shared/telemetry"
+)
+
+// stepLimit is by how much the wall clock must move against boot time to count as set.
+const stepLimit = 100 * time.Millisecond
+
+// year2020 in unix ns: a wall clock before it was never set.
+const year2020 = 1577836800e9
+
+// clockWatch compares the wall clock with boot time at each look.
+type clockWatch struct {
+	now     func() clock.Time
+	looked  bool
+	offset  int64 // at the last look
+	stepped bool  // between the last two looks
+}
+
+// look reads the clocks and returns by how much the wall clock was set since the
+// last look, 0 when it was not.
+func (w *clockWatch) look() time.Duration {
+	offset := w.now().Offset()
+	by := time.Duration(offset - w.offset)
+	w.stepped = w.looked && (by > stepLimit || by < -stepLimit)
+	w.looked, w.offset = true, offset
+	if !w.stepped {
+		return 0
+	}
+	return by
+}
+
+// of returns the quality of a time that was taken from the wall clock between the
+// last two looks.
+func (w *clockWatch) of(t int64) telemetry.TimeQuality {
+	switch {
+	case t < year2020:
+		return telemetry.TimeUnsynced
+	case w.stepped:
+		return telemetry.TimeStepped
+	}
+	return telemetry.TimeOK
+}

@@ -1,0 +1,315 @@
+// Package replay is the source that reads a file again as if it were happening: NASA
+// C-MAPSS text, or CSV with a header. Each engine (or unit) of the file is a unit that
+// is born with its first line and dies with its last; all run at once.
+//
+// It promises that every valid line becomes exactly one reading, also when the agent
+// is killed on the way: it is rereadable, and its cursor counts the lines that are
+// done. Lines are merged by time over all units; those of one unit come in the
+// order of the file, and those of one time in the order in which their units first
+// appear. A malformed line is counted, logged with its number, and passed over. A
+// file that has changed under a cursor is refused.
+//
+// A line's values become a reading at start + cycle x period (or at its own time,
+// where a CSV has times). At a speed of 1 a reading is due when that much time has
+// passed since the replay began; what became due while the agent was down is
+// delivered at once.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"time"
+
+	"andon.internal/agent/source"
+	"andon.internal/shared/telemetry"
+)
+
+// The formats of a file.
+const (
+	CMAPSS = "cmapss" // 26 numbers separated by blanks: unit, cycle, 24 signals in the profile's order
+	CSV    = "csv"    // a header with unit, cycle or time (RFC 3339), then signal names
+)
+
+// DefaultPeriod is the time between two cycles.
+const DefaultPeriod = time.Second
+
+// maxBatch is how many readings a batch may have before it ends. Readings that are
+// due at the same instant stay together up to twice as many.
+const maxBatch = 4096
+
+// maxOrphans is how many runs are ended in one batch.
+const maxOrphans = 256
+
+// Config of a replay. File and Profile are required.
+type Config struct {
+	File    string
+	Format  string             // CMAPSS or CSV; default CMAPSS
+	Profile *telemetry.Profile // its signals are the columns of the file
+
+	// UnitPrefix stands before the unit's number or name in the file.
+	UnitPrefix string
+	// Period is the time between two cycles; default DefaultPeriod.
+	Period time.Duration
+	// Speed is how many times faster than life the file is read; 0 is as fast as can be.
+	Speed float64
+	// Loop begins the file again at its end, with times that go on and new runs.
+	Loop bool
+	// Start is the time of cycle 0, or of the first reading of a file with times. Zero
+	// stands for the moment of the first Open, which the cursor keeps, and leaves
+	// times in the file as they are.
+	Start time.Time
+
+	Logger  *slog.Logger // default: none
+	Metrics *Metrics     // default: counted, not registered
+}
+
+// Source is a replay of one file. See [source.Source] for how it is used.
+type Source struct {
+	cfg Config
+	log *slog.Logger
+
+	file    *os.File // nil while not open
+	index   *index
+	merge   merge
+	at      position // behind the last event delivered
+	pace    pace
+	fresh   bool         // nothing was delivered ever: the start is not durable yet
+	orphans []source.Run // on test as the agent says, but not in this replay
+	stalled bool         // the line behind the last one delivered could not be read
+	latest  int64        // time of the last line that is done; only Open sets it
+}
+
+// New checks the configuration and does no I/O.
+func New(c Config) (*Source, error) {
+	if c.File == "" {
+		return nil, errors.New("replay: file is required")
+	}
+	if c.Format == "" {
+		c.Format = CMAPSS
+	}
+	if c.Profile == nil {
+		return nil, fmt.Errorf("replay %s: profile is required", c.File)
+	}
+	if c.Period == 0 {
+		c.Period = DefaultPeriod
+	}
+	switch {
+	case c.Format != CMAPSS && c.Format != CSV:
+		return nil, fmt.Errorf("replay %s: format %q is none of %s, %s", c.File, c.Format, CMAPSS, CSV)
+	case c.Format == CMAPSS && len(c.Profile.Signals) != cmapssSignals:
+		return nil, fmt.Errorf("replay %s: a C-MAPSS file has %d signals, the profile %s has %d; use the profile turbofan",
+			c.File, cmapssSignals, c.Profile.Name, len(c.Profile.Signals))
+	case c.Period < 0:
+		return nil, fmt.Errorf("replay %s: period %v must be above 0", c.File, c.Period)
+	case c.Speed < 0 || math.IsNaN(c.Speed) || math.IsInf(c.Speed, 0):
+		return nil, fmt.Errorf("replay %s: speed %v must be a factor above 0, or max", c.File, c.Speed)
+	case !c.Start.IsZero() && (c.Start.Year() < 1970 || c.Start.Year() > 2200):
+		return nil, fmt.Errorf("replay %s: start %v must lie between 1970 and 2200", c.File, c.Start)
+	}
+	if c.UnitPrefix != "" {
+		if err := telemetry.CheckID("unit", c.UnitPrefix+"1"); err != nil {
+			return nil, fmt.Errorf("replay %s: unit_prefix: %w", c.File, err)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	return &Source{cfg: c, log: c.Logger.With("file", c.File)}, nil
+}
+
+// Open reads the file once, to check its lines and to learn where each unit's are.
+func (s *Source) Open(ctx context.Context, from source.Resume) (err error) {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.file, err = os.Open(s.cfg.File); err != nil {
+		return fmt.Errorf("open replay file: %w", err)
+	}
+	if s.index, err = s.readIndex(ctx); err != nil {
+		return err
+	}
+	now := time.Now()
+	s.at, s.fresh = s.begin(now), from.Cursor == nil
+	if from.Cursor != nil {
+		if s.at, err = s.resume(from.Cursor); err != nil {
+			return err
+		}
+	}
+	if !s.fits(s.at.Start, s.at.Loop) {
+		return fmt.Errorf("%w: the last reading of %s would be after the year 2200: lower the period or the start",
+			source.ErrRefused, s.cfg.File)
+	}
+	if err := s.skip(ctx); err != nil {
+		return err
+	}
+	s.adopt(from.Runs)
+	s.startPace(now)
+	return nil
+}
+
+// skip begins the loop of s.at and passes over the lines that are done.
+func (s *Source) skip(ctx context.Context) error {
+	if err := s.merge.begin(s.file, s.index, s.at.Lines > 0); err != nil {
+		return err
+	}
+	for n := range s.at.Lines {
+		if n%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.latest = s.time(s.merge.top().at)
+		if err := s.merge.advance(); err != nil {
+			return err
+		}
+	}
+	return s.merge.wantValues()
+}
+
+// adopt compares the runs that are on test with those of the replay. A unit in the
+// midst of its lines that is not on test is born again at its next line. A run that
+// is neither in its midst nor about to begin is an orphan.
+func (s *Source) adopt(runs []source.Run) {
+	lanes := map[string]*lane{}
+	for _, i := range s.merge.heap {
+		l := &s.merge.lanes[i]
+		lanes[l.engine.unit] = l
+	}
+	for _, r := range runs {
+		switch l := lanes[r.Unit]; {
+		case l != nil && l.begun():
+			l.onTest = true
+		case l != nil && r.Born == s.time(l.at):
+			// An agent that died before its first append had announced it.
+		default:
+			s.orphans = append(s.orphans, r)
+		}
+	}
+}
+
+// Close closes the file.
+func (s *Source) Close() error {
+	f := s.file
+	*s = Source{cfg: s.cfg, log: s.log}
+	if f == nil {
+		return nil
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("close replay file: %w", err)
+	}
+	return nil
+}
+
+// Read delivers what is due.
+func (s *Source) Read(ctx context.Context, b *source.Batch) error {
+	if s.file == nil {
+		return errors.New("replay is not open")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(s.orphans) > 0 {
+		s.endOrphans(b)
+	} else {
+		if err := s.ready(); err != nil {
+			return err
+		}
+		if err := s.pace.wait(ctx, s.time(s.merge.top().at)); err != nil {
+			return err
+		}
+		s.deliver(b)
+	}
+	b.Cursor = s.at.encode()
+	return nil
+}
+
+// endOrphans ends some of the runs that this replay cannot continue.
+func (s *Source) endOrphans(b *source.Batch) {
+	n := min(len(s.orphans), maxOrphans)
+	now := time.Now().UnixNano()
+	for _, r := range s.orphans[:n] {
+		b.AddDeath(r.Unit, now, "interrupted")
+	}
+	s.orphans = s.orphans[n:]
+}
+
+// ready sees to it that there is a line to deliver. It repeats what failed before,
+// begins the next loop, or returns io.EOF.
+func (s *Source) ready() error {
+	if s.stalled {
+		if err := s.merge.advance(); err != nil {
+			return err
+		}
+		s.stalled = false
+	}
+	if !s.merge.empty() {
+		return nil
+	}
+	if !s.cfg.Loop {
+		return io.EOF
+	}
+	next := s.at.next()
+	if !s.fits(next.Start, next.Loop) {
+		s.log.Warn("replay ends: a further loop would go beyond the year 2200", "loops", next.Loop)
+		return io.EOF
+	}
+	if err := s.merge.begin(s.file, s.index, false); err != nil {
+		return err
+	}
+	s.at = next
+	return nil
+}
+
+// deliver appends what is due now: at least the line at the top.
+func (s *Source) deliver(b *source.Batch) {
+	quality := telemetry.Quality(0).WithTime(telemetry.TimeSource)
+	most := maxBatch
+	if s.fresh {
+		most, s.fresh = 1, false
+	}
+	now, last := s.pace.now(), int64(math.MinInt64)
+	n := 0
+	for ; !s.merge.empty(); n++ {
+		l := s.merge.top()
+		t := s.time(l.at)
+		late := s.pace.late(t, now)
+		if n > 0 && late < 0 {
+			break
+		}
+		if n >= most && (most == 1 || s.pace.speed == 0 || t != last || n >= 2*maxBatch) {
+			break
+		}
+		if !l.onTest {
+			l.onTest = true
+			b.AddBirth(l.engine.unit, s.cfg.Profile, t)
+		}
+		b.AddReading(l.engine.unit, t, quality, l.row.values).Late = max(late, 0)
+		s.at.Lines++
+		last = t
+		if l.left == 1 {
+			b.AddDeath(l.engine.unit, t, "finished")
+		}
+		if s.merge.advance() != nil {
+			s.stalled = true // the next Read tries again, and tells
+			n++
+			break
+		}
+	}
+	s.cfg.Metrics.lines.WithLabelValues(s.cfg.File).Add(float64(n))
+}
+
+// time returns the unix ns of a line that lies at this time in the file.
+func (s *Source) time(at int64) int64 {
+	return s.at.Start + (at - s.index.base) + s.at.Loop*s.index.span
+}
