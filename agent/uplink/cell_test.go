@@ -1,0 +1,288 @@
+package uplink_test
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"andon.internal/agent/buffer"
+	"andon.internal/agent/record"
+	"andon.internal/agent/roster"
+	"andon.internal/agent/source"
+	"andon.internal/agent/uplink"
+	"andon.internal/shared/telemetry"
+)
+
+var press = &telemetry.Profile{Name: "press", Version: 1, Signals: []telemetry.Signal{
+	{Name: "force", Unit: "kN", Type: telemetry.Double},
+	{Name: "strokes", Type: telemetry.Integer},
+	{Name: "running", Type: telemetry.Boolean},
+}}
+
+// press2 is press with one signal more: another layout.
+var press2 = &telemetry.Profile{Name: "press", Version: 2, Signals: append(press.Signals[:3:3],
+	telemetry.Signal{Name: "oil_temp", Unit: "degC", Type: telemetry.Real})}
+
+// cell is the agent's side of a test: a real buffer and roster, and an uplink that
+// can be stopped and started.
+type cell struct {
+	t      testing.TB
+	dir    string
+	keep   time.Duration // Options.Retain
+	buf    *buffer.Buffer
+	roster *roster.Roster
+	count  *sessionCount
+	cfg    uplink.Config
+
+	sessions uplink.Sessions // count, unless a test sets another
+
+	up     *uplink.Uplink
+	cancel context.CancelFunc
+	done   chan error
+
+	clock    int64             // of the last reading, unix ns
+	taken    map[string]uint64 // readings by unit
+	born     map[string]int64
+	profile  map[string]*telemetry.Profile
+	appended map[key]*telemetry.Record
+}
+
+// fast is a configuration with short times.
+func fast(url string) uplink.Config {
+	return uplink.Config{
+		Node: telemetry.Node{Group: group, ID: node}, URL: url, Version: "test", Boot: [16]byte{7, 7},
+		RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
+		ConnectTimeout: 2 * time.Second,
+		Heartbeat:      100 * time.Millisecond, Silence: 2 * time.Second,
+		SyncTimeout: 500 * time.Millisecond, SyncGrace: 20 * time.Millisecond, RebirthEvery: 50 * time.Millisecond,
+		HoldGrace: 50 * time.Millisecond, Retransmit: 300 * time.Millisecond, RetransmitMax: time.Second,
+		StopRound: time.Second, Farewell: 500 * time.Millisecond,
+		Logger: logger(),
+	}
+}
+
+func newCell(t testing.TB, cfg uplink.Config) *cell {
+	t.Helper()
+	c := &cell{
+		t: t, dir: t.TempDir(), cfg: cfg, count: &sessionCount{}, clock: time.Now().UnixNano(),
+		taken: map[string]uint64{}, born: map[string]int64{}, profile: map[string]*telemetry.Profile{},
+		appended: map[key]*telemetry.Record{},
+	}
+	c.sessions = c.count
+	c.open()
+	t.Cleanup(func() {
+		c.stop()
+		c.buf.Close()
+	})
+	return c
+}
+
+func (c *cell) open() {
+	c.t.Helper()
+	var err error
+	if c.roster, err = roster.Open(memKV{}, roster.Options{}); err != nil {
+		c.t.Fatal(err)
+	}
+	c.reopen()
+	c.up = nil
+}
+
+// retain lets the buffer keep what was acknowledged.
+func (c *cell) retain() {
+	c.keep = time.Hour
+	c.reopen()
+}
+
+// start runs the uplink.
+func (c *cell) start() {
+	c.t.Helper()
+	if c.up == nil {
+		var err error
+		if c.up, err = uplink.New(c.cfg, c.buf, c.roster, c.sessions); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel, c.done = cancel, make(chan error, 1)
+	go func(up *uplink.Uplink, done chan error) { done <- up.Run(ctx) }(c.up, c.done)
+}
+
+// stop ends the uplink, if it runs, and returns how long that took.
+func (c *cell) stop() time.Duration {
+	c.t.Helper()
+	if c.cancel == nil {
+		return 0
+	}
+	begin := time.Now()
+	c.cancel()
+	select {
+	case err := <-c.done:
+		if err != nil {
+			c.t.Errorf("Run: %v", err)
+		}
+	case <-time.After(patience):
+		c.t.Fatal("the uplink does not stop")
+	}
+	c.cancel = nil
+	return time.Since(begin)
+}
+
+// restart stops everything and opens the buffer again: a new epoch.
+func (c *cell) restart() {
+	c.t.Helper()
+	c.stop()
+	c.reopen()
+	c.start()
+}
+
+// reopen closes the buffer, if it is open, and opens it: a new epoch begins.
+func (c *cell) reopen() {
+	c.t.Helper()
+	if c.buf != nil {
+		if err := c.buf.Close(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	b, err := buffer.Open(buffer.Options{Dir: c.dir, BootID: [16]byte{7, 7}, Retain: c.keep, Logger: logger()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.buf, c.up = b, nil
+}
+
+// birth puts a unit on test.
+func (c *cell) birth(unit string, p *telemetry.Profile) {
+	c.t.Helper()
+	c.clock += int64(time.Millisecond)
+	c.born[unit], c.taken[unit], c.profile[unit] = c.clock, 0, p
+	run := source.Run{Unit: unit, Profile: p, Born: c.clock}
+	if err := c.roster.Births("test", run); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// take makes a record of n readings of a unit.
+func (c *cell) take(unit string, n int) *telemetry.Record {
+	p := c.profile[unit]
+	r := &telemetry.Record{Unit: unit, Profile: p, Born: c.born[unit], Count: c.taken[unit]}
+	for range n {
+		c.clock += int64(time.Millisecond)
+		row := make([]telemetry.Value, len(p.Signals))
+		for i := range row {
+			switch p.Signals[i].Type {
+			case telemetry.Double:
+				row[i] = telemetry.DoubleValue(math.Sin(float64(c.clock)))
+			case telemetry.Real:
+				row[i] = telemetry.RealValue(float32(c.taken[unit]))
+			case telemetry.Integer:
+				row[i] = telemetry.IntegerValue(c.clock)
+			case telemetry.Boolean:
+				row[i] = telemetry.BooleanValue(c.clock%2 == 0)
+			}
+		}
+		r.Append(c.clock, 0, row)
+		c.taken[unit]++
+	}
+	return r
+}
+
+// append gives records to the buffer.
+func (c *cell) append(list ...*telemetry.Record) {
+	c.t.Helper()
+	var items []buffer.Item
+	for _, r := range list {
+		it := buffer.Item{Data: record.Append(nil, r), Label: r.Unit, Rows: r.Len()}
+		if r.Len() > 0 {
+			it.First, it.Last = r.Times[0], r.Times[r.Len()-1]
+		}
+		items = append(items, it)
+	}
+	epoch := telemetry.Epoch(c.buf.Epoch())
+	first, err := c.buf.Append(items, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for i, r := range list {
+		c.appended[key{epoch, first + uint64(i)}] = r
+	}
+}
+
+// readings appends n records of one reading each.
+func (c *cell) readings(unit string, n int) {
+	c.t.Helper()
+	for range n {
+		c.append(c.take(unit, 1))
+	}
+}
+
+// end takes a unit off the test, with a record that says so.
+func (c *cell) end(unit string) {
+	c.t.Helper()
+	r := c.take(unit, 0)
+	r.End = &telemetry.End{Time: c.clock, Reason: "finished"}
+	c.append(r)
+	if err := c.roster.Deaths("test", unit); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// empty reports whether everything has been acknowledged.
+func (c *cell) empty() bool { return c.buf.Stats().Records == 0 }
+
+// drained waits until everything has been acknowledged, and checks that the
+// collector has exactly what was appended.
+func (c *cell) drained(plant *collector) {
+	c.t.Helper()
+	eventually(c.t, "everything is stored and acknowledged", func() bool {
+		plant.mu.Lock()
+		n := len(plant.stored)
+		plant.mu.Unlock()
+		return n >= len(c.appended) && c.empty()
+	})
+	plant.mu.Lock()
+	defer plant.mu.Unlock()
+	for k, r := range c.appended {
+		got := plant.stored[k]
+		if got == nil {
+			c.t.Fatalf("position %d of %s was deleted and never stored", k.position, k.epoch)
+		}
+		if got.Unit != r.Unit || got.Len() != r.Len() || got.Count != r.Count || got.Born != r.Born {
+			c.t.Fatalf("position %d: stored %+v, appended %+v", k.position, got, r)
+		}
+		for i := range r.Times {
+			if got.Times[i] != r.Times[i] {
+				c.t.Fatalf("position %d row %d: stored time %d, appended %d", k.position, i, got.Times[i], r.Times[i])
+			}
+		}
+		for i := range r.Values {
+			if got.Values[i] != r.Values[i] {
+				c.t.Fatalf("position %d value %d: stored %v, appended %v", k.position, i, got.Values[i], r.Values[i])
+			}
+		}
+	}
+	if len(plant.stored) != len(c.appended) {
+		c.t.Fatalf("%d records stored, %d appended", len(plant.stored), len(c.appended))
+	}
+}
+
+// sessionCount is a session counter that a test can set.
+type sessionCount struct {
+	mu sync.Mutex
+	n  uint64
+}
+
+func (s *sessionCount) Next(string) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	return s.n, nil
+}
+
+// memKV is a roster's store that lasts as long as the test.
+type memKV map[string][]byte
+
+func (m memKV) Get(b, k string) ([]byte, error) { return m[b+"/"+k], nil }
+func (m memKV) Put(b, k string, v []byte) error { m[b+"/"+k] = v; return nil }
+func (m memKV) Delete(b, k string) error        { delete(m, b+"/"+k); return nil }

@@ -1,0 +1,74 @@
+package uplink_test
+
+import (
+	"andon.internal/shared/sparkplug"
+)
+
+// has waits for a message.
+func (c *collector) has(what string, match func(*seen) bool) *seen {
+	c.t.Helper()
+	var found *seen
+	eventually(c.t, what, func() bool {
+		found = c.find(match)
+		return found != nil
+	})
+	return found
+}
+
+func (c *collector) find(match func(*seen) bool) *seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.log {
+		if match(s) {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c *collector) all(match func(*seen) bool) []*seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []*seen
+	for _, s := range c.log {
+		if match(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (c *collector) count(match func(*seen) bool) int { return len(c.all(match)) }
+
+// forget empties the log.
+func (c *collector) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = nil
+}
+
+func (c *collector) rows() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, r := range c.stored {
+		n += r.Len()
+	}
+	return n
+}
+
+// maximum returns how many records were in flight at most since the last set.
+func (c *collector) maximum() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.maxFlight
+}
+
+func isBirth(s *seen) bool  { return s.birth != nil }
+func isRecord(s *seen) bool { return s.record != nil }
+func isKind(k sparkplug.MessageType) func(*seen) bool {
+	return func(s *seen) bool { return s.kind == k }
+}
+
+// bdSeqOf returns the bdSeq that belongs to a session.
+func bdSeqOf(session uint64) uint8 { return uint8((session - 1) % 256) }

@@ -1,0 +1,134 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"andon.internal/agent/uplink/internal/flight"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// Config configures an uplink. Node and URL are required; the zero value of every
+// other field means its default.
+type Config struct {
+	Node telemetry.Node
+	URL  string // the broker, such as tcp://127.0.0.1:1883
+
+	// PrimaryHost is the Sparkplug host application without which the node says
+	// nothing: it is born when that is online and dies when it goes. Empty: do not wait.
+	PrimaryHost string
+
+	Version string                     // of the agent, told in births
+	Boot    [16]byte                   // the machine's boot id, told in births
+	Health  func(*sparkplug.Heartbeat) // fills in what the buffer does not know; called by Run's goroutine
+
+	KeepAlive      time.Duration // MQTT keepalive, in whole seconds; 10 s
+	PingTimeout    time.Duration // 5 s
+	ConnectTimeout time.Duration // dialling and the MQTT handshake; subscribing; 5 s each
+	WriteTimeout   time.Duration // for 64 KiB to get into the connection; 10 s
+	RetryMin       time.Duration // pause after the first failed attempt, doubled after each; 250 ms
+	RetryMax       time.Duration // the longest pause; 5 s
+
+	Heartbeat     time.Duration // 2 s
+	Silence       time.Duration // nothing heard from the collector for this long: connect anew; 15 s
+	SyncTimeout   time.Duration // no answer to a birth for this long: be born again; 5 s, doubled up to 60 s
+	SyncGrace     time.Duration // how long live waits for that answer at the start of a session; 250 ms
+	RebirthEvery  time.Duration // births are at least this far apart; 1 s
+	Retransmit    time.Duration // a record without acknowledgement is sent again; 5 s
+	RetransmitMax time.Duration // what that backs off to, per record; 60 s
+	HoldGrace     time.Duration // when the database is back, repeats wait for what the collector kept; 500 ms
+	LiveAge       time.Duration // how long a record counts as live, as in the buffer; 10 s
+	StopRound     time.Duration // for what is in flight at a clean stop; 2.5 s
+	Farewell      time.Duration // for the death and the disconnect after that; 1 s
+
+	FirstRecords int           // window at the start of a session; 2
+	FirstBytes   int64         // bytes in flight until the collector grants some; 1 MiB
+	HoldRecords  int           // live records a second while the database is away; 2,500
+	HoldBytes    int64         // bytes likewise; 8 MiB
+	MaxMessage   int           // bytes of one message; 500 KiB, below the broker's 512 KiB
+	MaxHoles     int           // with more gaps in what is held, oldest first; 256
+	ParkAfter    int           // failures of a record until it is parked; 5
+	ParkFor      time.Duration // the first time it is parked for, doubled after each; 30 s
+	ParkMax      time.Duration // what that doubles to; 1 h
+
+	Logger  *slog.Logger // default: none
+	Metrics *Metrics     // default: counted and not registered
+}
+
+// withDefaults returns c with its zero fields filled.
+func (c Config) withDefaults() Config {
+	def(&c.KeepAlive, 10*time.Second)
+	def(&c.PingTimeout, 5*time.Second)
+	def(&c.ConnectTimeout, 5*time.Second)
+	def(&c.WriteTimeout, 10*time.Second)
+	def(&c.RetryMin, 250*time.Millisecond)
+	def(&c.RetryMax, 5*time.Second)
+	def(&c.Heartbeat, 2*time.Second)
+	def(&c.Silence, 15*time.Second)
+	def(&c.SyncTimeout, 5*time.Second)
+	def(&c.SyncGrace, 250*time.Millisecond)
+	def(&c.RebirthEvery, time.Second)
+	def(&c.Retransmit, 5*time.Second)
+	def(&c.RetransmitMax, 60*time.Second)
+	def(&c.HoldGrace, 500*time.Millisecond)
+	def(&c.LiveAge, 10*time.Second)
+	def(&c.StopRound, 2500*time.Millisecond)
+	def(&c.Farewell, time.Second)
+	def(&c.FirstRecords, 2)
+	def(&c.FirstBytes, 1<<20)
+	def(&c.HoldRecords, 2500)
+	def(&c.HoldBytes, 8<<20)
+	def(&c.MaxMessage, 500<<10)
+	def(&c.MaxHoles, 256)
+	def(&c.ParkAfter, 5)
+	def(&c.ParkFor, 30*time.Second)
+	def(&c.ParkMax, time.Hour)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	return c
+}
+
+func def[T int | int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+// check returns every fault of the configuration, joined, and the broker's address.
+func (c *Config) check() (*url.URL, error) {
+	errs := []error{c.Node.Check()}
+	if c.PrimaryHost != "" {
+		errs = append(errs, telemetry.CheckID("primary host", c.PrimaryHost))
+	}
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil:
+		errs = append(errs, fmt.Errorf("broker URL: %w", err))
+	case u.Scheme != "tcp" && u.Scheme != "mqtt", u.Port() == "", u.Hostname() == "":
+		errs = append(errs, fmt.Errorf("broker URL %q is not like tcp://HOST:1883", c.URL))
+	}
+	if c.KeepAlive%time.Second != 0 {
+		errs = append(errs, fmt.Errorf("keepalive %v is not in whole seconds", c.KeepAlive))
+	}
+	return u, errors.Join(errs...)
+}
+
+func (c *Config) flight() flight.Config {
+	return flight.Config{
+		FirstRecords: c.FirstRecords, FirstBytes: c.FirstBytes,
+		Timeout: c.Retransmit, TimeoutMax: c.RetransmitMax,
+		ParkAfter: c.ParkAfter, ParkFor: c.ParkFor, ParkMax: c.ParkMax, ParkLimit: maxParked,
+	}
+}
+
+// maxParked bounds how many records are remembered for having failed.
+const maxParked = 1024

@@ -1,0 +1,75 @@
+package uplink_test
+
+import (
+	"testing"
+	"time"
+)
+
+func TestHold(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 5)
+	cell.drained(plant)
+	plant.forget()
+	plant.set(func(p *policy) { p.down = true })
+	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
+	cell.readings("press-1", 200)
+	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 200 })
+	// Nothing is repeated, however long it takes.
+	never(t, 700*time.Millisecond, "a repeat while the database is away", func() bool { return plant.count(isRecord) > 200 })
+	for _, s := range plant.all(isRecord) {
+		if s.historical {
+			t.Fatal("a live record was marked as historical in a hold")
+		}
+	}
+	if n := cell.buf.Stats().Records; n != 200 {
+		t.Fatalf("%d records held, want all 200", n)
+	}
+	plant.forget()
+	plant.set(func(p *policy) { p.down = false })
+	cell.drained(plant)
+	for _, s := range plant.all(isRecord) {
+		if !s.historical {
+			t.Fatal("a record sent again after the hold was not marked as historical")
+		}
+	}
+	if cell.up.Status().Hold {
+		t.Error("still holding")
+	}
+}
+
+func TestHoldIsPaced(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.HoldRecords = 200
+	plant.set(func(p *policy) { p.down = true })
+	cell.birth("press-1", press)
+	cell.start()
+	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
+	begin := time.Now()
+	cell.readings("press-1", 100)
+	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 100 })
+	if d := time.Since(begin); d < 300*time.Millisecond {
+		t.Errorf("100 records took %v at 200 a second with a burst of 20", d)
+	}
+	plant.set(func(p *policy) { p.down = false })
+	cell.drained(plant)
+}
+
+// TestHoldAcrossSessions: sent once means once, whatever the link does meanwhile.
+func TestHoldAcrossSessions(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	plant.set(func(p *policy) { p.down = true })
+	cell.birth("press-1", press)
+	cell.readings("press-1", 30)
+	cell.start()
+	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
+	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 30 })
+	p.cut()
+	plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
+	cell.readings("press-1", 10)
+	eventually(t, "the new live records", func() bool { return plant.count(isRecord) >= 40 })
+	never(t, 200*time.Millisecond, "a repeat while the database is away", func() bool { return plant.count(isRecord) > 40 })
+	plant.set(func(p *policy) { p.down = false })
+	cell.drained(plant)
+}

@@ -1,0 +1,207 @@
+package link_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"andon.internal/agent/uplink/internal/link"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func options(addr string) link.Options {
+	return link.Options{
+		URL: &url.URL{Scheme: "tcp", Host: addr}, ClientID: "test", WillTopic: "will", WillPayload: []byte("w"),
+		Subscribe: []string{"a"}, KeepAlive: 10 * time.Second, PingTimeout: 5 * time.Second,
+		ConnectTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Inbox: 4,
+	}
+}
+
+// hang keeps a connection open, and neither reads nor writes, until the test ends.
+func hang(_ net.Conn, end <-chan struct{}) { <-end }
+
+// peer is a broker that answers the first packets with the given bytes and then
+// hands the connection to last.
+func peer(t *testing.T, answers [][]byte, last func(c net.Conn, end <-chan struct{})) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, end := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r := bufio.NewReader(c)
+			for _, a := range answers {
+				if readPacket(r) != nil {
+					break
+				}
+				_, _ = c.Write(a)
+			}
+			if last != nil {
+				last(c, end)
+			}
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); close(end); <-done })
+	return l.Addr().String()
+}
+
+// readPacket passes over one short MQTT packet.
+func readPacket(r *bufio.Reader) error {
+	if _, err := r.ReadByte(); err != nil {
+		return err
+	}
+	n, err := r.ReadByte()
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(io.Discard, r, int64(n))
+	return err
+}
+
+var (
+	connack = []byte{0x20, 2, 0, 0}
+	suback  = []byte{0x90, 3, 0, 1, 1}
+)
+
+func TestDialErrors(t *testing.T) {
+	closed := func() string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+	tests := []struct {
+		name    string
+		addr    string
+		refused bool
+	}{
+		{"nobody listens", closed(), false},
+		{"no CONNACK", peer(t, nil, hang), false},
+		{"CONNACK says no", peer(t, [][]byte{{0x20, 2, 0, 5}}, nil), false},
+		{"no SUBACK", peer(t, [][]byte{connack}, hang), false},
+		{"SUBACK says no", peer(t, [][]byte{connack, {0x90, 3, 0, 1, 0x80}}, hang), true},
+		{"SUBACK says too little", peer(t, [][]byte{connack, {0x90, 2, 0, 1}}, hang), true},
+		{"closed after CONNACK", peer(t, [][]byte{connack}, nil), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			begin := time.Now()
+			l, err := link.Dial(context.Background(), options(tt.addr))
+			if err == nil {
+				l.Drop()
+				t.Fatal("Dial returned no error")
+			}
+			if errors.Is(err, link.ErrRefused) != tt.refused {
+				t.Errorf("error %v, want refused: %v", err, tt.refused)
+			}
+			if d := time.Since(begin); d > 3*time.Second {
+				t.Errorf("it took %v", d)
+			}
+		})
+	}
+}
+
+func TestDialEndsWithContext(t *testing.T) {
+	addr := peer(t, nil, hang)
+	o := options(addr)
+	o.ConnectTimeout = time.Minute
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, err := link.Dial(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// TestPeerThatStopsReading: the connection is given up after the write timeout, and
+// nothing blocks meanwhile.
+func TestPeerThatStopsReading(t *testing.T) {
+	l, err := link.Dial(context.Background(), options(peer(t, [][]byte{connack, suback}, hang)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Drop()
+	big := make([]byte, 8<<20)
+	begin := time.Now()
+	for {
+		select {
+		case p := <-l.Free():
+			p.Topic, p.Payload = "t", big
+			l.Send(p)
+			continue
+		case <-l.Lost():
+		case <-time.After(10 * time.Second):
+			t.Fatal("a stalled connection is not given up")
+		}
+		break
+	}
+	if d := time.Since(begin); d > 5*time.Second || l.Err() == nil {
+		t.Errorf("given up after %v with error %v", d, l.Err())
+	}
+}
+
+func TestCloseIsBounded(t *testing.T) {
+	o := options(peer(t, [][]byte{connack, suback}, hang))
+	o.WriteTimeout = time.Minute
+	l, err := link.Dial(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		p := <-l.Free()
+		p.Topic, p.Payload = "t", make([]byte, 8<<20)
+		l.Send(p)
+	}
+	begin := time.Now()
+	l.Close("death", []byte("d"), 200*time.Millisecond)
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("Close took %v", d)
+	}
+	l.Drop() // again: nothing happens
+}
+
+func TestFullInboxDropsAndCounts(t *testing.T) {
+	message := []byte{0x30, 4, 0, 1, 'a', 'x'}
+	addr := peer(t, [][]byte{connack, suback}, func(c net.Conn, _ <-chan struct{}) {
+		for range 10 {
+			_, _ = c.Write(message)
+		}
+		_, _ = io.Copy(io.Discard, c)
+	})
+	l, err := link.Dial(context.Background(), options(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Drop()
+	for end := time.Now().Add(5 * time.Second); l.Ignored() < 6; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d messages dropped, want 6 of 10 with room for 4", l.Ignored())
+		}
+	}
+	for range 4 {
+		if m := <-l.Inbox(); m.Topic != "a" || string(m.Payload) != "x" {
+			t.Errorf("message %+v", m)
+		}
+	}
+}

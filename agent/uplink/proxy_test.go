@@ -1,0 +1,150 @@
+package uplink_test
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// proxy is the cable between a cell and the broker.
+type proxy struct {
+	t        testing.TB
+	target   string
+	listener net.Listener
+	wg       sync.WaitGroup
+
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	stalled bool
+	moved   *sync.Cond // stalled or refused changed
+	refused bool
+	closed  bool
+	rate    int // bytes a second towards the broker; 0: no limit
+}
+
+func startProxy(t testing.TB, target string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{t: t, target: target, listener: l, conns: map[net.Conn]bool{}}
+	p.moved = sync.NewCond(&p.mu)
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		p.mu.Lock()
+		p.closed, p.stalled = true, false
+		p.moved.Broadcast()
+		p.mu.Unlock()
+		l.Close()
+		p.cut()
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "tcp://" + p.listener.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		refused := p.refused || p.closed
+		p.mu.Unlock()
+		if refused {
+			in.Close()
+			continue
+		}
+		out, err := net.Dial("tcp", p.target)
+		if err != nil {
+			in.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[in], p.conns[out] = true, true
+		p.mu.Unlock()
+		p.wg.Go(func() { p.pipe(out, in, true) })
+		p.wg.Go(func() { p.pipe(in, out, false) })
+	}
+}
+
+// pipe forwards until either side is closed; while stalled it swallows nothing and
+// forwards nothing.
+func (p *proxy) pipe(to, from net.Conn, up bool) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 16<<10)
+	for {
+		p.mu.Lock()
+		for p.stalled && p.conns[from] {
+			p.moved.Wait()
+		}
+		rate := p.rate
+		p.mu.Unlock()
+		size := len(buf)
+		if up && rate > 0 {
+			size = max(rate/50, 1)
+		}
+		n, err := from.Read(buf[:size])
+		if up && rate > 0 {
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+		}
+		p.mu.Lock()
+		for p.stalled && p.conns[from] {
+			p.moved.Wait()
+		}
+		p.mu.Unlock()
+		if n > 0 {
+			if _, werr := to.Write(buf[:n]); werr != nil {
+				err = werr
+			}
+		}
+		if err != nil {
+			p.mu.Lock()
+			delete(p.conns, from)
+			delete(p.conns, to)
+			p.moved.Broadcast()
+			p.mu.Unlock()
+			return
+		}
+	}
+}
+
+// cut breaks every connection.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+		delete(p.conns, c)
+	}
+	p.moved.Broadcast()
+}
+
+// refuse breaks every connection and takes no new one.
+func (p *proxy) refuse(on bool) {
+	p.mu.Lock()
+	p.refused = on
+	p.mu.Unlock()
+	if on {
+		p.cut()
+	}
+}
+
+// stall keeps connections open and forwards nothing: a half-open link.
+func (p *proxy) stall(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalled = on
+	p.moved.Broadcast()
+}
+
+func (p *proxy) setRate(bytesPerSecond int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytesPerSecond
+}

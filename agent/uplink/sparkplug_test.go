@@ -1,0 +1,346 @@
+package uplink_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"andon.internal/agent/state"
+	"andon.internal/shared/sparkplug"
+)
+
+// The tests of this file cover the statements of the Sparkplug 3.0 specification
+// about an edge node: docs/sparkplug.md names them.
+
+func TestSparkplugConnect(t *testing.T) {
+	b, plant, p, cell := plant(t)
+	cell.start()
+	plant.has("a birth", isBirth)
+	p.cut()
+	plant.has("a second birth", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
+	for _, pk := range b.hook.cellConnects() {
+		c := pk.Connect
+		if pk.ProtocolVersion != 4 || string(c.ProtocolName) != "MQTT" || !c.Clean {
+			t.Errorf("CONNECT of %s version %d, clean %v: want MQTT 3.1.1 and a clean session", c.ProtocolName, pk.ProtocolVersion, c.Clean)
+		}
+		if !c.WillFlag || c.WillTopic != "spBv1.0/line1/NDEATH/cell-07" || c.WillQos != 1 || c.WillRetain {
+			t.Errorf("will %v on %s with QoS %d, retained %v", c.WillFlag, c.WillTopic, c.WillQos, c.WillRetain)
+		}
+		will, err := sparkplug.Decode(c.WillPayload, sparkplug.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sparkplug.ParseNodeDeath(will); err != nil || will.HasSeq || len(will.Metrics) != 1 || !will.HasTimestamp {
+			t.Errorf("will has %d metrics, seq %v (%v): want bdSeq alone, and no seq", len(will.Metrics), will.HasSeq, err)
+		}
+	}
+	eventually(t, "one connection at a time", func() bool {
+		n := 0
+		for _, cl := range b.server.Clients.GetAll() {
+			if strings.HasPrefix(cl.ID, node+"-") && !cl.Closed() {
+				n++
+			}
+		}
+		return n == 1
+	})
+}
+
+func TestSparkplugBdSeq(t *testing.T) {
+	b, plant, p, cell := plant(t)
+	path := t.TempDir() + "/state.db"
+	st, err := state.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cell.stop(); st.Close() })
+	cell.sessions = st
+	bdSeq := func(pk packets.Packet) int {
+		will, err := sparkplug.Decode(pk.Connect.WillPayload, sparkplug.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := sparkplug.ParseNodeDeath(will)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(n)
+	}
+	// Failed attempts count too: the broker accepts, and refuses the subscription.
+	b.hook.setRefuse("spBv1.0/line1/NCMD/cell-07")
+	cell.start()
+	eventually(t, "three attempts", func() bool { return len(b.hook.cellConnects()) >= 3 })
+	b.hook.setRefuse("")
+	plant.has("a birth", isBirth)
+	p.cut()
+	eventually(t, "another session", func() bool { return plant.count(isBirth) >= 2 })
+	cell.stop()
+	if err := st.Close(); err != nil { // the process ends and comes back
+		t.Fatal(err)
+	}
+	if st, err = state.Open(path); err != nil {
+		t.Fatal(err)
+	}
+	cell.sessions = st
+	cell.reopen()
+	births := plant.count(isBirth)
+	cell.start()
+	eventually(t, "a session after the restart", func() bool { return plant.count(isBirth) > births })
+	for i, pk := range b.hook.cellConnects() {
+		if got := bdSeq(pk); got != i {
+			t.Errorf("CONNECT %d has bdSeq %d, want %d", i, got, i)
+		}
+	}
+	cell.stop()
+
+	cell.sessions = &sessionCount{n: 254}
+	cell.reopen()
+	before := len(b.hook.cellConnects())
+	cell.start()
+	eventually(t, "the session with bdSeq 254", func() bool {
+		return plant.count(func(s *seen) bool { return s.birth != nil && s.birth.BdSeq == 254 }) > 0
+	})
+	p.cut()
+	eventually(t, "the session with bdSeq 255", func() bool {
+		return plant.count(func(s *seen) bool { return s.birth != nil && s.birth.BdSeq == 255 }) > 0
+	})
+	p.cut()
+	eventually(t, "a session with bdSeq 0", func() bool {
+		return plant.count(func(s *seen) bool { return s.birth != nil && s.birth.Session == 257 }) > 0
+	})
+	for i, pk := range b.hook.cellConnects()[before:] {
+		if got, want := bdSeq(pk), (254+i)%256; got != want {
+			t.Errorf("CONNECT %d has bdSeq %d, want %d", before+i, got, want)
+		}
+	}
+}
+
+func TestSparkplugSubscribesBeforeBirth(t *testing.T) {
+	b, plant, _, cell := plant(t)
+	cell.cfg.PrimaryHost = "andon"
+	plant.client.Publish("spBv1.0/STATE/andon", 1, true, sparkplug.State{Online: true, Timestamp: 1}.Append(nil)).WaitTimeout(patience)
+	cell.start()
+	plant.has("a birth", isBirth)
+	b.hook.mu.Lock()
+	defer b.hook.mu.Unlock()
+	for _, topic := range []string{"spBv1.0/line1/NCMD/cell-07", "spBv1.0/line1/DCMD/cell-07/+", "spBv1.0/STATE/andon"} {
+		subscribed, born := -1, -1
+		for i, e := range b.hook.events {
+			switch e {
+			case "SUBSCRIBED " + topic + " 1":
+				subscribed = i
+			case "PUBLISH spBv1.0/line1/NBIRTH/cell-07":
+				born = i
+			}
+		}
+		if subscribed < 0 || born < subscribed {
+			t.Errorf("subscribed to %s at QoS 1 as event %d, born as event %d", topic, subscribed, born)
+		}
+	}
+}
+
+func TestSparkplugBirthOrder(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	for i := range 5 {
+		cell.birth(fmt.Sprintf("press-%d", i), press)
+		cell.readings(fmt.Sprintf("press-%d", i), 3)
+	}
+	cell.start()
+	cell.drained(plant)
+	p.cut()
+	cell.readings("press-3", 3)
+	cell.drained(plant)
+	// The collector checks of every message that its node and unit are born, and that
+	// its aliases were announced; here the order within each session.
+	state := map[uint64]int{}
+	for _, s := range plant.all(func(s *seen) bool { return s.kind != sparkplug.NDeath }) {
+		switch {
+		case s.birth != nil:
+			if state[s.session] != 0 {
+				t.Error("an NBIRTH came after something else in its session")
+			}
+			state[s.session] = 1
+		case s.unitBirth != nil:
+			if state[s.session] != 1 {
+				t.Errorf("the DBIRTH of %s came after data, or before the NBIRTH", s.unit)
+			}
+		default:
+			state[s.session] = 2
+		}
+	}
+	if len(state) != 2 {
+		t.Errorf("%d sessions, want 2", len(state))
+	}
+	aliases := map[uint64]bool{}
+	for _, s := range plant.all(func(s *seen) bool { return s.unitBirth != nil && s.session == 1 }) {
+		for i := range s.unitBirth.Profile.Signals {
+			if a := s.unitBirth.FirstAlias + uint64(i); aliases[a] {
+				t.Errorf("alias %d is used twice", a)
+			} else {
+				aliases[a] = true
+			}
+		}
+	}
+}
+
+func TestSparkplugQoSAndRetain(t *testing.T) {
+	b, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 5)
+	cell.end("press-1")
+	plant.has("the unit's death", isKind(sparkplug.DDeath))
+	plant.has("a heartbeat", isKind(sparkplug.NData))
+	cell.drained(plant)
+	b.hook.mu.Lock()
+	defer b.hook.mu.Unlock()
+	kinds := map[string]bool{}
+	for _, pk := range b.hook.published {
+		topic, err := sparkplug.ParseTopic(pk.TopicName)
+		if err != nil || topic.Type == sparkplug.NCmd || topic.Type == sparkplug.NDeath {
+			continue
+		}
+		kinds[topic.Type.String()] = true
+		if pk.FixedHeader.Qos != 0 || pk.FixedHeader.Retain {
+			t.Errorf("%s was published with QoS %d, retained %v", pk.TopicName, pk.FixedHeader.Qos, pk.FixedHeader.Retain)
+		}
+	}
+	for _, want := range []string{"NBIRTH", "DBIRTH", "NDATA", "DDATA", "DDEATH"} {
+		if !kinds[want] {
+			t.Errorf("no %s was published", want)
+		}
+	}
+}
+
+func TestSparkplugSequence(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.birth("press-2", press)
+	cell.start()
+	for range 30 {
+		cell.readings("press-1", 20)
+		time.Sleep(5 * time.Millisecond) // heartbeats between
+	}
+	cell.end("press-1")
+	cell.drained(plant)
+	plant.has("the unit's death", isKind(sparkplug.DDeath))
+	// Continuity over all kinds, the wrap, and NDEATH without a seq are checked by the
+	// collector at all times; here that there was something to check.
+	all := plant.all(func(s *seen) bool { return s.kind != sparkplug.NDeath })
+	if len(all) < 600 || all[0].kind != sparkplug.NBirth || all[0].seq != 0 {
+		t.Errorf("%d messages, the first a %v with seq %d: want more than 600, an NBIRTH with 0", len(all), all[0].kind, all[0].seq)
+	}
+	for i, s := range all {
+		if s.seq != uint8(i%256) {
+			t.Fatalf("message %d (%v) has seq %d, want %d", i, s.kind, s.seq, i%256)
+		}
+	}
+}
+
+func TestSparkplugPrimaryHost(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.PrimaryHost = "andon"
+	say := func(host string, online bool, ts int64) {
+		plant.client.Publish("spBv1.0/STATE/"+host, 1, true, sparkplug.State{Online: online, Timestamp: ts}.Append(nil)).WaitTimeout(patience)
+	}
+	born := func(n int) func() bool { return func() bool { return plant.count(isBirth) >= n } }
+	dead := func() bool { return plant.find(isKind(sparkplug.NDeath)) != nil }
+	cell.birth("press-1", press)
+	cell.start()
+	eventually(t, "the node waits", func() bool { return cell.up.Status().Waiting })
+	say("andon2", true, 5000)
+	say("other", true, 5000)
+	never(t, 100*time.Millisecond, "a birth because of another host", born(1))
+	say("andon", false, 5000) // the first one seen is always valid
+	never(t, 50*time.Millisecond, "a birth while the host is offline", born(1))
+	say("andon", true, 4000)
+	never(t, 100*time.Millisecond, "a birth because of an older STATE", born(1))
+	say("andon", true, 6000)
+	eventually(t, "the birth", born(1))
+	say("andon", false, 5999)
+	never(t, 100*time.Millisecond, "a death because of an older STATE", dead)
+	say("andon", false, 6000) // a will has the timestamp of its birth
+	eventually(t, "the death", dead)
+	eventually(t, "the node waits in a new session", func() bool { st := cell.up.Status(); return st.Waiting && st.Session == 2 })
+	never(t, 100*time.Millisecond, "a birth while the host is offline", born(2))
+	say("andon", true, 7000)
+	eventually(t, "the second birth", born(2))
+	if got := plant.all(isBirth)[1].birth.BdSeq; got != 1 {
+		t.Errorf("bdSeq %d of the second session, want 1", got)
+	}
+}
+
+func TestSparkplugRebirth(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.birth("press-2", press)
+	cell.start()
+	cell.readings("press-1", 5)
+	cell.drained(plant)
+	first := plant.has("a birth", isBirth)
+	plant.forget()
+	plant.rebirth()
+	again := plant.has("another birth", isBirth)
+	if again.birth.BdSeq != first.birth.BdSeq || again.seq != 0 {
+		t.Errorf("born again with bdSeq %d and seq %d, want %d and 0", again.birth.BdSeq, again.seq, first.birth.BdSeq)
+	}
+	cell.readings("press-2", 5)
+	cell.drained(plant)
+	all, units := plant.all(func(*seen) bool { return true }), map[string]bool{}
+	after := false
+	for _, s := range all {
+		after = after || s == again
+		if after && s.unitBirth != nil {
+			units[s.unit] = true
+		}
+		if after && s.record != nil && len(units) != 2 {
+			t.Error("data came before all units were born again")
+		}
+	}
+	if len(units) != 2 {
+		t.Errorf("%d units were born again, want 2", len(units))
+	}
+}
+
+func TestSparkplugUnitDeath(t *testing.T) {
+	b, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.birth("press-2", press)
+	cell.start()
+	cell.readings("press-1", 3)
+	cell.readings("press-2", 3)
+	cell.end("press-1")
+	death := plant.has("the death of press-1", isKind(sparkplug.DDeath))
+	if death.unit != "press-1" {
+		t.Errorf("death of %s, want press-1", death.unit)
+	}
+	cell.drained(plant)
+	if n := plant.count(isKind(sparkplug.DDeath)); n != 1 {
+		t.Errorf("%d deaths, want 1", n)
+	}
+	if !b.hook.saw("PUBLISH spBv1.0/line1/DDEATH/cell-07/press-1") {
+		t.Error("the death was not on the unit's topic")
+	}
+}
+
+func TestSparkplugDisconnect(t *testing.T) {
+	b, plant, _, cell := plant(t)
+	cell.start()
+	plant.has("a birth", isBirth)
+	cell.stop()
+	if death := plant.has("the death", isKind(sparkplug.NDeath)); death.bdSeq != 0 {
+		t.Errorf("death of bdSeq %d, want 0", death.bdSeq)
+	}
+	eventually(t, "DISCONNECT", func() bool { return b.hook.saw("DISCONNECT") })
+	b.hook.mu.Lock()
+	defer b.hook.mu.Unlock()
+	order := strings.Join(b.hook.events, "\n")
+	if strings.Index(order, "PUBLISH spBv1.0/line1/NDEATH/cell-07") > strings.Index(order, "DISCONNECT") {
+		t.Error("DISCONNECT came before NDEATH")
+	}
+	if strings.Contains(order, "WILL") {
+		t.Error("the broker sent the will after a clean disconnect")
+	}
+}

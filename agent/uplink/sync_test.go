@@ -1,0 +1,113 @@
+package uplink_test
+
+import (
+	"testing"
+	"time"
+
+	"andon.internal/shared/ranges"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+func TestSyncComesBeforeBacklog(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.SyncTimeout = time.Minute
+	cell.birth("press-1", press)
+	cell.readings("press-1", 10)
+	cell.reopen()
+	plant.set(func(p *policy) { p.noSync = true })
+	cell.start()
+	plant.has("a birth", isBirth)
+	cell.readings("press-1", 4)
+	eventually(t, "live does not wait for the sync", func() bool { return plant.count(isRecord) >= 4 })
+	current := telemetry.Epoch(cell.buf.Epoch())
+	never(t, 100*time.Millisecond, "backlog before the sync", func() bool {
+		return plant.find(func(s *seen) bool { return s.record != nil && s.header.Epoch != current }) != nil
+	})
+	// Part 2 of 2 alone is not the sync.
+	old := cell.buf.Chain()[0].Epoch
+	part := func(n int, set ranges.Set) {
+		plant.say(sparkplug.Ack{
+			Epochs: []sparkplug.EpochRanges{{Epoch: old, Committed: set}},
+			Credit: sparkplug.Credit{Records: 64, Bytes: 1 << 20},
+			Sync:   &sparkplug.SyncPart{Session: 1, Part: n, Of: 2},
+		})
+	}
+	known := ranges.Of(ranges.Range{From: 0, To: 7})
+	plant.mu.Lock()
+	plant.ledger[telemetry.Epoch(old)] = &known
+	plant.mu.Unlock()
+	part(2, ranges.Of(ranges.Range{From: 4, To: 7}))
+	never(t, 100*time.Millisecond, "backlog after half a sync", func() bool {
+		return plant.find(func(s *seen) bool { return s.record != nil && s.header.Epoch != current }) != nil
+	})
+	part(1, ranges.Of(ranges.Range{From: 0, To: 4}))
+	eventually(t, "everything is acknowledged", cell.empty)
+	var sent ranges.Set
+	for _, s := range plant.all(func(s *seen) bool { return s.record != nil && s.header.Epoch == telemetry.Epoch(old) }) {
+		sent.Add(s.header.Position, s.header.Position+1)
+		if !s.historical {
+			t.Error("backlog of an earlier epoch was not marked as historical")
+		}
+	}
+	if sent.String() != "[7,10)" {
+		t.Errorf("sent %s of the earlier epoch, want only what the collector lacks, [7,10)", sent)
+	}
+}
+
+func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	cell.retain()
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 20)
+	cell.drained(plant)
+	// The database is restored from a backup that lacks the second half.
+	plant.mu.Lock()
+	epoch := telemetry.Epoch(cell.buf.Epoch())
+	plant.ledger[epoch].Remove(10, 20)
+	for k := range plant.stored {
+		if k.position >= 10 {
+			delete(plant.stored, k)
+		}
+	}
+	plant.mu.Unlock()
+	p.cut()
+	plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
+	eventually(t, "all twenty are stored again", func() bool { return plant.rows() == 20 })
+	cell.drained(plant)
+}
+
+// TestPutBackInTime: the collector's answer names positions that this epoch has not
+// assigned, because the machine runs from an older image. A new epoch begins and
+// nothing fresh is taken for a repeat.
+func TestPutBackInTime(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.SyncGrace = 5 * time.Second
+	cell.birth("press-1", press)
+	epoch := telemetry.Epoch(cell.buf.Epoch())
+	plant.mu.Lock()
+	plant.set1(epoch).Add(0, 50) // what this machine sent in the life that was undone
+	plant.mu.Unlock()
+	cell.start()
+	cell.readings("press-1", 10)
+	eventually(t, "a new epoch", func() bool { return telemetry.Epoch(cell.buf.Epoch()) != epoch })
+	cell.readings("press-1", 10)
+	eventually(t, "all twenty are stored", func() bool { return plant.rows() == 20 })
+	eventually(t, "everything is acknowledged", cell.empty)
+}
+
+func TestAgentRestartsWithUnacknowledgedRecords(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.start()
+	for i := range 5 {
+		plant.set(func(p *policy) { p.noAck = i%2 == 0 })
+		cell.readings("press-1", 20)
+		eventually(t, "a birth of this start", func() bool { return plant.count(isBirth) > i })
+		cell.restart()
+		cell.readings("press-1", 5)
+	}
+	plant.set(func(p *policy) { p.noAck = false })
+	cell.drained(plant)
+}
