@@ -1,0 +1,128 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"golang.org/x/sys/unix"
+
+	"andon.internal/agent/source"
+	"andon.internal/shared/ops"
+	"andon.internal/shared/profiles"
+)
+
+// Finding is what Check found of one thing.
+type Finding struct {
+	Name string // such as "broker", or "source line1"
+	Note string // what was found, where Err is nil
+	Err  error
+}
+
+// Check tries what a configuration names: it loads the profiles, looks at the data
+// folder, opens each source once and connects to the broker under a name of its
+// own. It changes nothing, and may be used beside a running agent.
+func Check(ctx context.Context, cfg Config) ([]Finding, error) {
+	a, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	known, err := profiles.All(cfg.Profiles)
+	all := []Finding{{"profiles", profiles.Names(known), err}, tryFolder(string(cfg.Data))}
+	var sources []source.Source
+	if err == nil {
+		if sources, err = a.sources(known); err != nil {
+			all = append(all, Finding{Name: "sources", Err: err})
+		}
+	}
+	for i, s := range sources {
+		all = append(all, trySource(ctx, cfg.Sources[i], s))
+	}
+	return append(all, tryBroker(ctx, cfg.MQTT.URL)), nil
+}
+
+// tryFolder looks whether the data folder is there, or can be made.
+func tryFolder(dir string) Finding {
+	f := Finding{Name: "data"}
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		f.Err = fmt.Errorf("%s is not a folder", dir)
+	case err == nil:
+		f.Note, f.Err = dir, writable(dir)
+	case errors.Is(err, os.ErrNotExist):
+		above := filepath.Dir(filepath.Clean(dir))
+		for _, err := os.Stat(above); err != nil && above != filepath.Dir(above); _, err = os.Stat(above) {
+			above = filepath.Dir(above)
+		}
+		f.Note, f.Err = dir+" (will be made)", writable(above)
+	default:
+		f.Err = err
+	}
+	return f
+}
+
+func writable(dir string) error {
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("write to %s: %w", dir, err)
+	}
+	return nil
+}
+
+func trySource(ctx context.Context, cfg SourceConfig, s source.Source) Finding {
+	f := Finding{Name: "source " + cfg.Name, Note: "opens (" + cfg.Driver + ")"}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if f.Err = s.Open(ctx, source.Resume{}); f.Err == nil {
+		f.Err = s.Close()
+	}
+	return f
+}
+
+// brokerPatience is how long the broker may take to answer.
+const brokerPatience = 5 * time.Second
+
+func tryBroker(ctx context.Context, url string) Finding {
+	f := Finding{Name: "broker", Note: url + " answers"}
+	client := paho.NewClient(paho.NewClientOptions().
+		AddBroker(url).SetClientID("andon-check-" + rand.Text()).
+		SetProtocolVersion(4).SetCleanSession(true).
+		SetAutoReconnect(false).SetConnectRetry(false).
+		SetConnectTimeout(brokerPatience))
+	token := client.Connect()
+	late := time.NewTimer(2 * brokerPatience) // dialling, and the handshake
+	defer late.Stop()
+	select {
+	case <-token.Done():
+		f.Err = token.Error()
+	case <-ctx.Done():
+		f.Err = ctx.Err()
+	case <-late.C:
+		f.Err = errors.New("does not answer")
+	}
+	if f.Err != nil {
+		f.Err = fmt.Errorf("connect to %s: %w", url, f.Err)
+	}
+	client.Disconnect(100)
+	return f
+}
+
+// Failed returns an error that counts the findings that are faults, or nil.
+func Failed(all []Finding) error {
+	n := 0
+	for _, f := range all {
+		if f.Err != nil {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return ops.Hint(fmt.Errorf("%d of the checks failed", n),
+		"the agent also starts without its broker, and waits for sources that do not open")
+}

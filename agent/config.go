@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon.internal/shared/config"
+	"andon.internal/shared/ops"
+	"andon.internal/shared/telemetry"
+)
+
+// Config is agent.yaml. Start from [DefaultConfig].
+type Config struct {
+	// Group and Node name the cell: the site and line, such as austin-line1, and the
+	// cell in it, such as cell-07. No other agent may use both.
+	Group string `yaml:"group,required"`
+	Node  string `yaml:"node,required"`
+	// Data is the folder for what must survive: the buffer and the agent's state. It
+	// belongs to one agent at a time.
+	Data config.Path `yaml:"data,required"`
+
+	MQTT   MQTTConfig   `yaml:"mqtt"`
+	Buffer BufferConfig `yaml:"buffer"`
+
+	// Profiles are files and folders of profiles beside the built-in dyno and turbofan.
+	Profiles []config.Path  `yaml:"profiles"`
+	Sources  []SourceConfig `yaml:"sources"`
+
+	HTTP ops.HTTPConfig `yaml:"http"` // 127.0.0.1:0
+	Log  ops.LogConfig  `yaml:"log"`
+
+	Logger   *slog.Logger         // nil: nothing is logged
+	Registry *prometheus.Registry // nil: a new one
+}
+
+// MQTTConfig says where the broker is.
+type MQTTConfig struct {
+	URL string `yaml:"url,required"` // such as tcp://127.0.0.1:1883
+	// PrimaryHost is the host_id of a collector without which the cell announces
+	// nothing. Empty: it does not wait, and buffers what nobody acknowledges.
+	PrimaryHost string `yaml:"primary_host"`
+}
+
+// BufferConfig says how readings are kept until PostgreSQL has them.
+type BufferConfig struct {
+	// Linger is how long a reading may be in memory only: 100ms. A power cut takes at
+	// most that and the time of one sync.
+	Linger time.Duration `yaml:"linger"`
+	// Write is behind (the default: sent at once, written when not acknowledged
+	// within linger) or ahead (on disk before it is sent).
+	Write string `yaml:"write"`
+	// Retain keeps acknowledged readings this long, so that a database restored from a
+	// backup can be refilled: 0s. It implies write: ahead.
+	Retain time.Duration `yaml:"retain"`
+	// MaxDisk is what the buffer's files may take: 1GiB.
+	MaxDisk config.Size `yaml:"max_disk"`
+	// MaxMemory is what records may take in memory: 16MiB.
+	MaxMemory config.Size `yaml:"max_memory"`
+}
+
+// SourceConfig is one place that readings come from. The key that is named like the
+// driver holds the driver's own settings.
+type SourceConfig struct {
+	// Name is an id that stays: the source's place in its file is kept under it.
+	Name   string        `yaml:"name,required"`
+	Driver string        `yaml:"driver,required"` // replay
+	Replay *ReplayConfig `yaml:"replay"`
+}
+
+// The ways to write of a BufferConfig.
+const (
+	writeBehind = "behind"
+	writeAhead  = "ahead"
+)
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	return Config{
+		Buffer: BufferConfig{
+			Linger: 100 * time.Millisecond, Write: writeBehind,
+			MaxDisk: 1 << 30, MaxMemory: 16 << 20,
+		},
+		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
+	}
+}
+
+// Load reads an agent.yaml over the defaults. The error names every fault with its line.
+func Load(path string) (Config, error) {
+	c := DefaultConfig()
+	err := config.Load(path, &c)
+	return c, err
+}
+
+// Check returns the faults of what is not checked by a part of its own, joined.
+func (c *Config) Check() error {
+	errs := []error{
+		config.At("group", telemetry.CheckID("group", c.Group)),
+		config.At("node", telemetry.CheckID("node", c.Node)),
+	}
+	if c.Data == "" {
+		errs = append(errs, config.At("data", errors.New("must name a folder")))
+	}
+	first := map[string]int{}
+	for i, s := range c.Sources {
+		if at, taken := first[s.Name]; taken {
+			errs = append(errs, config.At(fmt.Sprintf("sources[%d].name", i),
+				fmt.Errorf("%q is also the name of sources[%d]", s.Name, at)))
+			continue
+		}
+		first[s.Name] = i
+	}
+	return errors.Join(errs...)
+}
+
+// checkAll is what config.Load checks, for a Config that was not loaded.
+func (c *Config) checkAll() error {
+	errs := []error{c.Check(), c.MQTT.Check(), c.Buffer.Check(), c.HTTP.Check(), c.Log.Check()}
+	for i := range c.Sources {
+		errs = append(errs, c.Sources[i].Check())
+		if r := c.Sources[i].Replay; r != nil {
+			errs = append(errs, r.Check())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Check returns every fault of the broker's address, joined.
+func (m *MQTTConfig) Check() error {
+	var errs []error
+	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.Port() == "" || u.Path != "" || u.User != nil {
+		errs = append(errs, config.At("url", fmt.Errorf("%q must be like tcp://127.0.0.1:1883", m.URL)))
+	}
+	if m.PrimaryHost != "" {
+		errs = append(errs, config.At("primary_host", telemetry.CheckID("host", m.PrimaryHost)))
+	}
+	return errors.Join(errs...)
+}
+
+// Bounds of a buffer's limits: one record file and some records must fit.
+const (
+	minDisk   = 4 << 20
+	minMemory = 1 << 20
+)
+
+// Check returns every fault of the buffer's settings, joined.
+func (b *BufferConfig) Check() error {
+	var errs []error
+	if b.Linger <= 0 || b.Linger > time.Minute {
+		errs = append(errs, config.At("linger", errors.New("must be above 0s and at most 1m")))
+	}
+	if b.Write != writeBehind && b.Write != writeAhead {
+		errs = append(errs, config.At("write", fmt.Errorf("%q is none of behind, ahead", b.Write)))
+	}
+	if b.Retain < 0 {
+		errs = append(errs, config.At("retain", errors.New("must not be negative")))
+	}
+	if b.MaxDisk < minDisk {
+		errs = append(errs, config.At("max_disk", fmt.Errorf("must be %v or more", config.Size(minDisk))))
+	}
+	if b.MaxMemory < minMemory {
+		errs = append(errs, config.At("max_memory", fmt.Errorf("must be %v or more", config.Size(minMemory))))
+	}
+	return errors.Join(errs...)
+}

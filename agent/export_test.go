@@ -1,0 +1,22 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Steps is the list of what is to be undone.
+type Steps struct{ steps }
+
+// NewSteps returns an empty list.
+func NewSteps() *Steps { return &Steps{steps{log: slog.New(slog.DiscardHandler)}} }
+
+// Add, Start and Undo are its methods.
+func (s *Steps) Add(name string, undo func() error) { s.add(name, undo) }
+
+func (s *Steps) Start(name string, patience time.Duration, run func(context.Context) error) {
+	s.start(name, patience, run)
+}
+
+func (s *Steps) Undo() error { return s.undo() }

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"andon.internal/agent/clock"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// ackLimit is how long the collector may be silent: it speaks every second.
+const ackLimit = 15 * time.Second
+
+// addChecks tells /readyz and /healthz what to ask.
+func (a *Agent) addChecks() {
+	a.health.Ready("buffer", a.checkBuffer)
+	a.health.Ready("connected", a.checkConnected)
+	a.health.Ready("acknowledged", a.checkAcknowledged)
+	a.health.Ready("database", a.checkDatabase)
+	for i, s := range a.samplers {
+		a.health.Ready("source "+a.cfg.Sources[i].Name, func() error { return s.State().Err })
+	}
+	// These ask behind the locks that every reading passes: where one is stuck, so is
+	// the answer, and whoever asks times out.
+	a.health.Live("responding", func() error {
+		_ = a.buffer.Stats()
+		_ = a.uplink.Status()
+		return nil
+	})
+}
+
+func (a *Agent) checkBuffer() error {
+	s := a.buffer.Stats()
+	if s.WriteError != nil {
+		return fmt.Errorf("write to disk: %w", s.WriteError)
+	}
+	if s.Full {
+		return fmt.Errorf("full: %d bytes of %d on disk", s.DiskBytes, s.DiskLimit)
+	}
+	return nil
+}
+
+func (a *Agent) checkConnected() error {
+	s := a.uplink.Status()
+	switch {
+	case s.Connected:
+		return nil
+	case s.Waiting:
+		return fmt.Errorf("connected, and waiting for the primary host %s", a.cfg.MQTT.PrimaryHost)
+	case s.Error == "":
+		return errors.New("connecting")
+	}
+	return errors.New(s.Error)
+}
+
+func (a *Agent) checkAcknowledged() error {
+	heard := a.uplink.Status().LastHeard
+	if heard.IsZero() {
+		return errors.New("nothing was heard from a collector yet")
+	}
+	if age := time.Since(heard); age > ackLimit {
+		return fmt.Errorf("nothing was heard from the collector for %v", age.Round(time.Second))
+	}
+	return nil
+}
+
+func (a *Agent) checkDatabase() error {
+	if s := a.uplink.Status(); s.Hold {
+		return fmt.Errorf("the collector has had no database for %v; readings are kept here", time.Since(s.HoldSince).Round(time.Second))
+	}
+	return nil
+}
+
+// year2020 in unix ns: a wall clock before it was never set.
+const year2020 = 1577836800e9
+
+// heartbeat fills in what the uplink does not know of the machine.
+func (a *Agent) heartbeat(h *sparkplug.Heartbeat) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(string(a.cfg.Data), &fs); err == nil {
+		h.DiskFree = fs.Bavail * uint64(fs.Bsize)
+	}
+	if clock.Now().Wall < year2020 {
+		h.Clock = telemetry.TimeUnsynced
+	}
+}

@@ -1,0 +1,143 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"andon.internal/agent/buffer"
+	"andon.internal/agent/clock"
+	"andon.internal/agent/roster"
+	"andon.internal/agent/sampler"
+	"andon.internal/agent/source"
+	"andon.internal/agent/source/replay"
+	"andon.internal/agent/state"
+	"andon.internal/agent/uplink"
+	"andon.internal/shared/ops"
+	"andon.internal/shared/telemetry"
+)
+
+// sources makes the sources of the configuration.
+func (a *Agent) sources(known []*telemetry.Profile) ([]source.Source, error) {
+	with := shop{profiles: known, replay: replay.NewMetrics(a.cfg.Registry), log: a.log}
+	var out []source.Source
+	var errs []error
+	for _, s := range a.cfg.Sources {
+		src, err := newSource(s, with)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, src)
+	}
+	if len(errs) > 0 {
+		return nil, ops.UsageError(errors.Join(errs...), "andon-agent check --config FILE tries the sources")
+	}
+	return out, nil
+}
+
+// open opens everything, and notes how to close it.
+func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error {
+	var err error
+	if a.boot, err = clock.BootID(); err != nil {
+		a.log.Warn("the machine has no boot id; readings cannot be dated by its uptime", "error", err)
+	}
+	if a.http, err = ops.Listen("andon-agent", a.cfg.HTTP, &a.health, a.cfg.Registry, a.log); err != nil {
+		return err
+	}
+	a.steps.add("close http", a.http.Close)
+	data := string(a.cfg.Data)
+	if err := a.openState(filepath.Join(data, "state.db")); err != nil {
+		return hintInUse(err, data)
+	}
+	a.steps.add("close state", a.state.Close)
+	if a.buffer, err = buffer.Open(a.bufferOptions()); err != nil {
+		return hintInUse(err, data)
+	}
+	a.steps.add("close buffer", a.buffer.Close)
+	if a.roster, err = roster.Open(a.state, roster.Options{Logger: a.log}); err != nil {
+		return err
+	}
+	for _, p := range known { // so that records stay readable even where the state was lost
+		if err := a.roster.Remember(p); err != nil {
+			return err
+		}
+	}
+	if err := a.newUplink(); err != nil {
+		return err
+	}
+	return a.newSamplers(sources)
+}
+
+// startCounter counts starts, which also shows whether the state can be written.
+const startCounter = "agent-start"
+
+// openState opens the state. A damaged file is set aside: without it the agent knows
+// of no units on test but those of cursors, and counts its sessions anew, which is
+// better than not to start.
+func (a *Agent) openState(path string) error {
+	for tries := 0; ; tries++ {
+		s, err := state.Open(path)
+		if err == nil {
+			if _, err = s.Next(startCounter); err == nil {
+				a.state = s
+				return nil
+			}
+			err = errors.Join(err, s.Close())
+		}
+		if !errors.Is(err, state.ErrDamaged) || tries > 0 {
+			return err
+		}
+		aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
+		a.log.Error("the state is damaged and set aside", "file", path, "as", aside, "error", err)
+		if err := os.Rename(path, aside); err != nil {
+			return fmt.Errorf("set aside damaged state: %w", err)
+		}
+	}
+}
+
+func (a *Agent) bufferOptions() buffer.Options {
+	b := a.cfg.Buffer
+	return buffer.Options{
+		Dir: filepath.Join(string(a.cfg.Data), "buffer"), BootID: a.boot,
+		Linger: b.Linger, WriteAhead: b.Write == writeAhead, Retain: b.Retain,
+		MaxDisk: int64(b.MaxDisk), MaxMemory: int64(b.MaxMemory),
+		Logger: a.log, Metrics: buffer.NewMetrics(a.cfg.Registry),
+	}
+}
+
+// hintInUse says what to do when another agent has the folder.
+func hintInUse(err error, data string) error {
+	if errors.Is(err, state.ErrInUse) || errors.Is(err, buffer.ErrInUse) {
+		return ops.Hint(err, "another andon-agent runs with the data folder "+data+"; stop it, or give this one a folder of its own")
+	}
+	return ops.Hint(err, "the data folder "+data+" must be writable by this user, on a local disk")
+}
+
+func (a *Agent) newUplink() (err error) {
+	a.uplink, err = uplink.New(uplink.Config{
+		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL,
+		PrimaryHost: a.cfg.MQTT.PrimaryHost,
+		Version:     ops.Version(), Boot: a.boot, Health: a.heartbeat,
+		Logger: a.log, Metrics: uplink.NewMetrics(a.cfg.Registry),
+	}, a.buffer, a.roster, a.state)
+	return err
+}
+
+func (a *Agent) newSamplers(sources []source.Source) error {
+	a.metrics = sampler.NewMetrics(a.cfg.Registry)
+	for i, src := range sources {
+		s, err := sampler.New(a.samplerConfig(a.cfg.Sources[i].Name), src, store{a.buffer}, a.roster)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", a.cfg.Sources[i].Name, err)
+		}
+		a.samplers = append(a.samplers, s)
+	}
+	return nil
+}
+
+func (a *Agent) samplerConfig(name string) sampler.Config {
+	return sampler.Config{Name: name, Boot: a.boot, Logger: a.log, Metrics: a.metrics}
+}

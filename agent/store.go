@@ -1,0 +1,43 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"andon.internal/agent/buffer"
+	"andon.internal/agent/sampler"
+)
+
+// store is the buffer as samplers see it.
+type store struct{ buffer *buffer.Buffer }
+
+// cursorPrefix keeps the names of sources apart from other cursors.
+const cursorPrefix = "source/"
+
+// Append takes records in order, all or none, with the source's cursor.
+func (s store) Append(sourceName string, items []sampler.Item, cursor []byte) error {
+	out := make([]buffer.Item, len(items))
+	for i, it := range items {
+		out[i] = buffer.Item{
+			Class: buffer.Bulk, Data: it.Data, Label: it.Unit,
+			Rows: it.Rows, First: it.First, Last: it.Last,
+		}
+	}
+	var c *buffer.Cursor
+	if cursor != nil {
+		c = &buffer.Cursor{Name: cursorPrefix + sourceName, Data: cursor}
+	}
+	_, err := s.buffer.Append(out, c)
+	if errors.Is(err, buffer.ErrFull) {
+		return errors.Join(sampler.ErrFull, err)
+	}
+	return err
+}
+
+// Cursor returns what was last stored for the source.
+func (s store) Cursor(sourceName string) ([]byte, error) {
+	return s.buffer.Cursor(cursorPrefix + sourceName)
+}
+
+// WaitSpace waits until the buffer takes records again.
+func (s store) WaitSpace(ctx context.Context) error { return s.buffer.WaitSpace(ctx) }
