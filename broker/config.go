@@ -1,0 +1,149 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon.internal/shared/config"
+	"andon.internal/shared/ops"
+)
+
+// Config is broker.yaml. Start from [DefaultConfig].
+type Config struct {
+	// Listen is the address of the MQTT port: 127.0.0.1:1883. Port 0 takes a free
+	// one. Beyond loopback everybody who reaches the port may publish.
+	Listen string         `yaml:"listen"`
+	Limits Limits         `yaml:"limits"`
+	HTTP   ops.HTTPConfig `yaml:"http"`
+	Log    ops.LogConfig  `yaml:"log"`
+
+	Logger   *slog.Logger         // nil: nothing is logged
+	Registry *prometheus.Registry // nil: a new one
+}
+
+// Limits are the broker's bounds.
+type Limits struct {
+	// MaxPacket is the largest MQTT packet: 512KiB. A cell's messages have at most
+	// 256KiB and an envelope.
+	MaxPacket config.Size `yaml:"max_packet"`
+	// MaxConnectPacket is the largest CONNECT, with will, name and password: 16KiB.
+	// Nothing larger is given memory before a client has said who it is.
+	MaxConnectPacket config.Size `yaml:"max_connect_packet"`
+	// ConnectTimeout is how long a new connection has for its CONNECT: 5s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	// MaxConnections counts all connections: 4096.
+	MaxConnections int `yaml:"max_connections"`
+	// MaxConnectionsPerIP counts those of one address, loopback excepted: 256.
+	MaxConnectionsPerIP int `yaml:"max_connections_per_ip"`
+	// KeepaliveMax replaces a keepalive that is 0 (none) or longer: 60s, whole
+	// seconds. A client is dropped after 1.5 times its keepalive without a byte.
+	KeepaliveMax time.Duration `yaml:"keepalive_max"`
+	// WriteTimeout is how long a reader may leave one write standing before its
+	// connection is closed: 10s. It also bounds how long a stuck reader at QoS 1
+	// can hold up those who publish to it.
+	WriteTimeout time.Duration `yaml:"write_timeout"`
+	// ClientQueue is how many messages may wait for one reader: 8192.
+	ClientQueue int `yaml:"client_queue"`
+	// ClientQueueBytes is how many bytes may wait for one reader: 128MiB.
+	ClientQueueBytes config.Size `yaml:"client_queue_bytes"`
+	// QueueBytes is how many bytes may wait for all readers together: 512MiB.
+	// Beyond it, readers that hold more than their fair share lose messages.
+	QueueBytes config.Size `yaml:"queue_bytes"`
+	// MaxInflight is how many QoS 1 and 2 messages may wait for one reader's
+	// acknowledgement: 64.
+	MaxInflight int `yaml:"max_inflight"`
+	// MaxSubscriptions counts the topic filters of one client: 64.
+	MaxSubscriptions int `yaml:"max_subscriptions"`
+	// MaxRetained counts the retained messages: 1024. Beyond it messages pass
+	// through but are not retained.
+	MaxRetained int `yaml:"max_retained"`
+	// MaxRetainedSize is the largest payload that is retained: 64KiB.
+	MaxRetainedSize config.Size `yaml:"max_retained_size"`
+}
+
+// Bounds that nobody has a reason to change.
+const (
+	maxClientID    = 256  // bytes
+	maxTopic       = 1024 // bytes of a topic or filter
+	maxTopicLevels = 32   // the library's time for a topic grows with their square
+	stopTimeout    = 5 * time.Second
+	readBuffer     = 16 << 10
+	writeBuffer    = 64 << 10
+	sysInterval    = 10 // seconds between $SYS messages
+)
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	return Config{
+		Listen: "127.0.0.1:1883",
+		Limits: Limits{
+			MaxPacket:           512 << 10,
+			MaxConnectPacket:    16 << 10,
+			ConnectTimeout:      5 * time.Second,
+			MaxConnections:      4096,
+			MaxConnectionsPerIP: 256,
+			KeepaliveMax:        60 * time.Second,
+			WriteTimeout:        10 * time.Second,
+			ClientQueue:         8192,
+			ClientQueueBytes:    128 << 20,
+			QueueBytes:          512 << 20,
+			MaxInflight:         64,
+			MaxSubscriptions:    64,
+			MaxRetained:         1024,
+			MaxRetainedSize:     64 << 10,
+		},
+		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
+	}
+}
+
+// Check returns every fault of the configuration, joined.
+func (c *Config) Check() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return config.At("listen", fmt.Errorf("%q must be host:port, such as 127.0.0.1:1883", c.Listen))
+	}
+	return nil
+}
+
+// Check returns every fault of the limits, joined.
+func (l *Limits) Check() error {
+	var errs []error
+	between := func(key string, n, low, high int64, show func(int64) string) {
+		if n < low || n > high {
+			errs = append(errs, config.At(key, fmt.Errorf("must be between %s and %s", show(low), show(high))))
+		}
+	}
+	bytes := func(n int64) string { return config.Size(n).String() }
+	count := func(n int64) string { return fmt.Sprint(n) }
+	span := func(n int64) string { return time.Duration(n).String() }
+
+	between("max_packet", int64(l.MaxPacket), 1<<10, 128<<20, bytes)
+	between("max_connect_packet", int64(l.MaxConnectPacket), 256, 1<<20, bytes)
+	between("connect_timeout", int64(l.ConnectTimeout), int64(100*time.Millisecond), int64(time.Minute), span)
+	between("max_connections", int64(l.MaxConnections), 1, 1<<20, count)
+	between("max_connections_per_ip", int64(l.MaxConnectionsPerIP), 1, 1<<20, count)
+	between("keepalive_max", int64(l.KeepaliveMax), int64(time.Second), int64(time.Hour), span)
+	between("write_timeout", int64(l.WriteTimeout), int64(100*time.Millisecond), int64(time.Minute), span)
+	between("client_queue", int64(l.ClientQueue), 1, 1<<20, count)
+	between("client_queue_bytes", int64(l.ClientQueueBytes), 1<<10, 1<<40, bytes)
+	between("queue_bytes", int64(l.QueueBytes), 1<<10, 1<<40, bytes)
+	between("max_inflight", int64(l.MaxInflight), 1, 65535, count)
+	between("max_subscriptions", int64(l.MaxSubscriptions), 1, 1<<20, count)
+	between("max_retained", int64(l.MaxRetained), 0, 1<<20, count)
+	between("max_retained_size", int64(l.MaxRetainedSize), 0, 128<<20, bytes)
+	if l.KeepaliveMax%time.Second != 0 {
+		errs = append(errs, config.At("keepalive_max", errors.New("must be whole seconds: MQTT knows no parts")))
+	}
+	return errors.Join(errs...)
+}
+
+// Load reads a broker.yaml over the defaults. The error names every fault with its line.
+func Load(path string) (Config, error) {
+	c := DefaultConfig()
+	err := config.Load(path, &c)
+	return c, err
+}

@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+)
+
+// conn is a client's connection as the MQTT library sees it. It adds what the
+// library leaves out: the first packet is held to a size before memory is given to
+// it and to a deadline; silence is measured between bytes, not between packets, so
+// that a large message on a slow line is no silence; and a write that stands still
+// ends the connection instead of standing for ever.
+type conn struct {
+	net.Conn
+	metrics *metrics
+	opening opening // only the reading goroutine touches it
+
+	// silence is 1.5 keepalives, set with the CONNECT. patience is how long the
+	// connection may bring no byte; 0 until the CONNECT is accepted, while the
+	// deadline set by the listener stands.
+	silence  time.Duration
+	patience atomic.Int64
+
+	writes      sync.Mutex // over writeTime and setting the write deadline
+	writeTime   time.Duration
+	queue       queue
+	client      atomic.Pointer[mqtt.Client] // once the CONNECT was read
+	published   ticket                      // of the client's last message; only the reading goroutine touches it
+	losses      losses                      // as told in the log; only the watch touches it
+	closing     sync.Once
+	closingErr  error
+	established atomic.Bool // the session was set up: from here a will is owed
+}
+
+// Read reads from the client.
+func (c *conn) Read(p []byte) (int, error) {
+	patience := time.Duration(c.patience.Load())
+	if patience > 0 {
+		if err := c.Conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.Conn.Read(p)
+	if patience == 0 {
+		if bad := c.opening.feed(p[:n]); bad != nil {
+			return 0, bad
+		}
+	}
+	return n, err
+}
+
+// Write writes to the client. After an error the connection is closed: part of a
+// packet may be out, and the library would go on.
+func (c *conn) Write(p []byte) (int, error) {
+	c.writes.Lock()
+	err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime))
+	c.writes.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			c.metrics.writeTimeouts.Inc()
+		}
+		_ = c.Close() // the write's error says it all
+	}
+	return n, err
+}
+
+// hurry gives the write that is under way, and every later one, at most d.
+func (c *conn) hurry(d time.Duration) {
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	c.writeTime = min(c.writeTime, d)
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime)) // fails on a closed one only
+}
+
+// SetDeadline is called by the library before it waits for a packet, first when the
+// CONNECT is accepted. Its time is not taken: 1.5 keepalives come out rounded down
+// there, and writes have a time of their own.
+func (c *conn) SetDeadline(time.Time) error {
+	c.patience.Store(int64(c.silence))
+	return c.Conn.SetReadDeadline(time.Now().Add(c.silence))
+}
+
+// SetReadDeadline does what SetDeadline does.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.SetDeadline(t) }
+
+// SetWriteDeadline does nothing: see Write.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+// Close closes the connection once.
+func (c *conn) Close() error {
+	c.closing.Do(func() { c.closingErr = c.Conn.Close() })
+	return c.closingErr
+}
+
+// The reasons why a first packet is refused.
+var (
+	errNotConnect  = errors.New("the first packet is no CONNECT")
+	errConnectSize = errors.New("the CONNECT is larger than max_connect_packet")
+	errConnectForm = errors.New("the length of the first packet is malformed")
+)
+
+// opening checks the first packet's fixed header as it comes in, byte by byte where
+// need be: MQTT 5.0, 2.1 (type, flags) and 1.5.5 (variable byte integer).
+type opening struct {
+	limit  int  // bytes the packet may have
+	seen   int  // bytes so far
+	length int  // as stated
+	whole  bool // the length is known
+}
+
+func (o *opening) feed(p []byte) error {
+	for _, b := range p {
+		if o.whole {
+			return nil
+		}
+		o.seen++
+		switch {
+		case o.seen == 1:
+			if b != 0x10 {
+				return errNotConnect
+			}
+			continue
+		case o.seen > 5:
+			return errConnectForm
+		}
+		o.length |= int(b&0x7f) << (7 * (o.seen - 2))
+		if b&0x80 == 0 {
+			o.whole = true
+			if o.length > o.limit {
+				return errConnectSize
+			}
+		}
+	}
+	return nil
+}

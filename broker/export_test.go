@@ -1,0 +1,11 @@
+package broker
+
+import "net"
+
+// SetListen replaces net.Listen, to inject faults of the network.
+func (b *Broker) SetListen(listen func(network, address string) (net.Listener, error)) {
+	b.listen = listen
+}
+
+// SpansNodes is the rule that grants QoS 0.
+var SpansNodes = spansNodes

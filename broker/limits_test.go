@@ -1,0 +1,239 @@
+package broker_test
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"andon.internal/broker"
+)
+
+func TestFirstPacketIsBounded(t *testing.T) {
+	tests := []struct {
+		name, reason string
+		bytes        []byte
+	}{
+		{"huge", "connect_too_large", []byte{0x10, 0xff, 0xff, 0xff, 0x7f}},
+		{"above the limit", "connect_too_large", packet(0x10, make([]byte, 17<<10))},
+		{"endless length", "not_mqtt", []byte{0x10, 0xff, 0xff, 0xff, 0xff, 0xff}},
+		{"not a CONNECT", "not_mqtt", publish("a", nil)},
+		{"http", "not_mqtt", []byte("GET / HTTP/1.1\r\n\r\n")},
+		{"old protocol", "connect_invalid", packet(0x10, text("MQIsdp"), []byte{3, 2, 0, 30}, text("a"))},
+		{"client id", "connect_invalid", connect(4, strings.Repeat("x", 300), 30, "")},
+		{"will topic", "connect_invalid", connect(4, "a", 30, "spBv1.0/#")},
+		{"will in $SYS", "connect_invalid", connect(4, "a", 30, "$SYS/broker/uptime")},
+	}
+	b := start(t, nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := b.metric("refused_connections_total", tt.reason)
+			c := b.dial()
+			c.send(tt.bytes)
+			c.ended()
+			eventually(t, "counted as "+tt.reason, func() bool {
+				return b.metric("refused_connections_total", tt.reason) == n+1
+			})
+		})
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
+		t.Errorf("took %d MiB for what was refused", took>>20)
+	}
+}
+
+func TestSlowConnectIsEnded(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.ConnectTimeout = 300 * time.Millisecond })
+	for name, feed := range map[string][]byte{"nothing": nil, "a byte at a time": connect(4, strings.Repeat("x", 200), 30, "")} {
+		t.Run(name, func(t *testing.T) {
+			c := b.dial()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for _, x := range feed {
+					if _, err := c.Write([]byte{x}); err != nil {
+						return
+					}
+					time.Sleep(20 * time.Millisecond) // the slowness under test
+				}
+			}()
+			if took := c.ended(); took < 250*time.Millisecond || took > 3*time.Second {
+				t.Errorf("ended after %v", took)
+			}
+			_ = c.Close()
+			<-done
+		})
+	}
+	eventually(t, "both are counted", func() bool {
+		return b.metric("refused_connections_total", "connect_timeout") == 2
+	})
+}
+
+func TestLargePacketEndsItsConnectionOnly(t *testing.T) {
+	b := start(t, nil)
+	good := b.client("good", nil)
+	bad := b.session(4, "bad")
+	bad.send([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
+	bad.ended()
+	wait(t, good.Publish("a", 1, false, make([]byte, 500<<10)))
+}
+
+func TestSilenceIsEnded(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = time.Second })
+	for _, keepalive := range []uint16{0, 1, 65535} {
+		c := b.dial()
+		c.send(connect(4, fmt.Sprint(keepalive), keepalive, ""))
+		c.expect(0x20)
+		if took := c.ended(); took < 900*time.Millisecond || took > 4*time.Second {
+			t.Errorf("keepalive %d: ended after %v", keepalive, took)
+		}
+	}
+	if n := b.metric("forced_keepalives_total"); n != 2 {
+		t.Errorf("%v counted, want 2", n)
+	}
+}
+
+func TestALargeMessageOnASlowLineIsNoSilence(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = 2 * time.Second })
+	got := make(chan int, 1)
+	reader := b.client("reader", func(o *paho.ClientOptions) { o.SetKeepAlive(time.Second) })
+	wait(t, reader.Subscribe("a", 0, func(_ paho.Client, m paho.Message) { got <- len(m.Payload()) }))
+	c := b.session(4, "slow")
+	message := publish("a", make([]byte, 30<<10))
+	for len(message) > 0 { // 5 s, where 3 s without a byte would be silence
+		n := min(len(message), 3<<10)
+		c.send(message[:n])
+		message = message[n:]
+		time.Sleep(450 * time.Millisecond) // the slowness under test
+	}
+	if n := next(t, got); n != 30<<10 {
+		t.Errorf("got %d bytes", n)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.MaxConnections = 3 })
+	first := b.session(4, "a")
+	b.session(4, "b")
+	b.dial() // counts too
+	eventually(t, "3 connections", func() bool { return b.metric("connections") == 3 })
+	over := b.dial()
+	over.ended()
+	eventually(t, "counted", func() bool { return b.metric("refused_connections_total", "max_connections") == 1 })
+	_ = first.Close()
+	eventually(t, "one is free", func() bool { return b.metric("connections") == 2 })
+	b.session(4, "c")
+}
+
+func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
+	ip := ownAddress(t)
+	b := start(t, func(c *broker.Config) {
+		c.Listen = net.JoinHostPort(ip, "0")
+		c.Limits.MaxConnectionsPerIP = 2
+	})
+	b.session(4, "a")
+	b.session(4, "b")
+	b.dial().ended()
+	eventually(t, "counted", func() bool { return b.metric("refused_connections_total", "max_connections_per_ip") == 1 })
+	eventually(t, "told that it listens beyond loopback", func() bool {
+		return strings.Contains(b.log.String(), "beyond loopback")
+	})
+}
+
+// ownAddress returns an address of this machine beside loopback.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
+			return n.IP.String()
+		}
+	}
+	t.Skip("this machine has no address beside loopback")
+	return ""
+}
+
+func TestRetainedIsBounded(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.MaxRetained, c.Limits.MaxRetainedSize = 2, 100 })
+	eventually(t, "the broker's own are there", func() bool { return b.metric("retained_messages") == 20 })
+	got := make(chan string, 10)
+	wait(t, b.client("live", nil).Subscribe("r/#", 0, func(_ paho.Client, m paho.Message) {
+		if !m.Retained() { // else it was published while this subscription was answered
+			got <- m.Topic()
+		}
+	}))
+	writer := b.client("writer", nil)
+	for _, m := range []struct {
+		topic string
+		n     int
+	}{{"r/1", 10}, {"r/2", 10}, {"r/3", 10}, {"r/1", 101}, {"r/2", 20}, {"r/1", 0}, {"r/4", 10}} {
+		wait(t, writer.Publish(m.topic, 1, true, make([]byte, m.n)))
+		if topic := next(t, got); topic != m.topic {
+			t.Errorf("live reader got %s, want %s", topic, m.topic)
+		}
+	}
+	kept := make(chan string, 10)
+	wait(t, b.client("late", nil).Subscribe("r/#", 0, func(_ paho.Client, m paho.Message) {
+		kept <- fmt.Sprint(m.Topic(), " ", len(m.Payload()))
+	}))
+	have := map[string]bool{next(t, kept): true, next(t, kept): true}
+	if !have["r/2 20"] || !have["r/4 10"] || len(kept) > 0 {
+		t.Errorf("retained: %v", have)
+	}
+	if n := b.metric("not_retained_total"); n != 2 {
+		t.Errorf("%v counted, want 2", n)
+	}
+}
+
+func TestSubscriptionsAreBounded(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.MaxSubscriptions = 3 })
+	c := b.session(4, "a")
+	tests := []struct {
+		filter  string
+		granted byte
+	}{
+		{"spBv1.0/line1/NCMD/cell-01", 1},
+		{"spBv1.0/line1/DCMD/cell-01/+", 1},
+		{"spBv1.0/line1/#", 0},
+		{"spBv1.0/line1/#", 0},                    // again
+		{"spBv1.0/line1/NCMD/cell-02", 0x80},      // one too many
+		{"$share/g/spBv1.0/#", 0x80},              // shared
+		{"a+/b", 0x80},                            // malformed
+		{"a/#/b", 0x80},                           // malformed
+		{strings.Repeat("a/", 40), 0x80},          // deep
+		{strings.Repeat("a", 2000), 0x80},         // long
+		{"", 0x80},                                // empty
+		{"spBv1.0/line1/DCMD/cell-01/+", 1},       // again
+		{strings.Repeat("/", 60000), 0x80},        // would take the library minutes
+		{"spBv1.0/line1/NCMD/cell-01/#/#/", 0x80}, // malformed
+	}
+	for _, tt := range tests {
+		c.send(subscribe(4, tt.filter, 1))
+		if ack := c.expect(0x90); ack[2] != tt.granted {
+			t.Errorf("%.40q granted %#x, want %#x", tt.filter, ack[2], tt.granted)
+		}
+	}
+	if n := b.metric("subscriptions"); n != 3 {
+		t.Errorf("%v subscriptions", n)
+	}
+}
+
+func TestTopicsAreBounded(t *testing.T) {
+	b := start(t, nil)
+	c := b.session(4, "a")
+	c.send(
+		publish(strings.Repeat("/", 60000), nil),
+		publish(strings.Repeat("a", 2000), nil),
+		publish("$other/a", nil),
+	)
+	eventually(t, "counted", func() bool { return b.metric("refused_messages_total") == 3 })
+}

@@ -1,0 +1,222 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// policy is our rules, as a hook of the library. Its methods run on the goroutine
+// of the client they are called for.
+type policy struct {
+	mqtt.HookBase
+	limits  Limits
+	metrics *metrics
+	depot   *depot
+	server  *mqtt.Server
+}
+
+// ID names the hook.
+func (p *policy) ID() string { return "andon" }
+
+// Provides says which methods are ours.
+func (p *policy) Provides(b byte) bool {
+	switch b {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnACLCheck,
+		mqtt.OnSubscribe, mqtt.OnPublish, mqtt.OnPacketEncode, mqtt.OnPublishDropped, mqtt.OnWill:
+		return true
+	}
+	return false
+}
+
+// OnConnect checks a CONNECT and bounds what it asks for.
+func (p *policy) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	c, ok := cl.Net.Conn.(*conn)
+	if !ok {
+		return packets.ErrServerUnavailable // not from our listener
+	}
+	c.client.Store(cl)
+	if code := p.refuse(cl, pk); code != packets.CodeSuccess {
+		_ = p.server.SendConnack(cl, code, false, nil) // the client may be gone; code is returned
+		return code
+	}
+	if limit := uint16(p.limits.KeepaliveMax / time.Second); cl.State.Keepalive == 0 || cl.State.Keepalive > limit {
+		cl.State.Keepalive = limit // 0 would mean that silence never ends
+		cl.State.ServerKeepalive = true
+		p.metrics.keepalives.Inc()
+	}
+	c.silence = time.Duration(cl.State.Keepalive) * 1500 * time.Millisecond
+	// A session ends with its connection: nothing is kept for who is away.
+	cl.Properties.Clean = true
+	cl.Properties.Props.SessionExpiryInterval = 0
+	cl.Properties.Props.SessionExpiryIntervalFlag = cl.Properties.ProtocolVersion == 5
+	cl.Properties.Will.WillDelayInterval = 0
+	// Topic aliases toward the client would cost a table each.
+	cl.Properties.Props.TopicAliasMaximum = 0
+	// With a quota the library reads the messages in flight under a lock that it
+	// takes twice, and deadlocks with a publisher between the two. No MQTT 5 client
+	// is sent QoS 1 or 2 (see OnSubscribe), so the quota would count nothing.
+	cl.State.Inflight.ResetSendQuota(0)
+	return nil
+}
+
+// refuse returns why the CONNECT is not taken, or success.
+func (p *policy) refuse(cl *mqtt.Client, pk packets.Packet) packets.Code {
+	if len(cl.ID) > maxClientID {
+		return packets.ErrClientIdentifierNotValid
+	}
+	// The library checks neither form nor permission of a will.
+	if pk.Connect.WillFlag && !validTopic(pk.Connect.WillTopic) {
+		return packets.ErrTopicNameInvalid
+	}
+	return packets.CodeSuccess
+}
+
+// OnConnectAuthenticate lets everybody in: access control is not part of this
+// broker yet.
+func (p *policy) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+
+// OnSessionEstablish clears the way for a client whose id is still connected: the
+// library says goodbye to the old connection first, and would wait for as long as a
+// write to it stands.
+func (p *policy) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	if old, ok := p.server.Clients.Get(cl.ID); ok {
+		if c, ok := old.Net.Conn.(*conn); ok {
+			c.hurry(100 * time.Millisecond)
+		}
+	}
+	if c, ok := cl.Net.Conn.(*conn); ok {
+		c.established.Store(true)
+	}
+}
+
+// OnACLCheck is asked before a publish (write), a subscription, and each delivery.
+func (p *policy) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
+	if write {
+		ok := validTopic(topic)
+		if !ok {
+			p.metrics.refusedMessages.Inc()
+		}
+		return ok
+	}
+	size, known := p.depot.sizes.Load(ticketOf(topic))
+	if !known {
+		return true // a subscription, or a small message of the broker's own
+	}
+	c, ok := cl.Net.Conn.(*conn)
+	return !ok || c.queue.admit(ticketOf(topic), size.(int64))
+}
+
+// OnSubscribe refuses filters that are malformed, shared or too many, and grants
+// QoS 0 where more would put others at risk.
+func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	have := cl.State.Subscriptions.Len()
+	filters := make(packets.Subscriptions, len(pk.Filters))
+	for i, s := range pk.Filters {
+		_, again := cl.State.Subscriptions.Get(s.Filter)
+		if !again {
+			have++
+		}
+		if !validFilter(s.Filter) || have > p.limits.MaxSubscriptions {
+			s.Filter = "" // which the library answers with a failure
+			have--
+			p.metrics.refusedSubscriptions.Inc()
+		}
+		// Before a message at QoS 1 is queued, the library waits for the lock that a
+		// write to the same reader holds: a stuck one would stall who publishes.
+		if s.Qos > 0 && (spansNodes(s.Filter) || cl.Properties.ProtocolVersion == 5) {
+			s.Qos = 0
+			p.metrics.downgraded.Inc()
+		}
+		filters[i] = s
+	}
+	pk.Filters = filters
+	return pk
+}
+
+// OnPublish names the message for its readers' queues, and decides whether it may
+// be retained.
+func (p *policy) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Retain && !p.mayRetain(pk.TopicName, len(pk.Payload)) {
+		pk.FixedHeader.Retain = false
+	}
+	// A topic of its own also frees the packet that it would else keep alive.
+	pk.TopicName = strings.Clone(pk.TopicName)
+	if c, ok := cl.Net.Conn.(*conn); ok {
+		p.depot.forget(c)
+		c.published = ticketOf(pk.TopicName)
+		p.depot.sizes.Store(c.published, int64(len(pk.Payload)+len(pk.TopicName)+overhead))
+	}
+	return pk, nil
+}
+
+// mayRetain reports whether a payload of n bytes may be kept under the topic.
+func (p *policy) mayRetain(topic string, n int) bool {
+	if n == 0 {
+		return true // which deletes
+	}
+	if n <= int(p.limits.MaxRetainedSize) {
+		if _, replaced := p.server.Topics.Retained.Get(topic); replaced || p.retained() < p.limits.MaxRetained {
+			return true
+		}
+	}
+	p.metrics.notRetained.Inc()
+	return false
+}
+
+// retained counts the retained messages beside the broker's own.
+func (p *policy) retained() int { return p.server.Topics.Retained.Len() - sysTopics }
+
+// sysTopics is how many $SYS messages the library retains.
+const sysTopics = 20
+
+// OnPacketEncode is called when a packet is about to be written.
+func (p *policy) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type == packets.Publish && pk.TopicName != "" {
+		if c, ok := cl.Net.Conn.(*conn); ok {
+			c.queue.leave(ticketOf(pk.TopicName))
+		}
+	}
+	return pk
+}
+
+// OnPublishDropped is called when a reader's queue was full.
+func (p *policy) OnPublishDropped(cl *mqtt.Client, pk packets.Packet) {
+	if c, ok := cl.Net.Conn.(*conn); ok {
+		c.queue.dropped.Add(1)
+		c.queue.leave(ticketOf(pk.TopicName))
+	}
+}
+
+// OnWill keeps a will within the bounds of retained messages.
+func (p *policy) OnWill(_ *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	if will.Retain && !p.mayRetain(will.TopicName, len(will.Payload)) {
+		will.Retain = false
+	}
+	return will, nil
+}
+
+// refusal names, for the metric, why a connection came to no session.
+func refusal(err error) string {
+	var code packets.Code
+	switch {
+	case err == nil:
+		return "closed"
+	case errors.Is(err, errConnectSize), errors.Is(err, packets.ErrPacketTooLarge):
+		return "connect_too_large"
+	case errors.Is(err, errNotConnect), errors.Is(err, errConnectForm):
+		return "not_mqtt"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "connect_timeout"
+	case errors.As(err, &code):
+		return "connect_invalid"
+	case errors.Is(err, net.ErrClosed):
+		return "stopping"
+	}
+	return "closed"
+}
