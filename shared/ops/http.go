@@ -1,0 +1,149 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// HTTPConfig is the part `http:` of a configuration.
+type HTTPConfig struct {
+	// Listen is the address of /healthz, /readyz and /metrics, such as
+	// 127.0.0.1:9101; port 0 takes a free one; empty turns them off. They have
+	// neither login nor encryption: an address off loopback is for a network that
+	// is trusted.
+	Listen string `yaml:"listen"`
+}
+
+// Check reports an address that is not host:port.
+func (c *HTTPConfig) Check() error {
+	if c.Listen == "" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen %q must be host:port, such as 127.0.0.1:9101", c.Listen)
+	}
+	return nil
+}
+
+// Server serves /healthz, /readyz and /metrics.
+type Server struct {
+	program  string
+	health   *Health
+	log      *slog.Logger
+	listener net.Listener // nil when off
+	http     *http.Server
+}
+
+// Listen opens the port and returns a server to Run. With an empty address the
+// server only waits.
+func Listen(program string, c HTTPConfig, h *Health, reg prometheus.Gatherer, log *slog.Logger) (*Server, error) {
+	s := &Server{program: program, health: h, log: log}
+	if c.Listen == "" {
+		return s, nil
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, Hint(fmt.Errorf("listen for http: %w", err), "choose another http.listen, or port 0 for a free one")
+	}
+	s.listener = l
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.answer(h.Liveness))
+	mux.HandleFunc("GET /readyz", s.answer(h.Readiness))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4,
+		Timeout:             10 * time.Second,
+	}))
+	s.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Addr returns the address the server listens on, or "" when it is off.
+func (s *Server) Addr() string {
+	if s.listener == nil {
+		return ""
+	}
+	return s.listener.Addr().String()
+}
+
+// Run serves until ctx ends, then gives the requests under way two seconds. It
+// returns nil at the end of ctx, and otherwise why serving stopped.
+func (s *Server) Run(ctx context.Context) error {
+	if s.listener == nil {
+		<-ctx.Done()
+		return nil
+	}
+	s.log.Info("http listens", "address", s.Addr())
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err := s.http.Shutdown(grace)
+	if err != nil {
+		err = s.http.Close() // cuts off what is still under way
+	}
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		return fmt.Errorf("stop http: %w", err)
+	}
+	return nil
+}
+
+// Close frees the port of a server that is not run. It may be called again, and
+// after Run.
+func (s *Server) Close() error {
+	if s.listener == nil {
+		return nil
+	}
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close http: %w", err)
+	}
+	return nil
+}
+
+// report is the body of /healthz and /readyz.
+type report struct {
+	Program string   `json:"program"`
+	Version string   `json:"version"`
+	OK      bool     `json:"ok"`
+	Checks  []Answer `json:"checks"`
+}
+
+func (s *Server) answer(ask func() ([]Answer, bool)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		answers, ok := ask()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if !ok {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		if err := e.Encode(report{s.program, Version(), ok, answers}); err != nil {
+			s.log.Debug("answer to a health request was cut off", "error", err)
+		}
+	}
+}
