@@ -25,6 +25,9 @@ import (
 func pooled(t *testing.T, dsn string) string {
 	program, err := osexec.LookPath("pgbouncer")
 	if err != nil {
+		program, err = osexec.LookPath("/usr/sbin/pgbouncer") // not in everyone's PATH
+	}
+	if err != nil {
 		t.Fatal("pgbouncer is not installed; install it with: apt-get install pgbouncer")
 	}
 	u, err := url.Parse(dsn)

@@ -1,0 +1,170 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"andon.internal/collector/host"
+	"andon.internal/shared/config"
+	"andon.internal/shared/ops"
+	"andon.internal/shared/profiles"
+	"andon.internal/shared/telemetry"
+)
+
+// Config is the collector's configuration file.
+type Config struct {
+	// HostID is the Sparkplug host id: the last level of the STATE topic. All
+	// collectors of one plant share it; andon.
+	HostID string `yaml:"host_id"`
+	// Roles are what this process does; [intake].
+	Roles []string `yaml:"roles"`
+	// MQTT is the broker.
+	MQTT MQTTConfig `yaml:"mqtt"`
+	// Database is the plant's PostgreSQL.
+	Database DatabaseConfig `yaml:"database"`
+	// Profiles are files or folders with profiles beside the built-in ones. Only
+	// readings of these are stored.
+	Profiles []config.Path `yaml:"profiles"`
+	// Retention is how long readings are kept; older ones are quarantined when they
+	// come and their days are dropped. 0 keeps everything; 0s.
+	Retention time.Duration `yaml:"retention"`
+	// Intake bounds the way from the broker to the database.
+	Intake IntakeConfig `yaml:"intake"`
+	// HTTP serves /healthz, /readyz and /metrics; listen: 127.0.0.1:0.
+	HTTP ops.HTTPConfig `yaml:"http"`
+	// Log is what is written to stderr.
+	Log ops.LogConfig `yaml:"log"`
+}
+
+// MQTTConfig is the part `mqtt:` of a configuration.
+type MQTTConfig struct {
+	// URL is the broker's address; tcp://127.0.0.1:1883.
+	URL string `yaml:"url"`
+}
+
+// Check reports an address that cannot be used.
+func (c *MQTTConfig) Check() error { return config.At("url", host.CheckURL(c.URL)) }
+
+// DatabaseConfig is the part `database:` of a configuration.
+type DatabaseConfig struct {
+	// DSN is a PostgreSQL connection string, best without a password: pgx also reads
+	// PGPASSWORD and PGPASSFILE. One of dsn and dsn_file is required.
+	DSN string `yaml:"dsn"`
+	// DSNFile names a file that holds the DSN.
+	DSNFile config.Path `yaml:"dsn_file"`
+	// MaxConns bounds the connections; 8.
+	MaxConns int `yaml:"max_conns"`
+	// Migrate lets `run` prepare or upgrade the tables before it stores anything;
+	// true. With false it waits until `andon-collector migrate` has done so.
+	Migrate bool `yaml:"migrate"`
+}
+
+// Check reports a missing or double DSN.
+func (c *DatabaseConfig) Check() error {
+	if (c.DSN == "") == (c.DSNFile == "") {
+		return errors.New("one of dsn and dsn_file must be set, such as dsn: postgres://andon@127.0.0.1:5432/andon")
+	}
+	return nil
+}
+
+// Source returns the DSN, read from its file where there is one.
+func (c *DatabaseConfig) Source() (string, error) {
+	if c.DSNFile == "" {
+		return c.DSN, nil
+	}
+	return config.ReadSecret(string(c.DSNFile))
+}
+
+// IntakeConfig is the part `intake:` of a configuration.
+type IntakeConfig struct {
+	// Queue bounds the bytes received and not yet committed; 64MiB.
+	Queue config.Size `yaml:"queue"`
+	// Writers is how many transactions run at a time; 2.
+	Writers int `yaml:"writers"`
+	// Flush is the shortest time between the starts of two transactions of a
+	// writer, so that under load each carries many records. When nothing is under
+	// way a record is written at once; 20ms.
+	Flush time.Duration `yaml:"flush"`
+}
+
+// Check reports bounds that cannot work.
+func (c *IntakeConfig) Check() error {
+	var errs []error
+	if c.Queue < 1<<20 || c.Queue > 16<<30 {
+		errs = append(errs, config.At("queue", errors.New("must be from 1MiB to 16GiB")))
+	}
+	if c.Writers < 1 || c.Writers > 64 {
+		errs = append(errs, config.At("writers", errors.New("must be from 1 to 64")))
+	}
+	if c.Flush <= 0 || c.Flush > time.Second {
+		errs = append(errs, config.At("flush", errors.New("must be above 0 and at most 1s")))
+	}
+	return errors.Join(errs...)
+}
+
+// RoleIntake is the role that brings messages into the database.
+const RoleIntake = "intake"
+
+// Roles returns every role there is.
+func Roles() []string { return []string{RoleIntake} }
+
+// DefaultConfig returns the documented defaults. The database has none.
+func DefaultConfig() Config {
+	return Config{
+		HostID:   "andon",
+		Roles:    Roles(),
+		MQTT:     MQTTConfig{URL: "tcp://127.0.0.1:1883"},
+		Database: DatabaseConfig{MaxConns: 8, Migrate: true},
+		Intake:   IntakeConfig{Queue: 64 << 20, Writers: 2, Flush: 20 * time.Millisecond},
+		HTTP:     ops.HTTPConfig{Listen: "127.0.0.1:0"},
+	}
+}
+
+// Load reads a configuration file over the defaults. Its error names every fault.
+func Load(path string) (Config, error) {
+	c := DefaultConfig()
+	if err := config.Load(path, &c); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// Check reports what no part can see alone.
+func (c *Config) Check() error {
+	errs := []error{
+		config.At("host_id", telemetry.CheckID("host", c.HostID)),
+		config.At("roles", CheckRoles(c.Roles)),
+	}
+	if c.Retention < 0 {
+		errs = append(errs, config.At("retention", errors.New("must not be negative")))
+	}
+	// Each writer, the lease, and the upkeep of partitions need one.
+	if need := c.Intake.Writers + 2; c.Database.MaxConns < need {
+		errs = append(errs, config.At("database.max_conns", fmt.Errorf("must be at least %d: intake.writers and 2 more", need)))
+	}
+	return errors.Join(errs...)
+}
+
+// CheckRoles reports an unknown role, or none at all.
+func CheckRoles(roles []string) error {
+	if len(roles) == 0 {
+		return fmt.Errorf("at least one of the roles %v is required", Roles())
+	}
+	for _, r := range roles {
+		if !slices.Contains(Roles(), r) {
+			return fmt.Errorf("role %q is none of %v", r, Roles())
+		}
+	}
+	return nil
+}
+
+// profiles returns the built-in profiles and the operator's.
+func (c *Config) profiles() ([]*telemetry.Profile, error) {
+	list, err := profiles.All(c.Profiles)
+	if err != nil {
+		return nil, fmt.Errorf("load profiles: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,106 @@
+package collector_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"andon.internal/collector"
+)
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := collector.Load(write(t, "collector.yaml", `database: {dsn: "postgres://x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := collector.DefaultConfig()
+	want.Database.DSN = "postgres://x"
+	if c.HostID != want.HostID || c.MQTT != want.MQTT || c.Database != want.Database || c.Intake != want.Intake ||
+		c.HTTP != want.HTTP || c.Log != want.Log || c.Retention != 0 || len(c.Roles) != 1 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	const good = `database: {dsn: "postgres://x"}` + "\n"
+	tests := []struct{ name, text, want string }{
+		{"no database", ``, "one of dsn and dsn_file must be set"},
+		{"two databases", `database: {dsn: x, dsn_file: y}`, "one of dsn and dsn_file must be set"},
+		{"unknown key", good + `retentoin: 1h`, "retentoin"},
+		{"host id", good + `host_id: a/b`, "host_id"},
+		{"role", good + `roles: [web]`, `role "web" is none of`},
+		{"no role", good + `roles: []`, "at least one of the roles"},
+		{"broker", good + `mqtt: {url: "http://x"}`, "mqtt.url"},
+		{"retention", good + `retention: -1h`, "retention"},
+		{"queue", good + `intake: {queue: 1KiB}`, "intake.queue"},
+		{"writers", good + `intake: {writers: 65}`, "intake.writers"},
+		{"flush", good + `intake: {flush: 2s}`, "intake.flush"},
+		{"connections", `database: {dsn: x, max_conns: 3}`, "database.max_conns: must be at least 4"},
+		{"listen", good + `http: {listen: nowhere}`, "listen"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := collector.Load(write(t, "collector.yaml", tt.text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDSNComesFromAFile(t *testing.T) {
+	path := write(t, "dsn", "postgres://u:secret@h/d\n")
+	c, err := collector.Load(write(t, "collector.yaml", `database: {dsn_file: "`+path+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Database.Source(); err != nil || got != "postgres://u:secret@h/d" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestOpenFaults(t *testing.T) {
+	good := collector.DefaultConfig()
+	good.Database.DSN = server.DSN()
+	tests := []struct {
+		name string
+		edit func(*collector.Config)
+		want string
+	}{
+		{"database", func(c *collector.Config) { c.Database.DSN = "postgres://u:sesame@h:nan/d" }, "open store"},
+		{"profiles", func(c *collector.Config) { c.Profiles = append(c.Profiles, "/nowhere.yaml") }, "load profiles"},
+		{"http", func(c *collector.Config) { c.HTTP.Listen = "127.0.0.1:99999" }, "listen for http"},
+		{"broker", func(c *collector.Config) { c.MQTT.URL = "x" }, "broker address"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := good
+			tt.edit(&c)
+			col, err := collector.Open(t.Context(), c, discard)
+			if err == nil {
+				col.Close()
+				t.Fatal("no error")
+			}
+			if !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "sesame") {
+				t.Errorf("error %v, want one with %q and without the password", err, tt.want)
+			}
+		})
+	}
+	col, err := collector.Open(t.Context(), good, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := col.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,75 @@
+package intake
+
+import (
+	"context"
+	"time"
+
+	"andon.internal/collector/intake/reply"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// onBoard changes what is owed, and wakes who sends it.
+func (i *Intake) onBoard(change func(b *reply.Board, now time.Time)) {
+	i.boardMu.Lock()
+	change(i.board, time.Now())
+	i.boardMu.Unlock()
+	select {
+	case i.wake <- struct{}{}:
+	default:
+	}
+}
+
+// acknowledge sends what is owed, until ctx ends; then once more.
+func (i *Intake) acknowledge(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		i.pulse.Beat()
+		i.boardMu.Lock()
+		now := time.Now()
+		i.board.Database(i.db.state(now))
+		i.board.Load(i.budget.full())
+		out, next := i.board.Due(now)
+		i.boardMu.Unlock()
+		for _, o := range out {
+			i.send(o, now)
+		}
+		timer.Reset(max(time.Millisecond, time.Until(next)))
+		select {
+		case <-timer.C:
+		case <-i.wake:
+		case <-ctx.Done():
+			i.boardMu.Lock()
+			last, _ := i.board.Due(now.Add(time.Minute)) // whatever it still waits for
+			i.boardMu.Unlock()
+			for _, o := range last {
+				i.send(o, now)
+			}
+			return
+		}
+	}
+}
+
+func (i *Intake) send(o reply.Out, now time.Time) {
+	topic := sparkplug.Topic{Type: sparkplug.NCmd, Group: o.Node.Group, Node: o.Node.ID}.String()
+	ts := uint64(now.UnixMilli())
+	var payload []byte
+	if o.Ack == nil {
+		payload = sparkplug.AppendRebirth(nil, ts)
+		i.metrics.rebirths.Inc()
+	} else {
+		payload = sparkplug.AppendAck(nil, ts, *o.Ack)
+		i.metrics.acks.Inc()
+	}
+	if err := i.link.Publish(topic, payload); err != nil {
+		i.metrics.unsent.Inc()
+		i.log.Debug("message to a node was not sent", "node", o.Node, "error", err)
+	}
+}
+
+// rebirth asks a node for its births.
+func (i *Intake) rebirth(n telemetry.Node, why string) {
+	i.log.Info("births are asked for", "node", n, "reason", why)
+	i.onBoard(func(b *reply.Board, _ time.Time) { b.Rebirth(n) })
+}

@@ -1,0 +1,274 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"andon.internal/collector/intake"
+	"andon.internal/collector/intake/reply"
+	"andon.internal/collector/intake/session"
+	"andon.internal/shared/ranges"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+const group, unit = "line1", "unit-1"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plant is a ledger in memory with its lease, which can be told to fail. It checks
+// what a store must be able to rely on.
+type plant struct {
+	t testing.TB
+
+	mu      sync.Mutex
+	fail    error         // of every call
+	refuse  error         // of Commit alone
+	block   chan struct{} // Commit waits for it to be closed
+	outcome func(session.Entry) intake.Outcome
+	taken   bool // another process has the lease
+	lost    bool // the lease that was given is no longer good
+
+	stored  map[telemetry.Node]reply.Epochs
+	busy    map[telemetry.Node]bool
+	batches [][]session.Entry
+	calls   []string
+	renewed int
+}
+
+func newPlant(t testing.TB) *plant {
+	return &plant{t: t, stored: map[telemetry.Node]reply.Epochs{}, busy: map[telemetry.Node]bool{}}
+}
+
+// set changes the plant between two calls.
+func (p *plant) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}
+
+func (p *plant) log() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.calls)
+}
+
+func (p *plant) committed(n telemetry.Node, e telemetry.Epoch) ranges.Set {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stored[n][e].Clone()
+}
+
+func (p *plant) Acquire(context.Context, time.Duration) (intake.Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.fail != nil:
+		return nil, p.fail
+	case p.taken:
+		return nil, nil
+	}
+	p.calls = append(p.calls, "acquire")
+	p.lost = false
+	return p, nil
+}
+
+func (p *plant) errLocked() error {
+	if p.lost {
+		return intake.ErrLeaseLost
+	}
+	return p.fail
+}
+
+func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Committed, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.errLocked(); err != nil {
+		return intake.Committed{}, err
+	}
+	if p.refuse != nil {
+		return intake.Committed{}, p.refuse
+	}
+	nodes := map[telemetry.Node]bool{}
+	for _, e := range batch {
+		nodes[e.Node] = true
+	}
+	for n := range nodes {
+		if p.busy[n] {
+			p.t.Errorf("node %s is in two transactions", n)
+		}
+		p.busy[n] = true
+		defer delete(p.busy, n)
+	}
+	if block := p.block; block != nil {
+		p.mu.Unlock()
+		select {
+		case <-block:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		if err := errors.Join(ctx.Err(), p.errLocked()); err != nil {
+			return intake.Committed{}, err
+		}
+	}
+	p.calls = append(p.calls, "commit")
+	p.batches = append(p.batches, batch)
+	done := intake.Committed{Outcomes: make([]intake.Outcome, len(batch))}
+	for i, e := range batch {
+		if p.outcome != nil {
+			if done.Outcomes[i] = p.outcome(e); done.Outcomes[i] > intake.Quarantined {
+				continue
+			}
+		}
+		epochs := p.stored[e.Node]
+		if epochs == nil {
+			epochs = reply.Epochs{}
+			p.stored[e.Node] = epochs
+		}
+		set := epochs[e.Epoch]
+		if set.Add(e.Position, e.Position+1) == 0 {
+			done.Outcomes[i] = intake.Duplicate
+		} else if e.Record != nil {
+			done.Rows += e.Record.Len()
+		}
+		epochs[e.Epoch] = set
+	}
+	return done, nil
+}
+
+func (p *plant) Sync(_ context.Context, n telemetry.Node, b *session.Birth) (reply.Epochs, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.errLocked(); err != nil {
+		return nil, err
+	}
+	p.calls = append(p.calls, "sync")
+	has := reply.Epochs{}
+	for _, e := range b.Chain {
+		has[e.Epoch] = p.stored[n][e.Epoch].Clone()
+	}
+	return has, nil
+}
+
+func (p *plant) UnitBorn(_ context.Context, _ telemetry.Node, b *sparkplug.UnitBirth) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.errLocked(); err != nil {
+		return err
+	}
+	p.calls = append(p.calls, "unit "+b.Unit)
+	return nil
+}
+
+func (p *plant) Renew(context.Context, time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.renewed++
+	return p.errLocked()
+}
+
+func (p *plant) Release(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls = append(p.calls, "release")
+	return p.fail
+}
+
+// wire is a link in memory. It keeps what is sent to nodes.
+type wire struct {
+	t testing.TB
+
+	mu       sync.Mutex
+	online   []bool
+	offline  bool // Publish fails
+	acks     map[telemetry.Node][]sparkplug.Ack
+	rebirths map[telemetry.Node]int
+}
+
+func newWire(t testing.TB) *wire {
+	return &wire{t: t, acks: map[telemetry.Node][]sparkplug.Ack{}, rebirths: map[telemetry.Node]int{}}
+}
+
+func (w *wire) Announce(online bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.online = append(w.online, online)
+}
+
+func (w *wire) Publish(topic string, payload []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.offline {
+		return errors.New("offline")
+	}
+	parsed, err := sparkplug.ParseTopic(topic)
+	if err != nil || parsed.Type != sparkplug.NCmd {
+		w.t.Errorf("published to %s", topic)
+	}
+	p, err := sparkplug.Decode(payload, sparkplug.Limits{})
+	if err != nil {
+		w.t.Errorf("published what does not decode: %v", err)
+		return nil
+	}
+	c, err := sparkplug.ParseCommand(p)
+	if err != nil {
+		w.t.Errorf("published what is no command: %v", err)
+	}
+	n := telemetry.Node{Group: parsed.Group, ID: parsed.Node}
+	if c.Rebirth {
+		w.rebirths[n]++
+	}
+	if c.Ack != nil {
+		w.acks[n] = append(w.acks[n], *c.Ack)
+	}
+	return nil
+}
+
+func (w *wire) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+func (w *wire) asked(n telemetry.Node) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rebirths[n]
+}
+
+func (w *wire) said(n telemetry.Node) []sparkplug.Ack {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.acks[n])
+}
+
+func (w *wire) announced() []bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.online)
+}
+
+func (w *wire) acked(n telemetry.Node, e telemetry.Epoch) (all ranges.Set) {
+	for _, a := range w.said(n) {
+		for _, part := range a.Epochs {
+			if part.Epoch == e {
+				all.AddSet(part.Committed)
+			}
+		}
+	}
+	return all
+}
+
+func (w *wire) last(n telemetry.Node) sparkplug.Ack {
+	list := w.said(n)
+	if len(list) == 0 {
+		return sparkplug.Ack{}
+	}
+	return list[len(list)-1]
+}

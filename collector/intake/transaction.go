@@ -1,0 +1,198 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"andon.internal/collector/intake/reply"
+	"andon.internal/collector/intake/session"
+	"andon.internal/shared/sparkplug"
+)
+
+// The times of one attempt at the database.
+const (
+	attemptTimeout = time.Minute
+	stopGrace      = 5 * time.Second // for what is under way when the intake stops
+	retryMin       = 100 * time.Millisecond
+	retryMax       = 5 * time.Second
+)
+
+// round commits one batch, answers the births that it was in the way of, and notes
+// a few units.
+func (w *writer) round(ctx context.Context, lease Lease) error {
+	if batch := w.take(); len(batch) > 0 {
+		if err := w.commit(ctx, lease, batch); err != nil {
+			return err
+		}
+	}
+	for {
+		j, ok := w.nextSync()
+		if !ok {
+			break
+		}
+		if err := w.answer(ctx, lease, j); err != nil {
+			return err
+		}
+	}
+	for range maxUnitsARound {
+		k, b := w.nextUnit()
+		if b == nil {
+			break
+		}
+		if err := w.note(ctx, lease, k, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take takes the entries of one batch from the front.
+func (w *writer) take() []item {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, bytes := 0, int64(0)
+	for n < min(len(w.entries), maxBatchEntries) && bytes < maxBatchBytes {
+		bytes += w.entries[n].cost
+		n++
+	}
+	batch := w.entries[:n:n]
+	if w.entries = w.entries[n:]; len(w.entries) == 0 {
+		w.entries = nil
+	}
+	return batch
+}
+
+func (w *writer) nextSync() (syncJob, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := slices.IndexFunc(w.syncs, func(j syncJob) bool { return j.after <= w.settled })
+	if n < 0 {
+		return syncJob{}, false
+	}
+	j := w.syncs[n]
+	w.syncs = slices.Delete(w.syncs, n, n+1)
+	return j, true
+}
+
+func (w *writer) nextUnit() (key, *sparkplug.UnitBirth) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k, b := range w.births { // any one
+		delete(w.births, k)
+		return k, b
+	}
+	return key{}, nil
+}
+
+// commit stores a batch, however long it takes, and only then owes the nodes their
+// acknowledgements.
+func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
+	entries := make([]session.Entry, len(batch))
+	for n := range batch {
+		entries[n] = batch[n].entry
+	}
+	var done Committed
+	began := time.Now()
+	err := w.persist(ctx, "commit batch", func(ctx context.Context) (err error) {
+		done, err = lease.Commit(ctx, entries)
+		return err
+	})
+	if err == nil && len(done.Outcomes) != len(entries) {
+		err = fmt.Errorf("commit batch: %d outcomes for %d entries: %w", len(done.Outcomes), len(entries), ErrRefused)
+	}
+	w.mu.Lock()
+	w.settled += uint64(len(batch))
+	w.mu.Unlock()
+	defer w.release(batch)
+	switch {
+	case errors.Is(err, ErrRefused):
+		w.intake.log.Error("batch is refused and not acknowledged", "entries", len(batch), "error", err)
+		w.intake.metrics.refused.Add(float64(len(batch)))
+		return nil
+	case err != nil:
+		return err
+	}
+	w.intake.settled(entries, done, began)
+	return nil
+}
+
+func (w *writer) answer(ctx context.Context, lease Lease, j syncJob) error {
+	var has reply.Epochs
+	err := w.persist(ctx, "sync node", func(ctx context.Context) (err error) {
+		has, err = lease.Sync(ctx, j.node, j.birth)
+		return err
+	})
+	if errors.Is(err, ErrRefused) {
+		w.intake.log.Error("birth is refused and not answered", "node", j.node, "error", err)
+		return nil
+	}
+	if err == nil {
+		w.intake.metrics.syncs.Inc()
+		w.intake.onBoard(func(b *reply.Board, now time.Time) { b.Answer(j.node, j.birth.Session, has, now) })
+	}
+	return err
+}
+
+func (w *writer) note(ctx context.Context, lease Lease, k key, b *sparkplug.UnitBirth) error {
+	if born, ok := w.noted[k]; ok && born == b.Born {
+		return nil
+	}
+	err := w.persist(ctx, "note unit", func(ctx context.Context) error { return lease.UnitBorn(ctx, k.node, b) })
+	if errors.Is(err, ErrRefused) {
+		w.intake.log.Warn("birth of a unit is refused", "node", k.node, "unit", k.unit, "error", err)
+		err = nil
+	}
+	if err == nil {
+		if len(w.noted) >= maxNoted {
+			clear(w.noted)
+		}
+		w.noted[k] = b.Born
+	}
+	return err
+}
+
+// persist tries until it succeeds, the lease is lost, the call is refused, or ctx
+// has ended; an attempt under way then has stopGrace to finish.
+func (w *writer) persist(ctx context.Context, what string, attempt func(context.Context) error) error {
+	i := w.intake
+	once := func() error {
+		ctx, cancel := attemptContext(ctx)
+		defer cancel()
+		end := i.db.begin(time.Now())
+		err := attempt(ctx)
+		switch {
+		case errors.Is(err, ErrLeaseLost), errors.Is(err, ErrRefused):
+			end(time.Now(), nil)
+			return backoff.Permanent(err)
+		case errors.Is(err, ErrRestored):
+			i.restored()
+		}
+		end(time.Now(), err)
+		if err != nil {
+			i.metrics.failures.Inc()
+		}
+		return err
+	}
+	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(retryMin),
+		backoff.WithMaxInterval(retryMax), backoff.WithMaxElapsedTime(0))
+	if err := backoff.Retry(once, backoff.WithContext(wait, ctx)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// attemptContext is for one attempt at the database: it ends after attemptTimeout,
+// and stopGrace after ctx, so that a stop does not cut off a commit under way.
+func attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })
+	return attempt, func() {
+		stop()
+		cancel()
+	}
+}

@@ -1,0 +1,174 @@
+package intake
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"andon.internal/collector/intake/session"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// Bounds of one transaction: enough to spread its cost, little enough that the
+// nodes it holds up do not notice.
+const (
+	maxBatchEntries = 4096
+	maxBatchBytes   = 4 << 20
+	// fullBatch is when a batch does not wait for company.
+	fullBatch = 1 << 20
+	// maxUnitsARound is how many births of units are noted between two batches.
+	maxUnitsARound = 8
+	// maxNoted bounds what is remembered of noted births.
+	maxNoted = 65536
+)
+
+// writer brings the entries of its lane into the database, one transaction at a time.
+type writer struct {
+	intake *Intake
+	ready  chan struct{} // capacity 1: there is work
+
+	mu       sync.Mutex
+	entries  []item
+	accepted uint64 // entries ever added
+	settled  uint64 // entries ever committed or given up
+	syncs    []syncJob
+	births   map[key]*sparkplug.UnitBirth
+
+	noted map[key]int64 // runs known to the database; of the run loop alone
+}
+
+type item struct {
+	entry session.Entry
+	cost  int64
+}
+
+// syncJob is a birth to answer, behind everything of the node that was received
+// before it: what waits here would be told as lost.
+type syncJob struct {
+	node  telemetry.Node
+	birth *session.Birth
+	after uint64
+}
+
+// key names a unit of a node.
+type key struct {
+	node telemetry.Node
+	unit string
+}
+
+func newWriter(i *Intake) *writer {
+	return &writer{
+		intake: i, ready: make(chan struct{}, 1),
+		births: map[key]*sparkplug.UnitBirth{}, noted: map[key]int64{},
+	}
+}
+
+func (w *writer) add(e session.Entry, cost int64) {
+	w.mu.Lock()
+	w.entries = append(w.entries, item{e, cost})
+	w.accepted++
+	w.mu.Unlock()
+	signal(w.ready)
+}
+
+// sync puts a birth in the queue, in the place of an older one of the node.
+func (w *writer) sync(n telemetry.Node, b *session.Birth) {
+	w.mu.Lock()
+	w.syncs = slices.DeleteFunc(w.syncs, func(j syncJob) bool { return j.node == n })
+	w.syncs = append(w.syncs, syncJob{n, b, w.accepted})
+	w.mu.Unlock()
+	signal(w.ready)
+}
+
+func (w *writer) born(n telemetry.Node, b *sparkplug.UnitBirth) {
+	w.mu.Lock()
+	w.births[key{n, b.Unit}] = b
+	w.mu.Unlock()
+	signal(w.ready)
+}
+
+// discard gives up all that waits. It was not acknowledged, so it comes again.
+func (w *writer) discard() {
+	w.mu.Lock()
+	list := w.entries
+	w.settled += uint64(len(list))
+	w.entries, w.syncs = nil, nil
+	clear(w.births)
+	w.mu.Unlock()
+	w.release(list)
+}
+
+func (w *writer) release(list []item) {
+	var cost int64
+	for n := range list {
+		cost += list[n].cost
+	}
+	w.intake.budget.give(cost)
+}
+
+// run writes until ctx ends, or returns why the lease is no longer good.
+func (w *writer) run(ctx context.Context, lease Lease) error {
+	clear(w.noted)
+	var began time.Time
+	for {
+		if !w.idle() {
+			signal(w.ready)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.ready:
+		}
+		if err := w.company(ctx, began); err != nil {
+			return nil
+		}
+		began = time.Now()
+		if err := w.round(ctx, lease); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *writer) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.entries) == 0 && len(w.births) == 0 &&
+		!slices.ContainsFunc(w.syncs, func(j syncJob) bool { return j.after <= w.settled })
+}
+
+// company waits until Flush has passed since the last transaction began, so that
+// under load a transaction carries many entries, or until there is a batch's worth.
+// After a quiet time it does not wait at all.
+func (w *writer) company(ctx context.Context, began time.Time) error {
+	for {
+		rest := w.intake.config.Flush - time.Since(began)
+		if rest <= 0 || w.waiting() >= fullBatch {
+			return nil
+		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-w.ready:
+		}
+		timer.Stop()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// waiting is the bytes that wait, counted up to a full batch.
+func (w *writer) waiting() (bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.entries) >= maxBatchEntries {
+		return fullBatch
+	}
+	for n := 0; n < len(w.entries) && bytes < fullBatch; n++ {
+		bytes += w.entries[n].cost
+	}
+	return bytes
+}

@@ -1,0 +1,139 @@
+package edgetest
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// Broker is an MQTT broker in this process. It can be stopped and started again on
+// its port, and can be told to lose messages.
+type Broker struct {
+	t       testing.TB
+	address string
+	witness witness
+
+	mu     sync.Mutex
+	server *mqtt.Server
+	lose   func(topic string) bool
+}
+
+// StartBroker starts a broker on a free port of the loopback. The test's end stops it.
+func StartBroker(t testing.TB) *Broker {
+	t.Helper()
+	b := &Broker{t: t, address: "127.0.0.1:0"}
+	b.Start()
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// URL is the broker's address.
+func (b *Broker) URL() string { return "tcp://" + b.address }
+
+// Start starts a stopped broker, on its old port and with nothing retained.
+func (b *Broker) Start() {
+	b.t.Helper()
+	l, err := net.Listen("tcp", b.address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s := mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	for _, h := range []mqtt.Hook{new(auth.AllowHook), &loser{broker: b}, &b.witness} {
+		if err := s.AddHook(h, nil); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := s.AddListener(listeners.NewNet("test", l)); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := s.Serve(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.address, b.server = l.Addr().String(), s
+}
+
+// Stop ends the broker and all its connections.
+func (b *Broker) Stop() {
+	b.mu.Lock()
+	s := b.server
+	b.server = nil
+	b.mu.Unlock()
+	if s != nil {
+		_ = s.Close()
+	}
+}
+
+// Drop cuts the connections of all clients whose id begins with prefix.
+func (b *Broker) Drop(prefix string) {
+	b.mu.Lock()
+	s := b.server
+	b.mu.Unlock()
+	for id, c := range s.Clients.GetAll() {
+		if strings.HasPrefix(id, prefix) {
+			c.Stop(io.ErrClosedPipe)
+		}
+	}
+}
+
+// Lose makes the broker lose what is published to topics for which lose holds; nil
+// loses nothing.
+func (b *Broker) Lose(lose func(topic string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = lose
+}
+
+// LoseCommands loses everything that is sent to nodes.
+func LoseCommands(topic string) bool { return strings.Contains(topic, "/NCMD/") }
+
+// Retained returns the payload that is retained under a topic.
+func (b *Broker) Retained(topic string) (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.server == nil {
+		return "", false
+	}
+	p, ok := b.server.Topics.Retained.Get(topic)
+	return string(p.Payload), ok
+}
+
+// Publish publishes as the broker itself.
+func (b *Broker) Publish(topic, payload string, retain bool) {
+	b.t.Helper()
+	b.mu.Lock()
+	s := b.server
+	b.mu.Unlock()
+	if err := s.Publish(topic, []byte(payload), retain, 1); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// loser is the hook that loses messages.
+type loser struct {
+	mqtt.HookBase
+	broker *Broker
+}
+
+func (*loser) ID() string { return "loser" }
+
+func (*loser) Provides(b byte) bool { return b == mqtt.OnPublish }
+
+func (l *loser) OnPublish(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	l.broker.mu.Lock()
+	lose := l.broker.lose
+	l.broker.mu.Unlock()
+	if lose != nil && lose(pk.TopicName) {
+		return pk, packets.CodeSuccessIgnore
+	}
+	return pk, nil
+}
