@@ -1,0 +1,53 @@
+package bench_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"andon.internal/lab/bench"
+)
+
+func TestSpread(t *testing.T) {
+	var d []time.Duration
+	for i := 100; i >= 1; i-- {
+		d = append(d, time.Duration(i)*time.Millisecond)
+	}
+	if s := bench.SpreadOf(d); s != (bench.Spread{100, 50, 99, 100}) {
+		t.Errorf("of 1..100 ms: %+v", s)
+	}
+	if s := bench.SpreadOf([]time.Duration{time.Millisecond}); s != (bench.Spread{1, 1, 1, 1}) {
+		t.Errorf("of one: %+v", s)
+	}
+	if s := bench.SpreadOf(nil); s != (bench.Spread{}) {
+		t.Errorf("of none: %+v", s)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	u, err := bench.ParseStat([]byte("42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 100 20 3 4 20 0 1 0 99 1 2 3"))
+	if err != nil || u != (bench.Usage{Parent: 7, Own: 120, Ended: 7}) {
+		t.Errorf("%+v, %v", u, err)
+	}
+	for _, bad := range []string{"", "42", "42 (x) S 7", "42 (x) S a b c d e f g h i j k l m n o p"} {
+		if _, err := bench.ParseStat([]byte(bad)); err == nil {
+			t.Errorf("no error for %q", bad)
+		}
+	}
+}
+
+func TestCPUSecondsGrow(t *testing.T) {
+	before, err := bench.CPUSeconds(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+	}
+	after, err := bench.CPUSeconds(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := after - before; used < 0.03 || used > 2 {
+		t.Errorf("100 ms of work on a core took %.2f s", used)
+	}
+}

@@ -1,0 +1,112 @@
+// Command andon-lab is the factory in a box: it starts everything, pulls cables,
+// kills processes, proves that nothing is lost or doubled, and measures.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"andon.internal/shared/ops"
+)
+
+const program = "andon-lab"
+
+const about = `The factory in a box: PostgreSQL, broker, collector and cells as their real binaries,
+with a cable between every cell and the broker.
+
+Examples:
+  andon-lab up                          two cells of generated engines, until Ctrl-C
+  andon-lab cut cell-01                 pull the cable of a cell of the running lab
+  andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
+  andon-lab bench path                  measure from the reading to the committed row`
+
+type cli struct {
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Up      upCmd      `cmd:"" help:"Start a lab and keep it up until Ctrl-C or down."`
+	Status  statusCmd  `cmd:"" help:"Show processes, addresses and cables of a running lab."`
+	Cut     cutCmd     `cmd:"" help:"Cut the cable of a cell."`
+	Heal    healCmd    `cmd:"" help:"Mend the cable of a cell."`
+	Kill    killCmd    `cmd:"" help:"Kill a process with SIGKILL; it stays down until restart."`
+	Restart restartCmd `cmd:"" help:"Start a process that is down, or stop and start one that runs."`
+	Down    downCmd    `cmd:"" help:"Stop a running lab."`
+	Verify  verifyCmd  `cmd:"" help:"Send a whole file through and compare every line with PostgreSQL."`
+	Bench   struct {
+		Path benchPathCmd `cmd:"" help:"Measure the path from a reading to its committed row."`
+	} `cmd:"" help:"Measure."`
+}
+
+// terminal is what commands write to.
+type terminal struct {
+	out, err io.Writer
+}
+
+// logger writes what happens in the lab for people.
+func (t terminal) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.String(a.Key, a.Value.Time().Format("15:04:05.000"))
+			}
+			return a
+		},
+	}))
+}
+
+func main() {
+	os.Exit(ops.Main(program, os.Stderr, func(ctx context.Context) error {
+		return run(ctx, os.Args[1:], terminal{os.Stdout, os.Stderr})
+	}))
+}
+
+// exit carries the code of kong's own exits (--help, --version) out of its parser.
+type exit int
+
+func run(ctx context.Context, args []string, t terminal) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case exit:
+			if p != 0 {
+				err = fmt.Errorf("ended with code %d", p)
+			}
+		default:
+			panic(p)
+		}
+	}()
+	parser, err := kong.New(&cli{},
+		kong.Name(program), kong.Description(about), kong.UsageOnError(),
+		kong.Vars{"version": program + " " + ops.BuildInfo().String()},
+		kong.Writers(t.out, t.err), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		hint := "see: " + program + " --help"
+		var wrong *kong.ParseError
+		if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
+			hint = "see: " + program + " " + wrong.Context.Selected().Path() + " --help"
+		}
+		return ops.UsageError(err, hint)
+	}
+	return command.Run()
+}
+
+// interrupted makes an end by signal a failure: a measurement or a proof that was
+// cut short has not succeeded.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
+}

@@ -1,0 +1,271 @@
+package factory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"andon.internal/lab/cable"
+	"andon.internal/lab/process"
+	"andon.internal/shared/ops"
+	"andon.internal/shared/pgserver"
+)
+
+// runner is a process of the factory, PostgreSQL included.
+type runner interface {
+	Start(ctx context.Context) error
+	Stop() error
+	Kill() error
+	Status() process.Status
+}
+
+// daemon is one of the project's own processes.
+type daemon struct{ *process.Process }
+
+func (d daemon) Start(context.Context) error { return d.Process.Start() }
+
+// member is a process with what there is to know about it.
+type member struct {
+	runner
+	config, log string // files
+	http        string // address of /healthz, /readyz and /metrics; "" for PostgreSQL
+}
+
+// Factory is a running factory. Its methods are safe for concurrent use.
+type Factory struct {
+	opt     Options
+	db      *database
+	broker  string             // its MQTT address
+	members map[string]*member // by name
+	order   []string           // of names, in the order of the start
+	cables  map[string]*cable.Cable
+	ports   ports
+}
+
+// Start starts everything and returns when every process says that it is ready. On
+// an error everything that was started is stopped again; the folder is left to the
+// caller, because it may hold data of an earlier life.
+func Start(ctx context.Context, o Options) (_ *Factory, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	f := &Factory{opt: o, members: map[string]*member{}, cables: map[string]*cable.Cable{}, ports: ports{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(true))
+		}
+	}()
+	if err := f.startDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if o.DatabaseOnly {
+		return f, nil
+	}
+	if err := f.startBrokerAndCollector(ctx); err != nil {
+		return nil, err
+	}
+	for i, c := range o.Cells {
+		if err := f.addCell(i, c); err != nil {
+			return nil, err
+		}
+		if !o.Idle {
+			if err := f.members[c.Name].Start(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if o.Idle {
+		return f, f.awaitReady(ctx, Broker, Collector)
+	}
+	return f, f.awaitReady(ctx, f.order[1:]...)
+}
+
+func (f *Factory) startDatabase(ctx context.Context) error {
+	port, err := f.ports.take(f.opt.PgPort)
+	if err != nil {
+		return err
+	}
+	db, err := openDatabase(ctx, pgserver.Options{
+		Dir: filepath.Join(f.opt.Dir, Postgres), Bin: f.opt.PgBin, Port: port,
+		Settings: f.opt.PgSettings, Logger: f.opt.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	f.db = db
+	f.join(Postgres, &member{runner: db, log: db.pg.LogFile()})
+	return nil
+}
+
+func (f *Factory) join(name string, m *member) {
+	f.members[name] = m
+	f.order = append(f.order, name)
+}
+
+func (f *Factory) startBrokerAndCollector(ctx context.Context) error {
+	port, err := f.ports.take(f.opt.BrokerPort)
+	if err != nil {
+		return err
+	}
+	f.broker = address(port)
+	err = f.add(Broker, "andon-broker", 1, func(_, http string) doc { return brokerConfig(f.broker, http) })
+	if err != nil {
+		return err
+	}
+	err = f.add(Collector, "andon-collector", 0, func(_, http string) doc {
+		return collectorConfig(f.broker, f.DSN(), http)
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.members[Broker].Start(ctx); err != nil {
+		return err
+	}
+	if err := f.migrate(ctx, f.members[Collector].config); err != nil {
+		return err
+	}
+	return f.members[Collector].Start(ctx)
+}
+
+// migrate prepares the database that a collector's configuration names.
+func (f *Factory) migrate(ctx context.Context, config string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(f.opt.Bin, "andon-collector"), "migrate", "--config", config)
+	cmd.WaitDelay = time.Second // for what it may have started itself
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("andon-collector migrate: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// MakeDatabase makes and prepares another database and returns how to connect to it.
+func (f *Factory) MakeDatabase(ctx context.Context, name string) (dsn string, err error) {
+	conn, err := pgx.Connect(ctx, f.DSN())
+	if err != nil {
+		return "", fmt.Errorf("make database: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return "", fmt.Errorf("make database: %w", err)
+	}
+	dsn = f.db.pg.DatabaseDSN(name)
+	config := filepath.Join(f.opt.Dir, "database-"+name+".yaml")
+	// Neither broker nor HTTP is used by a migration.
+	if err := collectorConfig("127.0.0.1:1883", dsn, "").write(config); err != nil {
+		return "", err
+	}
+	return dsn, f.migrate(ctx, config)
+}
+
+// addCell lays a cell's cable and prepares its agent.
+func (f *Factory) addCell(i int, c Cell) error {
+	broker := f.broker
+	if !f.opt.Direct {
+		port, err := f.ports.take(0)
+		if err != nil {
+			return err
+		}
+		if f.cables[c.Name], err = cable.Open(c.Name, address(port), f.broker); err != nil {
+			return err
+		}
+		broker = f.cables[c.Name].Addr()
+	}
+	return f.add(c.Name, "andon-agent", 2+i, func(dir, http string) doc {
+		return agentConfig(c, filepath.Join(dir, "data"), broker, http)
+	})
+}
+
+// add prepares one daemon. config is asked for its configuration and given its
+// folder and its HTTP address; nth counts the HTTP ports from HTTPPort.
+func (f *Factory) add(name, program string, nth int, config func(dir, http string) doc) error {
+	wanted := 0
+	if f.opt.HTTPPort != 0 {
+		wanted = f.opt.HTTPPort + nth
+	}
+	port, err := f.ports.take(wanted)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(f.opt.Dir, name)
+	m := &member{
+		config: filepath.Join(dir, "config.yaml"), http: address(port),
+		log: filepath.Join(dir, "log.txt"),
+	}
+	if err := config(dir, address(port)).write(m.config); err != nil {
+		return err
+	}
+	m.runner = daemon{process.New(process.Spec{
+		Name: name, Path: filepath.Join(f.opt.Bin, program), Args: []string{"run", "--config", m.config},
+		Log: m.log, Report: f.report,
+	})}
+	f.join(name, m)
+	return nil
+}
+
+// report tells of a daemon that exited by itself.
+func (f *Factory) report(e process.Exit) {
+	cause := "exit code 0"
+	if e.Cause != nil {
+		cause = e.Cause.Error()
+	}
+	f.opt.Logger.Warn("process exited and is started again", "process", e.Name, "pid", e.PID,
+		"cause", cause, "pause", e.Restart, "last_words", e.Tail)
+}
+
+// DSN is how to connect to the factory's database.
+func (f *Factory) DSN() string { return f.db.pg.DSN() }
+
+// Bin is the folder of the binaries in use.
+func (f *Factory) Bin() string { return f.opt.Bin }
+
+// Close stops everything against the flow: cells, collector, broker, PostgreSQL.
+// Unless keep is true the folder is deleted. Close may be called on a factory that
+// is only half there.
+func (f *Factory) Close(keep bool) error {
+	errs := make([]error, len(f.opt.Cells))
+	var cells sync.WaitGroup
+	for i, c := range f.opt.Cells {
+		cells.Go(func() { errs[i] = f.stop(c.Name) })
+	}
+	cells.Wait()
+	for _, name := range []string{Collector, Broker} {
+		errs = append(errs, f.stop(name))
+	}
+	for _, c := range f.cables {
+		c.Close()
+	}
+	if f.db != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		errs = append(errs, f.db.close(ctx, keep))
+	}
+	if !keep {
+		errs = append(errs, os.RemoveAll(f.opt.Dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (f *Factory) stop(name string) error {
+	m := f.members[name]
+	if m == nil {
+		return nil
+	}
+	return m.Stop()
+}
+
+// member returns a process by its name.
+func (f *Factory) member(name string) (*member, error) {
+	if m := f.members[name]; m != nil {
+		return m, nil
+	}
+	return nil, ops.Hint(fmt.Errorf("there is no process %q", name), "there are: "+strings.Join(f.order, ", "))
+}

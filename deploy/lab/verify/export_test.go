@@ -1,0 +1,4 @@
+package verify
+
+// Plan is plan, for tests.
+var Plan = plan
