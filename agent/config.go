@@ -67,9 +67,10 @@ type BufferConfig struct {
 // driver holds the driver's own settings.
 type SourceConfig struct {
 	// Name is an id that stays: the source's place in its file is kept under it.
-	Name   string        `yaml:"name,required"`
-	Driver string        `yaml:"driver,required"` // replay
-	Replay *ReplayConfig `yaml:"replay"`
+	Name      string           `yaml:"name,required"`
+	Driver    string           `yaml:"driver,required"` // replay, simulated
+	Replay    *ReplayConfig    `yaml:"replay"`
+	Simulated *SimulatedConfig `yaml:"simulated"`
 }
 
 // The ways to write of a BufferConfig.

@@ -13,6 +13,7 @@ import (
 
 	"andon.internal/agent/source"
 	"andon.internal/agent/source/replay"
+	"andon.internal/agent/source/simulated"
 	"andon.internal/shared/config"
 	"andon.internal/shared/profiles"
 	"andon.internal/shared/telemetry"
@@ -80,14 +81,16 @@ func (s Speed) factor() float64 {
 
 // drivers makes sources by the name of their driver.
 var drivers = map[string]func(SourceConfig, shop) (source.Source, error){
-	"replay": newReplay,
+	"replay":    newReplay,
+	"simulated": newSimulated,
 }
 
 // shop is what drivers are made with.
 type shop struct {
-	profiles []*telemetry.Profile
-	replay   *replay.Metrics
-	log      *slog.Logger
+	profiles  []*telemetry.Profile
+	replay    *replay.Metrics
+	simulated *simulated.Metrics
+	log       *slog.Logger
 }
 
 // Check returns the faults of a source that are not its driver's own, joined.
@@ -100,7 +103,7 @@ func (s *SourceConfig) Check() error {
 	if s.Driver == "replay" && s.Replay == nil {
 		errs = append(errs, config.At("replay", errors.New("is required by the driver replay")))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.checkDriver())...)
 }
 
 func newReplay(s SourceConfig, with shop) (source.Source, error) {

@@ -13,6 +13,7 @@ import (
 	"andon.internal/agent/sampler"
 	"andon.internal/agent/source"
 	"andon.internal/agent/source/replay"
+	"andon.internal/agent/source/simulated"
 	"andon.internal/agent/state"
 	"andon.internal/agent/uplink"
 	"andon.internal/shared/ops"
@@ -21,7 +22,10 @@ import (
 
 // sources makes the sources of the configuration.
 func (a *Agent) sources(known []*telemetry.Profile) ([]source.Source, error) {
-	with := shop{profiles: known, replay: replay.NewMetrics(a.cfg.Registry), log: a.log}
+	with := shop{
+		profiles: known, log: a.log,
+		replay: replay.NewMetrics(a.cfg.Registry), simulated: simulated.NewMetrics(a.cfg.Registry),
+	}
 	var out []source.Source
 	var errs []error
 	for _, s := range a.cfg.Sources {
