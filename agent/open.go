@@ -52,6 +52,9 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 		return err
 	}
 	a.steps.add("close http", a.http.Close)
+	if twins := twinsOf(sources); len(twins) > 0 {
+		a.http.Handle("POST /simulated/inject", injector(twins))
+	}
 	data := string(a.cfg.Data)
 	if err := a.openState(filepath.Join(data, "state.db")); err != nil {
 		return hintInUse(err, data)

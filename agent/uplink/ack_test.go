@@ -4,7 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/uplink"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -107,6 +110,8 @@ func samePosition(a, b *seen) bool {
 
 func TestForgedAcknowledgements(t *testing.T) {
 	_, plant, _, cell := plant(t)
+	reg := prometheus.NewRegistry()
+	cell.cfg.Metrics = uplink.NewMetrics(reg)
 	plant.set(func(p *policy) { p.noAck, p.noSync = true, true })
 	cell.birth("press-1", press)
 	cell.readings("press-1", 5)
@@ -131,6 +136,11 @@ func TestForgedAcknowledgements(t *testing.T) {
 	eventually(t, "the true part is obeyed", func() bool { return cell.buf.Stats().Records == before-2 })
 	forge(chain[0].Epoch, 0, 1000)
 	eventually(t, "an earlier epoch is obeyed up to what was stored", func() bool { return cell.buf.Stats().Records == before-7 })
+	// 998 beyond what was sent, and 995 beyond what was stored; twice each. What was
+	// obeyed of an epoch that is done with is not refused.
+	if got := counted(t, reg, "andon_uplink_refused_positions_total"); got < 998+995+998 {
+		t.Errorf("%v positions were counted as refused", got)
+	}
 	if st := cell.up.Status(); st.Session != 1 || !st.Connected {
 		t.Errorf("forged acknowledgements ended the session: %+v", st)
 	}
@@ -151,4 +161,20 @@ func TestRepeatedAcknowledgements(t *testing.T) {
 		})
 	}
 	cell.drained(plant)
+}
+
+// counted returns the value of a counter.
+func counted(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
 }

@@ -55,6 +55,7 @@ func TestUnitBirths(t *testing.T) {
 
 func TestUnitDiesAfterLastAcknowledgement(t *testing.T) {
 	_, plant, _, cell := plant(t)
+	cell.cfg.Heartbeat = time.Minute // it also looks for units that left without an end
 	plant.set(func(p *policy) { p.noAck = true })
 	cell.birth("press-1", press)
 	cell.start()
@@ -73,6 +74,27 @@ func TestUnitDiesAfterLastAcknowledgement(t *testing.T) {
 	births := plant.all(isKind(sparkplug.DBirth))
 	if len(births) != 2 || births[1].unitBirth.FirstAlias == births[0].unitBirth.FirstAlias {
 		t.Errorf("%d births; a dead unit's aliases were used again", len(births))
+	}
+}
+
+// TestUnitDoesNotDieBeforeItsLastRecordArrives: the end of the run came home, a
+// record before it did not yet.
+func TestUnitDoesNotDieBeforeItsLastRecordArrives(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	plant.set(func(p *policy) {
+		p.lose = func(s *seen) bool { return s.header.Position == 1 }
+	})
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 3)
+	cell.end("press-1")
+	eventually(t, "all but one are acknowledged", func() bool { return cell.buf.Stats().Records == 1 })
+	never(t, 100*time.Millisecond, "a death before that one", func() bool { return plant.find(isKind(sparkplug.DDeath)) != nil })
+	plant.set(func(p *policy) { p.lose = nil })
+	cell.drained(plant)
+	plant.has("the death", isKind(sparkplug.DDeath))
+	if n := plant.count(isKind(sparkplug.DBirth)); n != 1 {
+		t.Errorf("%d births of one run, want 1", n)
 	}
 }
 
@@ -133,6 +155,7 @@ func TestOlderProfileInBacklog(t *testing.T) {
 
 func TestRebirth(t *testing.T) {
 	_, plant, _, cell := plant(t)
+	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Minute, time.Minute
 	cell.birth("press-1", press)
 	cell.birth("press-2", press)
 	cell.start()

@@ -7,6 +7,7 @@ import (
 
 func TestHold(t *testing.T) {
 	_, plant, _, cell := plant(t)
+	cell.cfg.Heartbeat = time.Minute // it also looks for what was forgotten
 	cell.birth("press-1", press)
 	cell.start()
 	cell.readings("press-1", 5)

@@ -122,7 +122,6 @@ func (s *session) finishSync(now time.Time) error {
 	}
 	s.up.buf.Settle(s.sync.listed)
 	s.sync.done, s.sync.by, s.sync.timeout = true, time.Time{}, 0
-	s.lanes.rescan()
 	s.log.Info("collector has told what it has; sending the backlog", "records_held", s.up.buf.Stats().Records)
 	return nil
 }

@@ -40,6 +40,7 @@ type Server struct {
 	health   *Health
 	log      *slog.Logger
 	listener net.Listener // nil when off
+	mux      *http.ServeMux
 	http     *http.Server
 }
 
@@ -56,6 +57,7 @@ func Listen(program string, c HTTPConfig, h *Health, reg prometheus.Gatherer, lo
 	}
 	s.listener = l
 	mux := http.NewServeMux()
+	s.mux = mux
 	mux.HandleFunc("GET /healthz", s.answer(h.Liveness))
 	mux.HandleFunc("GET /readyz", s.answer(h.Readiness))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
@@ -72,6 +74,13 @@ func Listen(program string, c HTTPConfig, h *Health, reg prometheus.Gatherer, lo
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+// Handle adds a handler for a pattern of [http.ServeMux]. It must come before Run.
+func (s *Server) Handle(pattern string, h http.Handler) {
+	if s.mux != nil {
+		s.mux.Handle(pattern, h)
+	}
 }
 
 // Addr returns the address the server listens on, or "" when it is off.

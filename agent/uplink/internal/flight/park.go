@@ -24,13 +24,25 @@ type Parked struct {
 	Next   time.Time // when it is tried again
 }
 
-// suspect returns the record's entry, made if there is room, or nil.
+// suspect returns the record's entry, made if there is none, or nil when too many
+// are parked. One that has merely failed before makes room for a newer one.
 func (t *Table) suspect(k Key) *suspect {
-	s := t.suspects[k]
-	if s == nil && len(t.suspects) < t.cfg.ParkLimit {
-		s = &suspect{}
-		t.suspects[k] = s
+	if s := t.suspects[k]; s != nil {
+		return s
 	}
+	if len(t.suspects) >= t.cfg.ParkLimit {
+		for old, s := range t.suspects {
+			if s.parks == 0 {
+				delete(t.suspects, old)
+				break
+			}
+		}
+	}
+	if len(t.suspects) >= t.cfg.ParkLimit {
+		return nil
+	}
+	s := &suspect{}
+	t.suspects[k] = s
 	return s
 }
 

@@ -144,20 +144,16 @@ func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 // Sent notes that a record is being sent, for the first time or again.
 func (t *Table) Sent(now time.Time, r Record) {
 	e := t.flying[r.Key]
-	if e == nil {
-		if e = t.queued[r.Key]; e != nil {
-			delete(t.queued, r.Key)
-			e.dropped = true
-			again := *e
-			again.dropped = false
-			e = &again
-		} else {
-			e = &entry{}
-		}
-		t.flying[r.Key] = e
-	} else {
+	if e != nil {
 		t.bytes -= e.Bytes
 		t.byLane[e.Lane]--
+	} else {
+		e = &entry{}
+		if old := t.queued[r.Key]; old != nil {
+			e.tries = old.tries
+			t.drop(r.Key) // its place in the waiting list is passed over
+		}
+		t.flying[r.Key] = e
 	}
 	e.Record, e.sentAt, e.passed = r, now, t.passed
 	e.due = now.Add(t.timeout(e.tries))
@@ -271,32 +267,4 @@ func (t *Table) Holds(k Key) bool {
 	}
 	s := t.suspects[k]
 	return s != nil && s.parks > 0
-}
-
-// Stats are the table's figures.
-type Stats struct {
-	Records, Bytes int64 // in flight
-	Live           int64 // of Records, in the live lane
-	Waiting        int64 // to be sent again
-	Parked         int64
-	CreditRecords  int64 // the window in force
-	CreditBytes    int64
-	RoundTrip      time.Duration // from sent to acknowledged, smoothed
-	GrantRecords   int64         // what the collector last granted; 0 before
-	Passed         uint64        // acknowledged so far
-}
-
-// Stats returns the figures of this moment.
-func (t *Table) Stats() Stats {
-	s := Stats{
-		Records: int64(len(t.flying)), Bytes: t.bytes, Live: int64(t.byLane[Live]),
-		Waiting: int64(len(t.queued)), CreditRecords: int64(t.win.records()), CreditBytes: t.win.bytes(),
-		RoundTrip: t.rtt, GrantRecords: int64(t.win.grant), Passed: t.passed,
-	}
-	for _, q := range t.suspects {
-		if q.parks > 0 {
-			s.Parked++
-		}
-	}
-	return s
 }
