@@ -57,6 +57,23 @@ func TestEveryReadingArrivesOnce(t *testing.T) {
 	p.checkRows(units, cycles, cfg.Sources[0].Replay.Start)
 }
 
+// A batch of more engines than a small disk takes at once goes in parts.
+func TestASmallDiskTakesALargeBatchInParts(t *testing.T) {
+	const units, cycles = 3000, 2
+	broker := freeAddress(t)
+	startBroker(t, broker)
+	p := startPlant(t, broker, cell)
+	cfg := cellConfig(t, broker, csvOf(units, cycles))
+	cfg.Buffer.MaxDisk, cfg.Buffer.MaxMemory = 16<<20, 2<<20
+	a := start(t, cfg)
+	eventually(t, "all has arrived", func() bool { return p.rows() == units*cycles })
+	a.stop()
+	if strings.Contains(a.log.String(), "level=ERROR") {
+		t.Error("the log has errors")
+	}
+	p.checkRows(units, cycles, cfg.Sources[0].Replay.Start)
+}
+
 // checkRows compares what the plant has with what csvOf wrote.
 func (p *plant) checkRows(units, cycles int, begin time.Time) {
 	p.t.Helper()

@@ -28,8 +28,11 @@ func (s store) Append(sourceName string, items []sampler.Item, cursor []byte) er
 		c = &buffer.Cursor{Name: cursorPrefix + sourceName, Data: cursor}
 	}
 	_, err := s.buffer.Append(out, c)
-	if errors.Is(err, buffer.ErrFull) {
+	switch {
+	case errors.Is(err, buffer.ErrFull):
 		return errors.Join(sampler.ErrFull, err)
+	case errors.Is(err, buffer.ErrTooLarge):
+		return errors.Join(sampler.ErrTooLarge, err)
 	}
 	return err
 }

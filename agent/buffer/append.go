@@ -72,7 +72,7 @@ type parcel struct {
 
 func (p *parcel) prepare(o *Options, now time.Time, ahead bool) error {
 	if len(p.items) > maxItems {
-		return fmt.Errorf("%d items at once, more than %d", len(p.items), maxItems)
+		return fmt.Errorf("%w: %d items, the limit is %d", ErrTooLarge, len(p.items), maxItems)
 	}
 	for i := range p.items {
 		it := &p.items[i]
@@ -93,7 +93,7 @@ func (p *parcel) prepare(o *Options, now time.Time, ahead bool) error {
 		p.memory += e.cost
 	}
 	if most := max(p.memory, p.space); most > o.maxAppend() {
-		return fmt.Errorf("%d bytes at once, more than %d", most, o.maxAppend())
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, most, o.maxAppend())
 	}
 	return nil
 }

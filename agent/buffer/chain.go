@@ -39,6 +39,7 @@ type link struct {
 // position of set becomes position k. The target of each is settled before the
 // first is copied, so a move that was cut off can be run again and ends the same.
 type move struct {
+	seq      uint64 // orders the moves, one may go on where another ended; its key
 	from, to Epoch
 	set      ranges.Set
 	at       uint64 // below it all is copied; in memory only
@@ -107,8 +108,8 @@ func (c *chain) load() ([]link, []*move, error) {
 			if err != nil {
 				return err
 			}
-			return tx.Bucket(moveBucket).ForEach(func(_, v []byte) error {
-				m, err := decodeMove(v)
+			return tx.Bucket(moveBucket).ForEach(func(k, v []byte) error {
+				m, err := decodeMove(k, v)
 				moves = append(moves, m)
 				return err
 			})
@@ -128,7 +129,7 @@ func (c *chain) begin(l link, changed []link, m *move) error {
 			}
 		}
 		if m != nil {
-			if err := tx.Bucket(moveBucket).Put(m.to[:], encodeMove(m)); err != nil {
+			if err := tx.Bucket(moveBucket).Put(seqKey(m.seq), encodeMove(m)); err != nil {
 				return err
 			}
 		}
@@ -153,9 +154,9 @@ func (c *chain) forget(seqs []uint64) error {
 	})
 }
 
-// moved notes that the move into an epoch is complete.
-func (c *chain) moved(to Epoch) error {
-	return c.update(func(tx *bolt.Tx) error { return tx.Bucket(moveBucket).Delete(to[:]) })
+// moved notes that a move is complete.
+func (c *chain) moved(m *move) error {
+	return c.update(func(tx *bolt.Tx) error { return tx.Bucket(moveBucket).Delete(seqKey(m.seq)) })
 }
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
@@ -206,12 +207,12 @@ func encodeMove(m *move) []byte {
 	return seal(append(v, m.set.String()...))
 }
 
-func decodeMove(v []byte) (*move, error) {
+func decodeMove(k, v []byte) (*move, error) {
 	body, err := unseal(v, moveVersion)
-	if err != nil || len(body) < 32 {
+	if err != nil || len(body) < 32 || len(k) != 8 {
 		return nil, fmt.Errorf("move between epochs: %w", errors.Join(err, errDamaged))
 	}
-	m := &move{from: Epoch(body[:16]), to: Epoch(body[16:32])}
+	m := &move{seq: binary.BigEndian.Uint64(k), from: Epoch(body[:16]), to: Epoch(body[16:32])}
 	m.set, err = ranges.Parse(string(body[32:]), maxRanges)
 	return m, err
 }

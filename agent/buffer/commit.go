@@ -23,25 +23,37 @@ const (
 
 // commit writes the plan to the active file, or to a new one when that fails.
 func (b *Buffer) commit(p *plan) error {
-	var err error
-	for range 3 {
-		var f *file
-		if f, err = b.activeFile(); err != nil {
+	return b.onActive(func(f *file) error { return b.write(f, p) })
+}
+
+// onActive runs a transaction in the active file. When that fails it is given up and
+// another one tried, unless the disk is full.
+func (b *Buffer) onActive(transact func(f *file) error) error {
+	for attempt := 0; ; {
+		f, err := b.activeFile()
+		if err != nil {
 			return err
 		}
-		if err = b.write(f, p); err == nil {
-			return nil
-		}
-		switch {
-		case noSpace(err):
+		if err = transact(f); err == nil || noSpace(err) {
 			return err
-		case errors.Is(err, bolterrors.ErrMaxSizeReached):
-			b.retire() // it was not written at all
-		default:
-			b.seal(f, err)
+		}
+		if errors.Is(err, bolterrors.ErrMaxSizeReached) && !f.fresh {
+			b.crowded(f) // it was not written at all
+			continue
+		}
+		b.seal(f, err)
+		if attempt++; attempt == 3 {
+			return err
 		}
 	}
-	return err
+}
+
+// crowded ends the use of a file that has no place for what comes next.
+func (b *Buffer) crowded(f *file) {
+	b.mu.Lock()
+	f.full = true
+	b.mu.Unlock()
+	b.retire()
 }
 
 // write runs one transaction in f: the plan, and what is to be deleted there.
@@ -105,18 +117,35 @@ func (b *Buffer) apply(f *file, c *change) (outcome, error) {
 		return outcome{}, err
 	}
 	start := time.Now()
-	out, err := c.apply(db, &b.scratch)
+	out, err := c.apply(db, &b.scratch, int(b.o.maxFileBytes()))
+	if err == nil {
+		err = b.step("written")
+	}
 	if err != nil {
+		if !noSpace(err) && !errors.Is(err, bolterrors.ErrMaxSizeReached) {
+			b.doubt(f, c)
+		}
 		return out, fmt.Errorf("write %s: %w", f.name, err)
 	}
 	b.m.commits.WithLabelValues().Observe(time.Since(start).Seconds())
 	b.m.written.Add(float64(out.written))
-	return out, b.step("written")
+	return out, nil
+}
+
+// doubt notes that the records of a transaction that failed may be in the file.
+func (b *Buffer) doubt(f *file, c *change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range c.puts {
+		k := c.puts[i].key
+		f.holding(k.Epoch).doubt.Add(k.Position, k.Position+1)
+	}
 }
 
 // appliedLocked brings the index up to date with a transaction, but for its records.
 func (b *Buffer) appliedLocked(f *file, c *change, out *outcome) {
 	f.fresh, f.size = false, out.size
+	f.full = f.full && len(c.deletes) == 0
 	for e, set := range c.deletes {
 		h := f.holding(e)
 		b.x.change(h, func() { h.gone -= h.dead.RemoveSet(set) })
@@ -198,7 +227,7 @@ func (b *Buffer) activeFile() (*file, error) {
 // hasRoom reports whether a file takes another transaction: it has not reached its
 // size, or an eighth of it was freed.
 func (b *Buffer) hasRoom(f *file) bool {
-	return f.size < b.o.fillBytes() || f.size-f.space() >= b.o.RotateBytes/8
+	return !f.full && (f.size < b.o.fillBytes() || f.size-f.space() >= b.o.RotateBytes/8)
 }
 
 // reusable returns an old file with room when another new one would not fit the limit
@@ -265,8 +294,7 @@ func (b *Buffer) seal(f *file, err error) {
 	if wasActive {
 		b.handles.release(f.handle)
 	}
-	if fresh {
-		b.unlink(f)
+	if fresh && b.unlink(f) {
 		return
 	}
 	b.freeze(f)

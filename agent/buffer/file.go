@@ -58,9 +58,13 @@ type outcome struct {
 }
 
 // apply runs the change as one synced transaction. scratch holds the encoded
-// records until it returns. On an error the change may or may not be in the file.
-func (c *change) apply(db *bolt.DB, scratch *[]byte) (outcome, error) {
+// records until it returns. On an error the change may or may not be in the file. The
+// file does not grow beyond limit, unless it is for deletes, which must always work.
+func (c *change) apply(db *bolt.DB, scratch *[]byte, limit int) (outcome, error) {
 	var out outcome
+	if db.MaxSize = limit; len(c.puts) == 0 {
+		db.MaxSize = 0
+	}
 	err := guarded(func() error {
 		tx, err := db.Begin(true)
 		if err != nil {

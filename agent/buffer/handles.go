@@ -106,24 +106,25 @@ func (h *handles) freeze(f *handle, path string) {
 
 // remove unlinks a file; who reads it now reads on.
 func (h *handles) remove(f *handle) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f.gone = true
-	if f.users == 0 {
-		h.closeLocked(f)
-	}
-	return os.Remove(f.path)
+	return h.takeOut(f, func() error { return os.Remove(f.path) })
 }
 
 // setAside gives a file another name and takes it out of use.
 func (h *handles) setAside(f *handle, path string) error {
+	return h.takeOut(f, func() error { return os.Rename(f.path, path) })
+}
+
+func (h *handles) takeOut(f *handle, do func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := do(); err != nil {
+		return err
+	}
 	f.gone = true
 	if f.users == 0 {
 		h.closeLocked(f)
 	}
-	return os.Rename(f.path, path)
+	return nil
 }
 
 // close closes all files. Nobody may use one any more.

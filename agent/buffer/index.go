@@ -46,6 +46,7 @@ type file struct {
 	size   int64 // of the part in use
 	sealed bool  // not written any more
 	fresh  bool  // nothing is in it yet
+	full   bool  // a transaction found no place in it, and nothing was deleted since
 	home   bool  // it is the active one, and has all cursors
 }
 
@@ -55,6 +56,7 @@ type holding struct {
 	kept  ranges.Set // acknowledged, retained
 	dead  ranges.Set // to be deleted
 	bad   ranges.Set // does not read back; dead when the loss is safe
+	doubt ranges.Set // in none of these, but may be there: their transaction failed
 	tally tally      // of all of them, as counted in the file
 	gone  uint64     // how many are dead
 }

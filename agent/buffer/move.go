@@ -35,7 +35,7 @@ func (b *Buffer) NewEpoch() error {
 	m := &move{from: old.id, set: b.x.onDisk(old)}
 	m.set.RemoveSet(old.given)
 	l := b.newLink()
-	m.to = l.id
+	m.to, m.seq = l.id, l.seq
 	b.mu.Unlock()
 
 	if err := b.step("begin"); err != nil {
@@ -185,6 +185,7 @@ func (b *Buffer) unmovedLocked(m *move) []uint64 {
 
 // bury lets go of a record everywhere.
 func (x *index) bury(k Key) {
+	x.byID[k.Epoch].held.Remove(k.Position, k.Position+1)
 	for _, f := range x.files {
 		if h := f.holds[k.Epoch]; h != nil {
 			x.change(h, func() { h.gone += cut(&h.live, ranges.Range{From: k.Position, To: k.Position + 1}, &h.dead) })
@@ -220,37 +221,32 @@ func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	f, err := b.activeFile()
-	if err != nil {
-		return err
-	}
-	if !f.home {
-		b.mu.Lock()
-		c.cursors = maps.Clone(b.cursors)
-		b.mu.Unlock()
-	}
-	out, err := b.apply(f, c)
-	if err != nil {
-		if !noSpace(err) {
-			b.seal(f, err)
+	return b.onActive(func(f *file) error {
+		if !f.home {
+			b.mu.Lock()
+			c.cursors = maps.Clone(b.cursors)
+			b.mu.Unlock()
 		}
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.appliedLocked(f, c, &out)
-	f.home = true
-	to := b.x.byID[m.to]
-	h := f.holding(m.to)
-	for i, p := range moved {
-		b.x.bury(Key{m.from, p})
-		at := c.puts[i].key.Position
-		h.live.Add(at, at+1)
-		to.held.Add(at, at+1)
-	}
-	m.at = from[len(from)-1] + 1
-	b.signalChanged()
-	return nil
+		out, err := b.apply(f, c)
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.appliedLocked(f, c, &out)
+		f.home = true
+		to := b.x.byID[m.to]
+		h := f.holding(m.to)
+		for i, p := range moved {
+			b.x.bury(Key{m.from, p})
+			at := c.puts[i].key.Position
+			h.live.Add(at, at+1)
+			to.held.Add(at, at+1)
+		}
+		m.at = from[len(from)-1] + 1
+		b.signalChanged()
+		return nil
+	})
 }
 
 // rank returns how many positions of the set are below p.
@@ -267,7 +263,8 @@ func (m *move) rank(p uint64) uint64 {
 
 // endMove deletes what was copied where it still is, and notes the end. Where it
 // cannot be deleted, because its file is not written any more, the next start goes
-// through the move again and ends at the same names.
+// through the move again, and through those that took it further, and ends at the
+// same names.
 func (b *Buffer) endMove(m *move) error {
 	if err := b.step("endmove"); err != nil {
 		return err
@@ -275,17 +272,26 @@ func (b *Buffer) endMove(m *move) error {
 	if err := b.sweep(true); err != nil {
 		return err
 	}
+	if err := syncDir(b.o.Dir); err != nil { // files that were unlinked must not come back
+		return err
+	}
 	b.mu.Lock()
 	left := false
 	for _, f := range b.x.files {
-		if h := f.holds[m.from]; h != nil && !h.dead.Intersect(m.set).Empty() {
+		if h := f.holds[m.from]; h != nil && !(h.dead.Intersect(m.set).Empty() && h.doubt.Intersect(m.set).Empty()) {
 			left = true
 		}
 	}
+	for _, before := range b.again {
+		left = left || before.to == m.from
+	}
 	b.moves = b.moves[1:]
+	if left {
+		b.again = append(b.again, m)
+	}
 	b.mu.Unlock()
 	if !left {
-		b.chainFailed(b.chain.moved(m.to)) // without it the next start finds nothing left to move
+		b.chainFailed(b.chain.moved(m)) // without it the next start finds nothing left to move
 	}
 	return nil
 }

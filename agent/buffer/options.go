@@ -33,7 +33,7 @@ type Options struct {
 }
 
 // minRotate keeps a record file worth its fixed cost.
-const minRotate = 1 << 20
+const minRotate = 256 << 10
 
 // withDefaults returns o with every zero field set, or an error that says which
 // field cannot be used.

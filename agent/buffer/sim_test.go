@@ -29,7 +29,10 @@ func TestSimulation(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := &sim{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 7)), hooks: rand.New(rand.NewPCG(uint64(seed), 8)), m: newModel(), root: t.TempDir()}
 			s.o = small("")
-			s.o.MaxDisk = 8 << 20
+			s.o.RotateBytes = 256 << 10
+			s.o.MaxDisk = 1 << 20
+			s.o.MaxMemory = 512 << 10
+			s.failing = seed%2 == 1
 			if seed%3 == 1 {
 				s.o.Retain = 50 * time.Millisecond
 			}
@@ -41,6 +44,7 @@ func TestSimulation(t *testing.T) {
 					return
 				}
 			}
+			s.calm = true
 			s.restart(false)
 			s.stop()
 			s.verifyImages()
@@ -61,6 +65,9 @@ type sim struct {
 	images []simImage
 	count  int
 	after  *buffer.Key
+
+	failing bool // some steps fail
+	calm    bool // but not now
 }
 
 type simImage struct {
@@ -75,12 +82,23 @@ func (s *sim) step(name string) error {
 	if name == "begin" || name == "end" || name == "endmove" || name == "close" {
 		often = 4
 	}
-	if len(s.images) >= 60 || s.hooks.IntN(often) != 0 {
-		return nil
+	if len(s.images) < 60 && s.hooks.IntN(often) == 0 {
+		img := simImage{filepath.Join(s.root, fmt.Sprintf("image-%d", s.count)), name, s.m.clone()}
+		s.images = append(s.images, img)
+		if err := image(s.o.Dir, img.dir); err != nil {
+			return err
+		}
 	}
-	img := simImage{filepath.Join(s.root, fmt.Sprintf("image-%d", s.count)), name, s.m.clone()}
-	s.images = append(s.images, img)
-	return image(s.o.Dir, img.dir)
+	if name == "write" && s.hooks.IntN(3) == 0 {
+		time.Sleep(time.Duration(s.hooks.IntN(4)) * time.Millisecond) // more waits to be written
+	}
+	switch name {
+	case "write", "written", "create", "unlink", "endmove":
+		if s.failing && !s.calm && s.hooks.IntN(30) == 0 {
+			return errors.New("the disk fails, as it was told to")
+		}
+	}
+	return nil
 }
 
 func (s *sim) start(dir string) {
@@ -93,10 +111,13 @@ func (s *sim) start(dir string) {
 	s.after = nil
 }
 
-func (s *sim) stop() {
-	if err := s.b.Close(); err != nil {
+// stop closes the buffer and reports whether that reached the disk.
+func (s *sim) stop() bool {
+	err := s.b.Close()
+	if err != nil && !s.failing {
 		s.t.Error(err)
 	}
+	return err == nil
 }
 
 func (s *sim) act() {
@@ -114,7 +135,7 @@ func (s *sim) act() {
 	case n < 93:
 		s.settle()
 	case n < 95:
-		if err := s.b.NewEpoch(); err != nil {
+		if err := s.b.NewEpoch(); err != nil && !s.failing {
 			s.t.Error(err)
 		}
 	case n < 96:
@@ -276,16 +297,17 @@ func (s *sim) restart(crash bool) {
 		if err := buffer.Abandon(s.b); err != nil {
 			s.t.Fatal(err)
 		}
-	} else {
-		s.stop()
+	} else if s.stop() {
 		s.m.mu.Lock()
 		for id := range s.m.size {
 			s.m.durable[id] = true
 		}
 		s.m.mu.Unlock()
 	}
+	s.calm = true
 	s.start(s.o.Dir)
 	present, err := s.m.verify(s.b)
+	s.calm = false
 	if err != nil {
 		s.t.Fatalf("after a restart (crash %v): %v", crash, err)
 	}
@@ -301,7 +323,7 @@ func (s *sim) restart(crash bool) {
 func (s *sim) verifyImages() {
 	for _, img := range s.images {
 		o := small(img.dir)
-		o.MaxDisk = s.o.MaxDisk
+		o.MaxDisk, o.RotateBytes = s.o.MaxDisk, s.o.RotateBytes
 		b, err := buffer.Open(o)
 		if err != nil {
 			s.t.Fatal(err)

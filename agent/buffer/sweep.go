@@ -191,19 +191,22 @@ func (b *Buffer) clean(f *file) error {
 	}
 }
 
-// unlink removes a file that is not the active one.
-func (b *Buffer) unlink(f *file) {
-	b.mu.Lock()
-	b.x.removeFile(f)
-	b.mu.Unlock()
+// unlink removes a file that is not the active one. It reports whether it could; the
+// next sweep tries again.
+func (b *Buffer) unlink(f *file) bool {
 	err := b.step("unlink")
 	if err == nil {
 		err = b.handles.remove(f.handle)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err != nil {
-		// What is in it was acknowledged: the next start gives it out once more.
 		b.log.Warn("cannot remove a record file", "file", f.name, "error", err)
+		f.sealed = true
+		return false
 	}
+	b.x.removeFile(f)
+	return true
 }
 
 // chainFailed logs a failed write to the chain file that can be done without.

@@ -120,6 +120,9 @@ var (
 	// ErrFull is returned by an Append with a cursor when there is no room: nothing
 	// was taken. Wait with [Buffer.WaitSpace] and append again.
 	ErrFull = errors.New("buffer is full")
+	// ErrTooLarge is wrapped by an Append of more than could ever find room at once:
+	// append it in parts.
+	ErrTooLarge = errors.New("more than the buffer takes at once")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("buffer is closed")
 	// ErrInUse is returned by Open when another process has the folder open.

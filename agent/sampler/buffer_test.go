@@ -1,12 +1,14 @@
 package sampler_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +50,8 @@ func openBuffer(t *testing.T, o buffer.Options) *buffer.Buffer {
 	return b
 }
 
-// held decodes the records that a buffer gives out, and acknowledges them where asked.
+// held decodes the records that a buffer gives out behind after, passes them to f, and
+// returns the key of the last.
 func held(t *testing.T, b *buffer.Buffer, after *buffer.Key, f func(buffer.Stored, *telemetry.Record)) *buffer.Key {
 	t.Helper()
 	profile := replaytest.Turbofan(t)
@@ -72,59 +75,74 @@ func held(t *testing.T, b *buffer.Buffer, after *buffer.Key, f func(buffer.Store
 	}
 }
 
-// copyFolder copies what a power cut or a kill would leave of a folder.
-func copyFolder(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+// childVariable makes the test's binary an agent that samples one file: it names the
+// folder of the agent's data and the file.
+const childVariable = "ANDON_SAMPLER_CHILD"
+
+// childConfig is the replay of such an agent.
+func childConfig(t *testing.T, file string) replay.Config {
+	return replay.Config{
+		File: file, Profile: replaytest.Turbofan(t), UnitPrefix: "engine-", Start: childStart, Speed: 200,
 	}
 }
 
-// TestRealBufferCrashes kills the agent again and again: the next one opens a copy of
-// the disk that was made while the last one ran. In the end the disk has every line
-// exactly once.
-func TestRealBufferCrashes(t *testing.T) {
+var childStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// TestChild is not a test but the agent that TestRealBufferKilled kills.
+func TestChild(t *testing.T) {
+	disk, file, ok := strings.Cut(os.Getenv(childVariable), "|")
+	if !ok {
+		return
+	}
+	b := openBuffer(t, buffer.Options{Dir: filepath.Join(disk, "buffer")})
+	if !live(t, childConfig(t, file), filepath.Join(disk, "state.db"), &mortal{Buffer: real{b}, left: 1 << 30}) {
+		t.Error("the source did not end")
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRealBufferKilled kills an agent with SIGKILL again and again, until one comes
+// through. In the end the disk has every line exactly once.
+func TestRealBufferKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 2))
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	cfg := replay.Config{
-		File: replaytest.File(t, replaytest.Train), Profile: replaytest.Turbofan(t),
-		UnitPrefix: "engine-", Start: start, Speed: 200,
-	}
-	folder := func(n int) string { return filepath.Join(t.TempDir(), strconv.Itoa(n)) }
-	disk, starts := folder(0), 0
+	disk, file := t.TempDir(), replaytest.File(t, replaytest.Train)
+	starts := 0
 	for ended := false; !ended; starts++ {
-		b := openBuffer(t, buffer.Options{Dir: filepath.Join(disk, "buffer")})
-		left := 1 + rng.IntN(12)
-		if starts >= 15 {
-			left = 1 << 30
-		}
-		ended = live(t, cfg, filepath.Join(disk, "state.db"), &mortal{Buffer: real{b}, left: left, after: rng.IntN(2) == 0})
-		if !ended {
-			next := folder(starts + 1)
-			copyFolder(t, disk, next)
-			disk = next
-		}
-		if err := b.Close(); err != nil {
+		agent := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$")
+		agent.Env = append(os.Environ(), childVariable+"="+disk+"|"+file)
+		var out bytes.Buffer
+		agent.Stdout, agent.Stderr = &out, &out
+		if err := agent.Start(); err != nil {
 			t.Fatal(err)
+		}
+		if starts < 12 {
+			timer := time.AfterFunc(time.Duration(rng.IntN(300))*time.Millisecond, func() { agent.Process.Kill() })
+			defer timer.Stop()
+		}
+		err := agent.Wait()
+		if ended = err == nil; !ended && agent.ProcessState.ExitCode() >= 0 {
+			t.Fatalf("start %d: %v\n%s", starts, err, &out)
 		}
 	}
 	var records []*telemetry.Record
 	b := openBuffer(t, buffer.Options{Dir: filepath.Join(disk, "buffer")})
 	held(t, b, nil, func(_ buffer.Stored, r *telemetry.Record) { records = append(records, r) })
 	t.Logf("%d starts, %d records", starts, len(records))
-	checkReplayed(t, records, replaytest.Read(t, cfg.File), start)
+	checkReplayed(t, records, replaytest.Read(t, file), childStart)
 }
 
 // TestRealBufferFull replays a file through a buffer that is too small for it, while
 // records are acknowledged: the source waits, and nothing is dropped.
 func TestRealBufferFull(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	lines := replaytest.Generate(9, 60, 900, 1000)
+	lines := replaytest.Generate(9, 60, 2500, 2600)
 	path := filepath.Join(t.TempDir(), "engines.txt")
 	replaytest.Write(t, path, lines)
-	options := buffer.Options{Dir: t.TempDir(), MaxDisk: 2 << 20, MaxMemory: 1 << 20}
+	options := buffer.Options{Dir: t.TempDir(), MaxDisk: 8 << 20}
 	b := openBuffer(t, options)
 	src, err := replay.New(replay.Config{File: path, Profile: replaytest.Turbofan(t), UnitPrefix: "engine-", Start: start})
 	if err != nil {

@@ -20,6 +20,14 @@ func (s *Sampler) store(ctx context.Context, b *source.Batch) bool {
 			s.counts.late.Observe(late.Seconds())
 		}
 	}
+	if b.Cursor != nil && s.base.Cursor == nil {
+		// Nothing of this source is durable yet. The roster may know runs of an agent
+		// that died before its first append was on disk; their readings come again.
+		for i := range s.base.Runs {
+			s.base.Runs[i].Count = 0
+		}
+		s.group.restore(s.base.Runs)
+	}
 	from, skipped := behind(b.Events, s.skip)
 	if from > 0 {
 		// The records of these events are stored; the runs are brought up to them.
