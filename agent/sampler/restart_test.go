@@ -123,3 +123,36 @@ func TestEndRuns(t *testing.T) {
 		})
 	}
 }
+
+// TestEndRunsBehindAPart ends the runs of a source whose last batch was stored in part:
+// also those that were born in that part, and what it keeps says still that the part is
+// stored.
+func TestEndRunsBehindAPart(t *testing.T) {
+	buf, ros := newMemory(), newRoster(t)
+	a := source.Run{Unit: "a", Profile: pair, Born: ms(0), Count: 1}
+	b := source.Run{Unit: "b", Profile: pair, Born: ms(1)}
+	if err := ros.Births("line1", a, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := ros.Remember(pair); err != nil {
+		t.Fatal(err)
+	}
+	m := sampler.Mark{Resume: source.Resume{Cursor: []byte("c"), Runs: []source.Run{a}}, Skip: 3}
+	if err := buf.Append("line1", nil, sampler.EncodeMark(m)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sampler.EndRuns(t.Context(), config(), buf, ros, "removed"); err != nil {
+		t.Fatal(err)
+	}
+	checkRecords(t, buf, ros, "a/0+1[]removed@0 b/1+0[]removed@0")
+	if n := len(ros.Active()); n != 0 {
+		t.Errorf("%d units on test", n)
+	}
+	stored, err := buf.Cursor("line1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sampler.DecodeMark(stored, ros.Profile); err != nil || got.Skip != 3 || len(got.Runs) != 0 {
+		t.Errorf("it keeps %+v, %v", got, err)
+	}
+}

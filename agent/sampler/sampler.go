@@ -146,6 +146,7 @@ type Sampler struct {
 	loaded bool
 	base   mark // behind the last batch
 	skip   int  // events behind base that were stored by an earlier process
+	left   int  // of skip, behind the batch at hand
 
 	mu    sync.Mutex
 	state State

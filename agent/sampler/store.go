@@ -1,10 +1,12 @@
 package sampler
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"andon.internal/agent/record"
 	"andon.internal/agent/source"
@@ -28,7 +30,11 @@ func (s *Sampler) store(ctx context.Context, b *source.Batch) bool {
 		}
 		s.group.restore(s.base.Runs)
 	}
-	from, skipped := behind(b.Events, s.skip)
+	from, skipped := 0, 0
+	if !bytes.Equal(b.Cursor, s.base.Cursor) {
+		from, skipped = behind(b.Events, s.skip)
+	} // else it passes over nothing of the source: ends of runs that are not in it
+	s.left = s.skip - skipped
 	if from > 0 {
 		// The records of these events are stored; the runs are brought up to them.
 		ch := s.group.take(b.Events[:from])
@@ -40,7 +46,7 @@ func (s *Sampler) store(ctx context.Context, b *source.Batch) bool {
 	if !s.put(ctx, b, from, len(b.Events)) {
 		return false
 	}
-	s.skip -= skipped
+	s.skip = s.left
 	if b.Cursor != nil {
 		s.base = mark{Resume: source.Resume{Cursor: slices.Clone(b.Cursor), Runs: s.group.active()}}
 	}
@@ -82,7 +88,7 @@ func (s *Sampler) put(ctx context.Context, b *source.Batch, from, to int) bool {
 	middle := 0
 	if b.Cursor != nil {
 		middle = split(b.Events, from, to)
-		m := mark{Resume: source.Resume{Cursor: b.Cursor, Runs: s.group.active()}}
+		m := mark{Resume: source.Resume{Cursor: b.Cursor, Runs: s.group.active()}, Skip: s.left}
 		if to < len(b.Events) {
 			_, stored := behind(b.Events[:to], len(b.Events))
 			m = mark{Resume: s.base.Resume, Skip: stored}
@@ -220,11 +226,15 @@ func EndRuns(ctx context.Context, c Config, b Buffer, r Roster, reason string) e
 	if err != nil {
 		return err
 	}
+	onRoster := r.Runs(c.Name)
 	if err := s.load(); err != nil {
 		return fmt.Errorf("end runs of source %s: %w", c.Name, err)
 	}
 	if s.base.Cursor == nil {
-		s.base.Runs = r.Runs(c.Name)
+		s.base.Runs = onRoster
+	} else if s.skip > 0 {
+		// Behind the mark more was stored: only the roster knows runs that were born there.
+		s.base.Runs = union(s.base.Runs, onRoster)
 	}
 	s.group.restore(s.base.Runs)
 	now := s.cfg.Clock().Wall
@@ -238,4 +248,16 @@ func EndRuns(ctx context.Context, c Config, b Buffer, r Roster, reason string) e
 		}
 	}
 	return nil
+}
+
+// union returns the runs of a, and those of b whose unit has none in a, by unit.
+func union(a, b []source.Run) []source.Run {
+	out := slices.Clone(a)
+	for _, r := range b {
+		if !slices.ContainsFunc(a, func(o source.Run) bool { return o.Unit == r.Unit }) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b source.Run) int { return strings.Compare(a.Unit, b.Unit) })
+	return out
 }

@@ -63,9 +63,10 @@ func (s *session) nodeBirth(now time.Time, dst []byte) (string, []byte, bool) {
 	s.lanes.rescan()
 	s.heartbeat = now.Add(u.cfg.Heartbeat)
 
-	chain := u.buf.Chain()
-	s.beginSync(now, chain)
-	s.lookAtChain(chain)
+	held := u.buf.Chain()
+	chain := listed(held)
+	s.beginSync(now, chain, held)
+	s.lookAtChain(held)
 	b := sparkplug.NodeBirth{
 		Time: milli(now), BdSeq: s.bdSeq, Session: s.number, Version: u.cfg.Version, Boot: u.cfg.Boot,
 		Chain: wireChain(chain), Heartbeat: s.figures(),
@@ -75,12 +76,21 @@ func (s *session) nodeBirth(now time.Time, dst []byte) (string, []byte, bool) {
 	return s.nodeTopic(sparkplug.NBirth), b.Append(dst), true
 }
 
-// wireChain is the chain as a birth lists it. The newest epochs are listed where
-// there are too many for a birth.
-func wireChain(chain []buffer.EpochState) []sparkplug.ChainEpoch {
-	if n := len(chain) - sparkplug.MaxChain; n > 0 {
-		chain = chain[n:]
+// listed returns what a birth lists of the chain. Where there are too many epochs for
+// it, these are the oldest, which are sent first, and the current one. That one then
+// stands for itself: the collector closes the unlisted epochs that a listed one
+// descends from, and these still hold records.
+func listed(chain []buffer.EpochState) []buffer.EpochState {
+	if len(chain) <= sparkplug.MaxChain {
+		return chain
 	}
+	current := chain[len(chain)-1]
+	current.Prev = buffer.Epoch{}
+	return append(chain[:sparkplug.MaxChain-1:sparkplug.MaxChain-1], current)
+}
+
+// wireChain is the chain as a birth lists it.
+func wireChain(chain []buffer.EpochState) []sparkplug.ChainEpoch {
 	list := make([]sparkplug.ChainEpoch, 0, len(chain))
 	for i := range chain {
 		c := &chain[i]

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"slices"
 	"time"
 
 	"andon.internal/agent/buffer"
@@ -28,8 +29,9 @@ type syncState struct {
 	has     map[telemetry.Epoch]*ranges.Set // what the collector has
 }
 
-// beginSync forgets an earlier answer and waits for the one to this birth.
-func (s *session) beginSync(now time.Time, chain []buffer.EpochState) {
+// beginSync forgets an earlier answer and waits for the one to this birth, which lists
+// chain; held is the whole of what the buffer has.
+func (s *session) beginSync(now time.Time, chain, held []buffer.EpochState) {
 	timeout := min(max(2*s.sync.timeout, s.up.cfg.SyncTimeout), maxSyncTimeout)
 	if s.sync.done {
 		timeout = s.up.cfg.SyncTimeout
@@ -40,10 +42,8 @@ func (s *session) beginSync(now time.Time, chain []buffer.EpochState) {
 		told:   make(map[telemetry.Epoch]ranges.Set, len(chain)),
 		parts:  map[int]bool{}, has: map[telemetry.Epoch]*ranges.Set{},
 	}
-	listed := make(map[buffer.Epoch]bool, len(chain))
 	for i := range chain {
 		c := &chain[i]
-		listed[c.Epoch] = true
 		s.sync.listed = append(s.sync.listed, c.Epoch)
 		if sent := s.up.sent[c.Epoch]; sent != nil {
 			s.sync.told[c.Epoch] = sent.Clone()
@@ -56,8 +56,9 @@ func (s *session) beginSync(now time.Time, chain []buffer.EpochState) {
 			s.sync.limits[c.Epoch] = c.Next
 		}
 	}
-	for e := range s.up.sent { // epochs that the buffer has done with
-		if !listed[e] {
+	for e := range s.up.sent {
+		done := func(c buffer.EpochState) bool { return c.Epoch == buffer.Epoch(e) }
+		if !slices.ContainsFunc(held, done) { // the buffer has done with it
 			delete(s.up.sent, e)
 		}
 	}
