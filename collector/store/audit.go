@@ -71,7 +71,7 @@ func (s *Store) Audit(ctx context.Context, f AuditFilter) (Audit, error) {
 			},
 			{
 				sql: `SELECT n.group_id, n.node_id, e.epoch_id, e.ended, e.closed_at IS NOT NULL, e.next,
- l.committed, l.lost, l.quarantined, l.repeats
+ l.committed, l.lost, l.quarantined, l.repeats, ` + asideSQL + `
  FROM epoch e JOIN node n USING (node_key) JOIN ledger l USING (epoch_key)
  WHERE ` + chosen + ` ORDER BY n.group_id, n.node_id, e.epoch_key`,
 				params: [][]byte{[]byte(f.Group), []byte(f.Node)},
@@ -126,8 +126,8 @@ func (a *Audit) addEpoch(v [][]byte) error {
 	if e.Epoch, err = telemetry.ParseEpoch(string(v[2])); err != nil {
 		return err
 	}
-	var next, repeats int64
-	if err := ints([][]byte{v[5], v[9]}, &next, &repeats); err != nil {
+	var next, repeats, aside int64
+	if err := ints([][]byte{v[5], v[9], v[10]}, &next, &repeats, &aside); err != nil {
 		return err
 	}
 	var l ledgerRow
@@ -139,6 +139,9 @@ func (a *Audit) addEpoch(v [][]byte) error {
 	all := l.all()
 	e.Expected = max(uint64(next), all.End())
 	e.Committed, e.Lost, e.Quarantined = l.committed.Len(), l.lost.Len(), l.quarantined.Len()
+	if folded := min(max(uint64(aside), e.Quarantined)-e.Quarantined, e.Committed); folded > 0 {
+		e.Committed, e.Quarantined = e.Committed-folded, e.Quarantined+folded
+	}
 	e.Repeats, e.Losses = uint64(repeats), l.lost
 	e.Holes = ranges.Of(ranges.Range{From: 0, To: e.Expected})
 	e.Holes.RemoveSet(*all)

@@ -214,11 +214,18 @@ func (b *batch) plan(rows map[epochID]*ledgerRow) {
 			continue
 		}
 		p, l := it.entry.Position, it.ledger
+		l.fold(b.cfg.MaxHoles)
+		var of *ledgerRow // where a loss is noted
+		var lost ranges.Set
+		if loss := it.entry.Loss; loss != nil && !it.whole() {
+			of = rows[epochID{it.epoch.node, loss.Epoch}]
+			lost = ranges.Of(ranges.Range{From: loss.From, To: loss.To})
+		}
 		switch {
 		case l.settled(p):
 			it.outcome = Duplicate
 			l.repeats++
-		case l.crowded(p, b.cfg.MaxHoles):
+		case l.crowded(p, b.cfg.MaxHoles), of != nil && of.refuses(lost, b.cfg.MaxHoles):
 			it.outcome = Deferred
 		case it.whole():
 			it.outcome = Quarantined
@@ -226,8 +233,8 @@ func (b *batch) plan(rows map[epochID]*ledgerRow) {
 		default:
 			it.outcome = Committed
 			l.commit(p)
-			if loss := it.entry.Loss; loss != nil {
-				rows[epochID{it.epoch.node, loss.Epoch}].lose(ranges.Of(ranges.Range{From: loss.From, To: loss.To}))
+			if of != nil {
+				of.lose(lost)
 			}
 		}
 	}

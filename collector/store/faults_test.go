@@ -52,6 +52,23 @@ func TestRefusedReadingsAreFound(t *testing.T) {
 	}
 }
 
+// The readings of the last record are refused; the run has ended all the same.
+func TestEndOfRefusedRecord(t *testing.T) {
+	f := setUp(t)
+	exec(t, f.dsn, `ALTER TABLE reading_mixed ADD CONSTRAINT plausible CHECK (a < 100)`)
+	last := with(entry(epoch(1), 1, 3), func(_ *store.Entry, r *telemetry.Record) {
+		r.Values = slices.Clone(r.Values)
+		r.Values[4] = telemetry.DoubleValue(5000)
+		r.End = &telemetry.End{Time: now.Add(time.Minute).UnixNano(), Reason: "finished"}
+	})
+	if got := f.commit(entry(epoch(1), 0, 2), last); got != "committed quarantined" {
+		t.Errorf("outcomes %s", got)
+	}
+	if got := one(t, f.dsn, `SELECT readings, expected, reason, died - born FROM unit_run`); got != "2|13|finished|00:01:00" {
+		t.Errorf("run %s", got)
+	}
+}
+
 func TestMissingPartitionIsMade(t *testing.T) {
 	f := setUp(t)
 	f.commit(entry(epoch(1), 0, 1))

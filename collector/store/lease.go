@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,11 +17,33 @@ type Lease struct {
 	Name   string
 	Holder string
 	Token  int64
+
+	seen *seen // nil: of no AcquireLease
+}
+
+// seen is the identity of the database that a lease's holder has reckoned with. Each
+// lease has its own, because several share a Store and each must be told of a change.
+type seen struct {
+	mu       sync.Mutex
+	identity string
+}
+
+// changed notes the identity and reports whether the holder is now to be told.
+func (l *Lease) changed(identity string) bool {
+	if l.seen == nil {
+		return false
+	}
+	l.seen.mu.Lock()
+	defer l.seen.mu.Unlock()
+	before := l.seen.identity
+	l.seen.identity = identity
+	return before != identity
 }
 
 // AcquireLease takes the lease for ttl when it is free, expired, or the holder's
 // own, and returns false when another has it. holder is unique to a process. A new
 // holder waits for the transactions of the one before it. Times are the database's.
+// It returns [ErrDatabaseChanged] when it is the first to find that.
 func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (Lease, bool, error) {
 	const op = "acquire lease"
 	free, err := s.leaseFree(ctx, name, holder)
@@ -51,12 +74,17 @@ func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.
 	if err != nil {
 		return Lease{}, false, s.fail(ctx, nil, op, err, false)
 	}
+	if err := s.identify(nil, t.identity); err != nil {
+		t.rollback()
+		return Lease{}, false, s.fail(ctx, nil, op, err, false)
+	}
 	if err := t.commit(ctx); err != nil {
 		return Lease{}, false, s.fail(ctx, nil, op, err, t.unknown)
 	}
 	if !taken {
 		return Lease{}, false, nil
 	}
+	l.seen = &seen{identity: t.identity}
 	return l, true, nil
 }
 
@@ -79,7 +107,9 @@ func (s *Store) leaseFree(ctx context.Context, name, holder string) (bool, error
 }
 
 // RenewLease extends a lease that nobody took over, for ttl from now, also when it
-// had expired. It returns [ErrLeaseLost] when it is another's.
+// had expired. It returns [ErrLeaseLost] when it is another's, and [ErrDatabaseChanged]
+// when it is the first of the lease's calls to find that: a plant in which nothing
+// happens learns of a restored database by its renewals.
 func (s *Store) RenewLease(ctx context.Context, l Lease, ttl time.Duration) error {
 	return s.changeLease(ctx, l, "renew lease", ttl, ErrLeaseLost)
 }
@@ -103,6 +133,10 @@ func (s *Store) changeLease(ctx context.Context, l Lease, op string, ttl time.Du
 		},
 	})
 	if err != nil {
+		return s.fail(ctx, nil, op, err, false)
+	}
+	if err := s.reckon(&l, t.identity); err != nil {
+		t.rollback()
 		return s.fail(ctx, nil, op, err, false)
 	}
 	if err := t.commit(ctx); err != nil {

@@ -121,3 +121,33 @@ func TestTakeOverWaitsForTransaction(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// An idle plant learns of a restored database by the renewals of its lease, once.
+func TestLeaseFindsRestoredDatabase(t *testing.T) {
+	f := setUp(t)
+	restore := func() { exec(t, f.dsn, `UPDATE epoch_of_database SET id = gen_random_uuid()`) }
+	restore()
+	if err := f.s.RenewLease(t.Context(), f.lease, time.Minute); !errors.Is(err, store.ErrDatabaseChanged) || !store.IsRetry(err) {
+		t.Errorf("renewal: %v, want ErrDatabaseChanged", err)
+	}
+	if err := f.s.RenewLease(t.Context(), f.lease, time.Minute); err != nil {
+		t.Errorf("the next renewal: %v", err)
+	}
+	other, ok, err := f.s.AcquireLease(t.Context(), "another", "test", time.Minute)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	restore()
+	for name, l := range map[string]store.Lease{"one": f.lease, "another": other} { // each is told
+		if err := f.s.RenewLease(t.Context(), l, time.Minute); !errors.Is(err, store.ErrDatabaseChanged) {
+			t.Errorf("renewal of %s lease: %v, want ErrDatabaseChanged", name, err)
+		}
+	}
+	restore()
+	if _, _, err := f.s.AcquireLease(t.Context(), "intake", "test", time.Minute); !errors.Is(err, store.ErrDatabaseChanged) {
+		t.Errorf("acquisition: %v, want ErrDatabaseChanged", err)
+	}
+	if _, ok, err := f.s.AcquireLease(t.Context(), "intake", "test", time.Minute); !ok || err != nil {
+		t.Errorf("the next acquisition: %v, %v", ok, err)
+	}
+}

@@ -9,7 +9,8 @@ import (
 )
 
 // ledgerRow is an epoch's row of the ledger, locked by the transaction at hand. It
-// is a lattice: committed beats quarantined beats lost.
+// is a lattice: committed beats quarantined beats lost. In a row of many ranges
+// committed also holds what was quarantined, see fold.
 type ledgerRow struct {
 	key                          int32
 	committed, lost, quarantined ranges.Set
@@ -19,31 +20,89 @@ type ledgerRow struct {
 	union   *ranges.Set // of the three, once somebody asked
 }
 
+// maxRanges is how many ranges a row may have, in terms of [Config.MaxHoles], before
+// nothing is taken that opens another. The factor leaves room for what is lost: when an
+// epoch ends, each of its holes becomes a range of it, and what the node still holds
+// must get in nevertheless.
+func maxRanges(holes int) int { return 4 * holes }
+
+// size is how many ranges the row has.
+func (l *ledgerRow) size() int {
+	return len(l.committed.Ranges()) + len(l.lost.Ranges()) + len(l.quarantined.Ranges())
+}
+
+// fold counts the quarantined positions as committed when the row has many ranges: both
+// are settled, and where they alternate their union is small. Which they are remains in
+// the table quarantine, where each has a row for the whole of it.
+func (l *ledgerRow) fold(holes int) {
+	if l.quarantined.Empty() || l.size() < holes {
+		return
+	}
+	l.committed.AddSet(l.quarantined)
+	l.quarantined = ranges.Set{}
+	l.changed = true
+}
+
+// join returns the union of sets, in time that does not depend on how they interleave.
+func join(sets ...ranges.Set) ranges.Set {
+	var list []ranges.Range
+	for _, s := range sets {
+		list = append(list, s.Ranges()...)
+	}
+	slices.SortFunc(list, func(a, b ranges.Range) int { return cmp.Compare(a.From, b.From) })
+	return ranges.Of(list...)
+}
+
 // settled reports whether a position needs nothing more.
 func (l *ledgerRow) settled(p uint64) bool {
 	return l.committed.Contains(p) || l.quarantined.Contains(p)
 }
 
-// crowded reports whether position p would open another range in a ledger that has
-// most of them already.
-func (l *ledgerRow) crowded(p uint64, most int) bool {
-	if l.union == nil {
-		if len(l.committed.Ranges())+len(l.lost.Ranges())+len(l.quarantined.Ranges()) < most {
-			return false
-		}
-		l.union = l.all()
-	}
-	if len(l.union.Ranges()) < most || l.union.Contains(p) {
+// crowded reports whether a row that is folded has too many ranges to settle position
+// p, which is not settled: because it would open another hole, or another range beside
+// what is lost.
+func (l *ledgerRow) crowded(p uint64, holes int) bool {
+	if l.size() < holes {
 		return false
 	}
-	return !l.union.Contains(p+1) && (p == 0 || !l.union.Contains(p-1))
+	if l.union == nil {
+		l.union = l.all()
+	}
+	if len(l.union.Ranges()) >= holes && !l.union.Contains(p) && beside(*l.union, p) == 0 {
+		return true
+	}
+	more := 1 - beside(l.committed, p)
+	if l.lost.Contains(p) {
+		more += beside(l.lost, p) - 1
+	}
+	return more > 0 && l.size() >= maxRanges(holes)
+}
+
+// beside counts the neighbours of p that are in s.
+func beside(s ranges.Set, p uint64) (n int) {
+	if p > 0 && s.Contains(p-1) {
+		n++
+	}
+	if s.Contains(p + 1) {
+		n++
+	}
+	return n
+}
+
+// refuses reports whether the row has too many ranges to note these positions as lost.
+func (l *ledgerRow) refuses(lost ranges.Set, holes int) bool {
+	l.fold(holes)
+	if l.size() < maxRanges(holes) {
+		return false
+	}
+	after := l.lost.Clone()
+	after.AddSet(l.news(lost))
+	return len(after.Ranges()) > len(l.lost.Ranges())
 }
 
 // all returns the union of the three sets.
 func (l *ledgerRow) all() *ranges.Set {
-	u := l.committed.Clone()
-	u.AddSet(l.quarantined)
-	u.AddSet(l.lost)
+	u := join(l.committed, l.quarantined, l.lost)
 	return &u
 }
 
@@ -79,25 +138,30 @@ func (l *ledgerRow) demote(p uint64) {
 	l.quarantine(p)
 }
 
+// news returns which of some lost positions are not settled.
+func (l *ledgerRow) news(lost ranges.Set) ranges.Set {
+	gone := lost.Clone()
+	gone.RemoveSet(l.committed)
+	gone.RemoveSet(l.quarantined)
+	return gone
+}
+
 // lose notes positions as lost, where they are not settled, and returns how many
 // were news.
 func (l *ledgerRow) lose(s ranges.Set) uint64 {
-	gone := s.Clone()
-	gone.RemoveSet(l.committed)
-	gone.RemoveSet(l.quarantined)
+	gone := l.news(s)
 	n := l.lost.AddSet(gone)
 	if n > 0 {
-		l.changed, l.union = true, nil
+		l.changed = true
+		if l.union != nil {
+			l.union.AddSet(gone)
+		}
 	}
 	return n
 }
 
 // stored returns what a node may delete.
-func (l *ledgerRow) stored() ranges.Set {
-	s := l.committed.Clone()
-	s.AddSet(l.quarantined)
-	return s
-}
+func (l *ledgerRow) stored() ranges.Set { return join(l.committed, l.quarantined) }
 
 // selectLedger locks ledger rows in the order of their keys, which is the one order
 // everywhere. where chooses them by l.epoch_key and e's columns.

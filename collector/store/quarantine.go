@@ -12,6 +12,10 @@ const (
 	maxReasonSize = 500
 )
 
+// asideSQL counts the positions of ledger row l that are quarantined, also those that
+// the ledger has as committed, see [ledgerRow.fold].
+const asideSQL = `(SELECT count(*) FROM quarantine q WHERE q.epoch_key = l.epoch_key AND q.row_no = -1)`
+
 // insertQuarantine keeps what the batch sets aside: whole entries, and single rows
 // of records that are stored otherwise.
 func (b *batch) insertQuarantine() []call {

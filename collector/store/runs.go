@@ -57,7 +57,11 @@ func selectRuns(runs map[runID]*runChange) call {
 func (b *batch) updateRuns(runs map[runID]*runChange) []call {
 	for i := range b.items {
 		it := &b.items[i]
-		if it.outcome == Committed && it.table != nil {
+		if it.table == nil || (it.outcome != Committed && it.outcome != Quarantined) {
+			continue
+		}
+		runs[it.run].note(it.entry.Record)
+		if it.outcome == Committed {
 			runs[it.run].add(it)
 		}
 	}
@@ -101,14 +105,19 @@ func (b *batch) updateRuns(runs map[runID]*runChange) []call {
 	}}
 }
 
-// add counts a stored record. A reading is late when one of its run that is newer
-// was stored before.
-func (r *runChange) add(it *item) {
-	rec := it.entry.Record
+// note takes what a record says of its run. It holds also when its readings were
+// refused: they were taken, and an end is an end.
+func (r *runChange) note(rec *telemetry.Record) {
 	r.expected = max(r.expected, clampCount(min(rec.Count, maxCount)+uint64(rec.Len())))
 	if rec.End != nil {
 		r.end = rec.End
 	}
+}
+
+// add counts a stored record. A reading is late when one of its run that is newer
+// was stored before.
+func (r *runChange) add(it *item) {
+	rec := it.entry.Record
 	it.late = 0
 	newest := r.newest
 	for i, ns := range rec.Times {

@@ -114,13 +114,13 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 // Close waits for calls under way and ends all connections.
 func (s *Store) Close() { s.pool.Close() }
 
-// Ping reports whether the database answers, takes writes and is migrated; else it
-// returns a [RetryError] that says what to do.
+// Ping reports whether the database answers, takes writes, is migrated as far as this
+// program wants, and has every profile of the configuration; else it returns a
+// [RetryError] that says what to do.
 func (s *Store) Ping(ctx context.Context) error {
-	tx, err := s.begin(ctx, nil)
+	err := s.checkTables(ctx)
 	if err == nil {
-		tx.rollback()
-		_, err = s.known(ctx)
+		err = s.checkProfiles(ctx)
 	}
 	return classify(ctx, "check database", err, false)
 }
@@ -161,6 +161,16 @@ func (s *Store) identify(c *cache, identity string) error {
 	}
 	s.cache = newCache()
 	s.cfg.Logger.Warn("another database or timeline answers", "was", before, "is", identity)
+	return ErrDatabaseChanged
+}
+
+// reckon notes which database answered a transaction under a lease, and returns
+// ErrDatabaseChanged when the lease's holder was not told yet that it is another one.
+func (s *Store) reckon(l *Lease, identity string) error {
+	if !l.changed(identity) {
+		return nil
+	}
+	_ = s.identify(nil, identity) // another lease's call may have found it before
 	return ErrDatabaseChanged
 }
 

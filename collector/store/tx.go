@@ -55,8 +55,11 @@ func (s *Store) begin(ctx context.Context, l *Lease, first ...call) (*tx, error)
 		})
 	}
 	err = pipeline(ctx, t.pg, append(calls, first...))
-	if err == nil && !held {
+	switch {
+	case err == nil && !held:
 		err = ErrLeaseLost
+	case err == nil && l != nil:
+		err = s.reckon(l, t.identity)
 	}
 	if err != nil {
 		t.rollback()
