@@ -37,6 +37,26 @@ func (r *Rules) List() []Rule {
 	return out
 }
 
+// Join returns the rules of several files as one. A rule takes the place of an earlier
+// file's with the same alarm, so that an operator can change what ships.
+func Join(files ...*Rules) *Rules {
+	out, at := &Rules{}, map[string]int{}
+	h := fnv.New64a()
+	for _, f := range files {
+		h.Write([]byte(f.Hash))
+		for _, c := range f.list {
+			if n, taken := at[c.Alarm]; taken {
+				out.list[n] = c
+				continue
+			}
+			at[c.Alarm] = len(out.list)
+			out.list = append(out.list, c)
+		}
+	}
+	out.Hash = fmt.Sprintf("%016x", h.Sum64())
+	return out
+}
+
 // compiled is a rule made ready.
 type compiled struct {
 	Rule
