@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"andon.internal/collector/intake"
 	"andon.internal/collector/intake/reply"
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/collector/store"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -24,31 +25,51 @@ const acquireTimeout = time.Minute
 // maxReasons is how many reasons of one batch are logged.
 const maxReasons = 4
 
-// leases makes the store's lease what the intake asks for. Acquire is called by one
-// goroutine.
-type leases struct {
+// database is the store with its tables, which the roles of a process share.
+type database struct {
 	store   *store.Store
 	holder  string
 	migrate bool
 	log     *slog.Logger
-	ready   bool // the tables are there
+
+	mu    sync.Mutex
+	ready bool // the tables are there
 }
 
-// Acquire prepares the database, or waits until somebody has, and takes the lease.
-func (l *leases) Acquire(ctx context.Context, ttl time.Duration) (intake.Lease, error) {
-	if !l.ready {
-		prepare := l.store.Ping
-		if l.migrate {
-			prepare = l.store.Migrate
-		}
-		if err := prepare(ctx); err != nil {
-			return nil, fmt.Errorf("prepare database: %w", err)
-		}
-		l.ready = true
+// prepare prepares the database, or finds out whether somebody has.
+func (d *database) prepare(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ready {
+		return nil
+	}
+	prepare := d.store.Ping
+	if d.migrate {
+		prepare = d.store.Migrate
+	}
+	if err := prepare(ctx); err != nil {
+		return fmt.Errorf("prepare database: %w", err)
+	}
+	d.ready = true
+	return nil
+}
+
+// acquire prepares the database and takes the lease of a name.
+func (d *database) acquire(ctx context.Context, name string, ttl time.Duration) (store.Lease, bool, error) {
+	if err := d.prepare(ctx); err != nil {
+		return store.Lease{}, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
-	held, ok, err := l.store.AcquireLease(ctx, leaseName, l.holder, ttl)
+	return d.store.AcquireLease(ctx, name, d.holder, ttl)
+}
+
+// leases makes the store's lease what the intake asks for.
+type leases struct{ *database }
+
+// Acquire prepares the database, or waits until somebody has, and takes the lease.
+func (l leases) Acquire(ctx context.Context, ttl time.Duration) (intake.Lease, error) {
+	held, ok, err := l.acquire(ctx, leaseName, ttl)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -5,16 +5,23 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"andon.internal/collector/feed"
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
+	"andon.internal/collector/sentry"
 	"andon.internal/collector/store"
+	"andon.internal/shared/alarm"
 	"andon.internal/shared/ops"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
 )
 
 // upkeepEvery is how often partitions are made ahead and dropped behind.
@@ -25,15 +32,17 @@ type Collector struct {
 	log    *slog.Logger
 	store  *store.Store
 	host   *host.Host
-	intake *intake.Intake
+	intake *intake.Intake // nil without the role, as all below
+	feed   *feed.Feed
+	sentry *sentry.Sentry
 	http   *ops.Server
 }
 
 // Open wires a collector and opens its HTTP port. It connects to nothing else: broker
 // and database may be away. A Collector that is not run must be closed.
 func Open(ctx context.Context, c Config, log *slog.Logger) (*Collector, error) {
-	if !slices.Contains(c.Roles, RoleIntake) {
-		return nil, CheckRoles(c.Roles)
+	if err := CheckRoles(c.Roles); err != nil {
+		return nil, err
 	}
 	reg := ops.NewRegistry()
 	s, err := openStore(ctx, c, log, reg)
@@ -48,32 +57,117 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Collector, error) {
 	return col, nil
 }
 
-func (col *Collector) wire(c Config, reg *prometheus.Registry) (err error) {
+func (col *Collector) wire(c Config, reg *prometheus.Registry) error {
+	health := &ops.Health{}
+	if err := col.wireHost(c, reg, health); err != nil {
+		return err
+	}
+	db := &database{store: col.store, holder: holder(), migrate: c.Database.Migrate, log: col.log}
+	if slices.Contains(c.Roles, RoleIntake) {
+		if err := col.wireIntake(c, db, reg, health); err != nil {
+			return err
+		}
+	}
+	var sinks []feed.Sink
+	if slices.Contains(c.Roles, RoleSentinel) {
+		if err := col.wireSentry(c, db, reg, health); err != nil {
+			return err
+		}
+		sinks = append(sinks, col.sentry.Take)
+	}
+	if err := col.wireFeed(sinks, reg, health); err != nil {
+		return err
+	}
+	var err error
+	col.http, err = ops.Listen("andon-collector", c.HTTP, health, reg, col.log)
+	return err
+}
+
+// wireHost makes the one connection to the broker that the roles share. Only the intake
+// is a host application to the cells, so only it has a STATE.
+func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.Health) (err error) {
+	hostID, filters := "", host.Filters()
+	if slices.Contains(c.Roles, RoleIntake) {
+		hostID = c.HostID
+	}
+	if slices.Contains(c.Roles, RoleSentinel) {
+		filters[alarm.AckFilter] = 1
+	}
 	col.host, err = host.New(host.Config{
-		URL: c.MQTT.URL, HostID: c.HostID, Filters: host.Filters(),
+		URL: c.MQTT.URL, HostID: hostID, Filters: filters,
 		Receive: func(m host.Message) {
-			col.intake.Receive(m.Topic, m.Payload, m.Retained, m.Received)
+			if col.intake != nil && strings.HasPrefix(m.Topic, sparkplug.Namespace+"/") {
+				col.intake.Receive(m.Topic, m.Payload, m.Retained, m.Received)
+			}
+			if col.feed != nil {
+				col.feed.Receive(m.Topic, m.Payload, m.Retained, m.Received)
+			}
 		},
-		Connected: func() { col.intake.Connected() },
-		Logger:    col.log.With("part", "host"), Metrics: host.NewMetrics(reg),
+		Connected: func() {
+			if col.intake != nil {
+				col.intake.Connected()
+			}
+			if col.feed != nil {
+				col.feed.Connected()
+			}
+		},
+		Logger: col.log.With("part", "host"), Metrics: host.NewMetrics(reg),
+	})
+	health.Ready("broker", func() error { return col.host.Connected() })
+	return err
+}
+
+func (col *Collector) wireIntake(c Config, db *database, reg *prometheus.Registry, health *ops.Health) (err error) {
+	col.intake, err = intake.New(intake.Config{
+		Queue: int64(c.Intake.Queue), Writers: c.Intake.Writers, Flush: c.Intake.Flush,
+		Logger: col.log.With("part", "intake"), Metrics: intake.NewMetrics(reg),
+	}, col.host, leases{db})
+	if err != nil {
+		return err
+	}
+	health.Live("intake", col.intake.Alive)
+	health.Ready("database", col.intake.Database)
+	health.Ready("lease", col.intake.Lease)
+	return nil
+}
+
+func (col *Collector) wireSentry(c Config, db *database, reg *prometheus.Registry, health *ops.Health) error {
+	rules, err := c.rules()
+	if err != nil {
+		return err
+	}
+	col.sentry, err = sentry.New(sentry.Config{
+		Rules: rules, Logger: col.log.With("part", "sentinel"), Metrics: sentry.NewMetrics(reg),
+	}, col.host, journals{db})
+	if err != nil {
+		return err
+	}
+	health.Live("sentinel", col.sentry.Alive)
+	health.Ready("alarms", col.sentry.Journal)
+	return nil
+}
+
+// wireFeed makes the feed of the roles that look at live traffic, if there are any.
+func (col *Collector) wireFeed(sinks []feed.Sink, reg *prometheus.Registry, health *ops.Health) (err error) {
+	if len(sinks) == 0 {
+		return nil
+	}
+	col.feed, err = feed.New(feed.Config{
+		Ask: col.askBirths, Sinks: sinks, Logger: col.log.With("part", "feed"), Metrics: reg,
 	})
 	if err != nil {
 		return err
 	}
-	col.intake, err = intake.New(intake.Config{
-		Queue: int64(c.Intake.Queue), Writers: c.Intake.Writers, Flush: c.Intake.Flush,
-		Logger: col.log.With("part", "intake"), Metrics: intake.NewMetrics(reg),
-	}, col.host, &leases{store: col.store, holder: holder(), migrate: c.Database.Migrate, log: col.log})
-	if err != nil {
-		return err
+	health.Live("feed", col.feed.Alive)
+	return nil
+}
+
+// askBirths sends a Rebirth to a node, and may lose it.
+func (col *Collector) askBirths(n telemetry.Node) {
+	topic := sparkplug.Topic{Type: sparkplug.NCmd, Group: n.Group, Node: n.ID}.String()
+	if err := col.host.Publish(topic, sparkplug.AppendRebirth(nil, uint64(time.Now().UnixMilli()))); err != nil {
+		col.log.Debug("births were not asked for", "node", n, "error", err)
 	}
-	health := &ops.Health{}
-	health.Live("intake", col.intake.Alive)
-	health.Ready("broker", col.host.Connected)
-	health.Ready("database", col.intake.Database)
-	health.Ready("lease", col.intake.Lease)
-	col.http, err = ops.Listen("andon-collector", c.HTTP, health, reg, col.log)
-	return err
 }
 
 func openStore(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer) (*store.Store, error) {
@@ -111,23 +205,35 @@ func (col *Collector) Close() error {
 }
 
 // Run works until ctx ends and returns nil, or why the HTTP server stopped. It stops
-// against the flow: the intake first, with its last acknowledgements, then the
+// against the flow: the roles first, with their last acknowledgements, then the
 // connection to the broker, then the database.
 func (col *Collector) Run(ctx context.Context) error {
 	defer col.store.Close()
 	g, running := errgroup.WithContext(ctx)
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	defer disconnect()
-	g.Go(func() error { return col.host.Run(connected) })
+	var roles sync.WaitGroup
+	if col.feed != nil {
+		roles.Go(func() { _ = col.feed.Run(running) }) // it returns nil, as the others do
+	}
+	if col.sentry != nil {
+		roles.Go(func() { _ = col.sentry.Run(running) })
+	}
+	if col.intake != nil {
+		roles.Go(func() { _ = col.intake.Run(running) })
+		g.Go(func() error {
+			col.upkeep(running)
+			return nil
+		})
+	}
 	g.Go(func() error {
 		defer disconnect()
-		return col.intake.Run(running)
-	})
-	g.Go(func() error { return col.http.Run(running) })
-	g.Go(func() error {
-		col.upkeep(running)
+		<-running.Done()
+		roles.Wait()
 		return nil
 	})
+	g.Go(func() error { return col.host.Run(connected) })
+	g.Go(func() error { return col.http.Run(running) })
 	return g.Wait()
 }
 
@@ -184,11 +290,12 @@ type Finding struct {
 	Err  error // nil: good
 }
 
-// Check tries what a configuration names: profiles, broker, database. It changes
+// Check tries what a configuration names: profiles, rules, broker, database. It changes
 // nothing.
 func Check(ctx context.Context, c Config, log *slog.Logger) []Finding {
 	_, err := c.profiles()
-	findings := []Finding{{"profiles", err}, {"broker", host.Try(ctx, c.MQTT.URL)}}
+	_, ruleErr := c.rules()
+	findings := []Finding{{"profiles", err}, {"rules", ruleErr}, {"broker", host.Try(ctx, c.MQTT.URL)}}
 	s, err := openStore(ctx, c, log, nil)
 	if err == nil {
 		defer s.Close()

@@ -10,6 +10,8 @@ import (
 	"andon.internal/shared/config"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/profiles"
+	"andon.internal/shared/rules"
+	"andon.internal/shared/sentinel"
 	"andon.internal/shared/telemetry"
 )
 
@@ -18,7 +20,7 @@ type Config struct {
 	// HostID is the Sparkplug host id: the last level of the STATE topic. All
 	// collectors of one plant share it; andon.
 	HostID string `yaml:"host_id"`
-	// Roles are what this process does; [intake].
+	// Roles are what this process does; [intake, sentinel].
 	Roles []string `yaml:"roles"`
 	// MQTT is the broker.
 	MQTT MQTTConfig `yaml:"mqtt"`
@@ -27,6 +29,9 @@ type Config struct {
 	// Profiles are files or folders with profiles beside the built-in ones. Only
 	// readings of these are stored.
 	Profiles []config.Path `yaml:"profiles"`
+	// Rules are files or folders with alarm rules beside the built-in ones; a rule
+	// takes the place of the built-in one of the same alarm.
+	Rules []config.Path `yaml:"rules"`
 	// Retention is how long readings are kept; older ones are quarantined when they
 	// come and their days are dropped. 0 keeps everything; 0s.
 	Retention time.Duration `yaml:"retention"`
@@ -104,11 +109,14 @@ func (c *IntakeConfig) Check() error {
 	return errors.Join(errs...)
 }
 
-// RoleIntake is the role that brings messages into the database.
-const RoleIntake = "intake"
+// The roles. Each can run in a process of its own.
+const (
+	RoleIntake   = "intake"   // brings messages into the database
+	RoleSentinel = "sentinel" // runs the rules and keeps the alarms
+)
 
 // Roles returns every role there is.
-func Roles() []string { return []string{RoleIntake} }
+func Roles() []string { return []string{RoleIntake, RoleSentinel} }
 
 // DefaultConfig returns the documented defaults. The database has none.
 func DefaultConfig() Config {
@@ -140,9 +148,9 @@ func (c *Config) Check() error {
 	if c.Retention < 0 {
 		errs = append(errs, config.At("retention", errors.New("must not be negative")))
 	}
-	// Each writer, the lease, and the upkeep of partitions need one.
-	if need := c.Intake.Writers + 2; c.Database.MaxConns < need {
-		errs = append(errs, config.At("database.max_conns", fmt.Errorf("must be at least %d: intake.writers and 2 more", need)))
+	// Each writer, the lease, the upkeep of partitions, and the journal need one.
+	if need := c.Intake.Writers + 3; c.Database.MaxConns < need {
+		errs = append(errs, config.At("database.max_conns", fmt.Errorf("must be at least %d: intake.writers and 3 more", need)))
 	}
 	return errors.Join(errs...)
 }
@@ -158,6 +166,37 @@ func CheckRoles(roles []string) error {
 		}
 	}
 	return nil
+}
+
+// rules returns the built-in rules and the operator's.
+func (c *Config) rules() (*sentinel.Rules, error) {
+	list, err := c.profiles()
+	if err != nil {
+		return nil, err
+	}
+	r, err := rules.All(c.Rules, list)
+	if err != nil {
+		return nil, fmt.Errorf("load rules: %w", err)
+	}
+	return r, nil
+}
+
+// CheckRules reads a rule file with the profiles of a configuration and returns the
+// names of its alarms.
+func CheckRules(c Config, path string) ([]string, error) {
+	list, err := c.profiles()
+	if err != nil {
+		return nil, err
+	}
+	r, err := rules.Load(path, list)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, rule := range r.List() {
+		names = append(names, rule.Alarm)
+	}
+	return names, nil
 }
 
 // profiles returns the built-in profiles and the operator's.

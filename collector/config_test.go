@@ -26,7 +26,7 @@ func TestConfigDefaults(t *testing.T) {
 	want := collector.DefaultConfig()
 	want.Database.DSN = "postgres://x"
 	if c.HostID != want.HostID || c.MQTT != want.MQTT || c.Database != want.Database || c.Intake != want.Intake ||
-		c.HTTP != want.HTTP || c.Log != want.Log || c.Retention != 0 || len(c.Roles) != 1 {
+		c.HTTP != want.HTTP || c.Log != want.Log || c.Retention != 0 || len(c.Roles) != 2 || len(c.Rules) != 0 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -45,7 +45,7 @@ func TestConfigFaults(t *testing.T) {
 		{"queue", good + `intake: {queue: 1KiB}`, "intake.queue"},
 		{"writers", good + `intake: {writers: 65}`, "intake.writers"},
 		{"flush", good + `intake: {flush: 2s}`, "intake.flush"},
-		{"connections", `database: {dsn: x, max_conns: 3}`, "database.max_conns: must be at least 4"},
+		{"connections", `database: {dsn: x, max_conns: 4}`, "database.max_conns: must be at least 5"},
 		{"listen", good + `http: {listen: nowhere}`, "listen"},
 	}
 	for _, tt := range tests {

@@ -232,6 +232,18 @@ func TestRestoredDatabase(t *testing.T) {
 	wantExact(t, dsn, c.Node, 11, 1)
 }
 
+// TestRestoredDatabaseOfAnIdlePlant: it is found although no node says anything.
+func TestRestoredDatabaseOfAnIdlePlant(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	start(t, broker, dsn).waitReady()
+	c := dial(t, broker, newNode("cell"))
+	send(c, 3, 1)
+	c.WaitAcked(3)
+	asked := c.Rebirths()
+	exec(t, dsn, `UPDATE epoch_of_database SET id = gen_random_uuid()`)
+	c.WaitRebirth(asked)
+}
+
 func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
 	r := start(t, broker, dsn)

@@ -1,8 +1,7 @@
 // Package host is the collector's connection to the broker: a Sparkplug host
 // application over MQTT 3.1.1.
 //
-// It stands between the broker and the roles of a collector (intake now, others
-// later), which share its one subscription. It promises that a lost connection is
+// It stands between the broker and the roles of a collector, which share its one subscription. It promises that a lost connection is
 // made again, for ever and with jittered backoff; that every attempt is a fresh
 // client with a fresh will; that while the host is announced as online the retained
 // STATE message says so, and says otherwise when the process is gone; and that a
@@ -171,13 +170,17 @@ func (h *Host) Connected() error {
 // there is no connection. It waits for the writes before it, at most five seconds;
 // a nil error promises nothing. The payload must not be changed afterwards.
 func (h *Host) Publish(topic string, payload []byte) error {
+	return h.publish(topic, 0, payload)
+}
+
+func (h *Host) publish(topic string, qos byte, payload []byte) error {
 	h.mu.Lock()
 	c := h.client
 	h.mu.Unlock()
 	if c == nil {
 		return ErrOffline
 	}
-	token := c.Publish(topic, 0, false, payload)
+	token := c.Publish(topic, qos, false, payload)
 	select {
 	case <-token.Done():
 		if err := token.Error(); err != nil {
@@ -187,6 +190,12 @@ func (h *Host) Publish(topic string, payload []byte) error {
 	}
 	h.metrics.sent.Inc()
 	return nil
+}
+
+// Send is [Host.Publish] with QoS 1, for messages that the broker is to have. It does
+// not wait for the broker's answer either: what must arrive is sent again.
+func (h *Host) Send(topic string, payload []byte) error {
+	return h.publish(topic, 1, payload)
 }
 
 // Run keeps the connection until ctx ends, says goodbye and returns nil.

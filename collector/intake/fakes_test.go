@@ -12,7 +12,7 @@ import (
 
 	"andon.internal/collector/intake"
 	"andon.internal/collector/intake/reply"
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"

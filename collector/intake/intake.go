@@ -12,6 +12,9 @@
 // the handler never blocks, that memory is bounded in bytes from the handler to the
 // commit, and that neither a lost broker nor a lost database ends it: without a
 // database it goes on receiving and tells the cells to hold.
+//
+// Nodes of other makers are recognised by their births and counted; their data is
+// not stored, and beside a Rebirth to learn who they are nothing is sent to them.
 package intake
 
 import (
@@ -24,7 +27,7 @@ import (
 	"time"
 
 	"andon.internal/collector/intake/reply"
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"

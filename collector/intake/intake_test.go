@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"andon.internal/collector/intake"
-	"andon.internal/collector/intake/session"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 )
 

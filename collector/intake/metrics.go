@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 )
 

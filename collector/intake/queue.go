@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 )
 
 // overhead is what a message costs beside its payload: topic, headers, a place in a

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"andon.internal/collector/intake/reply"
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/shared/telemetry"
 )
 

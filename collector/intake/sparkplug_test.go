@@ -8,8 +8,8 @@ import (
 
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
-	"andon.internal/collector/intake/session"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"andon.internal/collector/intake/reply"
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 )
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"andon.internal/collector/intake/session"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )

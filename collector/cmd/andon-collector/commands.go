@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"andon.internal/collector"
+	"andon.internal/collector/health"
+	"andon.internal/shared/config"
 	"andon.internal/shared/ops"
 )
 
@@ -25,7 +28,7 @@ func (runCmd) Help() string {
 is the default, the tables are prepared or upgraded first.
 
   andon-collector run --config /etc/andon/collector.yaml
-  andon-collector run --config collector.yaml --roles intake`
+  andon-collector run --config collector.yaml --roles sentinel`
 }
 
 // Run runs the command.
@@ -175,4 +178,66 @@ func (k *checkCmd) Run(e *env) error {
 		return fmt.Errorf("%d of the checks failed", bad)
 	}
 	return nil
+}
+
+type healthCmd struct {
+	Config    string        `placeholder:"FILE" xor:"plant" required:"" help:"Look at the plant of this configuration."`
+	URL       string        `name:"url" placeholder:"URL" xor:"plant" required:"" help:"Ask the collector at this address instead, over HTTPS."`
+	TokenFile string        `placeholder:"FILE" help:"With --url: a file with the bearer token to send."`
+	Window    time.Duration `default:"24h" help:"With --config: how far back losses and quarantined records count."`
+	Retired   []string      `placeholder:"GROUP/NODE" help:"With --config: cells that are not missed when they are silent."`
+	JSON      bool          `help:"One JSON object instead of text."`
+}
+
+// Help is shown below the flags.
+func (healthCmd) Help() string {
+	return `Asks the database, and listens to the broker for the cells' heartbeats; it changes
+nothing and takes 5 s at most. It exits with 0 when all is well; with 1 when somebody
+should look: a silent cell, a backlog, a loss, a record set aside; and with 2 when
+readings do not reach the database, or the command cannot be run at all.
+
+With --url it asks the /readyz of a running collector, from wherever that can be
+reached. The collector itself speaks plain HTTP on loopback: the address is that of
+the proxy before it, which checks the token.
+
+  andon-collector health --config /etc/andon/collector.yaml
+  andon-collector health --config collector.yaml --retired austin-line1/cell-03 --json
+  andon-collector health --url https://andon.example.com --token-file token`
+}
+
+// Run runs the command.
+func (h *healthCmd) Run(e *env) error {
+	e.code = 2 // what could not be looked at is not well, also when a signal ends it
+	report, err := h.look(e)
+	if err != nil {
+		return err
+	}
+	e.code = report.ExitCode()
+	if h.JSON {
+		return report.WriteJSON(e.stdout)
+	}
+	return report.WriteText(e.stdout)
+}
+
+func (h *healthCmd) look(e *env) (health.Report, error) {
+	if h.URL == "" {
+		c, err := collector.Load(h.Config)
+		if err != nil {
+			return health.Report{}, err
+		}
+		c.Log.Level = "error" // the report says it
+		o := collector.HealthOptions{Window: h.Window, Retired: h.Retired}
+		return collector.Health(e.ctx, c, o, ops.NewLogger(e.stderr, c.Log))
+	}
+	if err := health.CheckURL(h.URL); err != nil {
+		return health.Report{}, ops.UsageError(err, "for example --url https://andon.example.com")
+	}
+	token := ""
+	if h.TokenFile != "" {
+		var err error
+		if token, err = config.ReadSecret(h.TokenFile); err != nil {
+			return health.Report{}, ops.UsageError(err, "--token-file names a file with nothing but the token")
+		}
+	}
+	return health.Ask(e.ctx, h.URL, token)
 }

@@ -21,7 +21,9 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Prepare or upgrade the database."`
 	Watch   watchCmd   `cmd:"" help:"Print live MQTT traffic, decoded."`
 	Audit   auditCmd   `cmd:"" help:"Account for every position and reading: stored, lost, missing, repeated."`
+	Rules   rulesCmd   `cmd:"" help:"Check the rules of alarms."`
 	Check   checkCmd   `cmd:"" help:"Try a configuration: profiles, broker, database."`
+	Health  healthCmd  `cmd:"" help:"One look at the whole plant: exit 0 healthy, 1 degraded, 2 down."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -32,6 +34,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
+	code           int // to exit with, where the command worked and found fault
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -50,7 +53,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return ops.Report(program, stderr, ops.UsageError(err, program+" --help shows the commands and their flags"))
 	}
-	return ops.Main(program, stderr, func(ctx context.Context) error {
-		return command.Run(&env{ctx, stdout, stderr})
+	e := &env{stdout: stdout, stderr: stderr}
+	code := ops.Main(program, stderr, func(ctx context.Context) error {
+		e.ctx = ctx
+		return command.Run(e)
 	})
+	return max(code, e.code)
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"andon.internal/collector/intake/session"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )

@@ -25,7 +25,7 @@ func (t *Table) unitData(n *node, m Message, now time.Time) Result {
 		d.Gap = r.Gap
 		return d
 	}
-	_, record, _, err := sparkplug.DecodeRecord(m.Payload, m.Topic.Device, layout, t.config.Limits.Payload)
+	_, record, historical, err := sparkplug.DecodeRecord(m.Payload, m.Topic.Device, layout, t.config.Limits.Payload)
 	switch {
 	case errors.Is(err, sparkplug.ErrLayout):
 		d := t.drop(n, now, UnknownUnit, err)
@@ -35,7 +35,7 @@ func (t *Table) unitData(n *node, m Message, now time.Time) Result {
 		return n.entry(env, m, r.Gap).poison(m, err)
 	}
 	r = n.entry(env, m, r.Gap)
-	r.Entry.Record = record
+	r.Entry.Record, r.Entry.Historical = record, historical
 	return r
 }
 
@@ -54,6 +54,9 @@ func (t *Table) nodeData(n *node, m Message, now time.Time) Result {
 		return r.poison(m, fmt.Errorf("%s came as NDATA", env.UUID))
 	}
 	_, loss, err := sparkplug.DecodeLoss(m.Payload, t.config.Limits.Payload)
+	if err == nil && !n.admitEpoch(loss.Epoch, t.config.Limits.Epochs) {
+		err = fmt.Errorf("loss is of epoch %s, which the birth does not list", loss.Epoch)
+	}
 	if err != nil {
 		return r.poison(m, err)
 	}
@@ -72,7 +75,7 @@ func (t *Table) heartbeat(n *node, m Message, now time.Time) Result {
 		return Result{Reason: Unexpected, Gap: gap}
 	}
 	n.heartbeat, n.beaten = h, now
-	return Result{Kind: Heartbeat, Gap: gap}
+	return Result{Kind: Heartbeat, Gap: gap, Heartbeat: &h}
 }
 
 // identify reads a message's identity and checks it against the births. When ok is
@@ -102,16 +105,17 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 	return env, Result{Gap: gap}, true
 }
 
-// admitEpoch reports whether records of the epoch are taken: those of the birth
+// admitEpoch reports whether positions of the epoch are taken: those of the birth
 // are, and a bounded number of others, since each becomes a row of the ledger.
 func (n *node) admitEpoch(e telemetry.Epoch, others int) bool {
-	if n.listed[e] {
+	if n.listed[e] || n.others[e] {
 		return true
 	}
-	if _, seen := n.highest[e]; seen {
-		return true
+	if len(n.others) >= others {
+		return false
 	}
-	return len(n.highest) < len(n.listed)+others
+	n.others[e] = true
+	return true
 }
 
 // entry returns the result for a message whose identity is known, and remembers its

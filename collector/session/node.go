@@ -39,6 +39,7 @@ type node struct {
 	signals  int                           // of all layouts
 	profiles map[uint64]*telemetry.Profile // shared by units, and kept from birth to birth
 	listed   map[telemetry.Epoch]bool      // the epochs of the birth
+	others   map[telemetry.Epoch]bool      // epochs beside these that records or losses named since
 	highest  map[telemetry.Epoch]uint64    // the highest position received of each epoch
 
 	heartbeat sparkplug.Heartbeat
@@ -104,7 +105,7 @@ func (t *Table) nodeBirth(n *node, m Message, now time.Time) Result {
 	n.seq.restart(uint8(p.Seq))
 	n.forgetUnits()
 
-	n.listed = make(map[telemetry.Epoch]bool, len(b.Chain))
+	n.listed, n.others = make(map[telemetry.Epoch]bool, len(b.Chain)), map[telemetry.Epoch]bool{}
 	highest := make(map[telemetry.Epoch]uint64, len(b.Chain))
 	for _, e := range b.Chain {
 		n.listed[e.Epoch] = true

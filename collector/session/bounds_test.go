@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"andon.internal/collector/intake/session"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/collector/session"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -88,6 +88,24 @@ func TestBounds(t *testing.T) {
 		r.wantDrop(r.take(n.DataOf(edgetest.NewEpoch(), 0, reading(n, 1), true)), session.WrongSession, true)
 		if got := r.take(n.Data(reading(n, 1))); got.Kind != session.Data {
 			t.Errorf("a listed epoch: %+v", got)
+		}
+	})
+	t.Run("epochs of losses", func(t *testing.T) {
+		r, n := newRig(t, session.Config{Limits: session.Limits{Epochs: 2}}), edgetest.NewNode(group, "cell")
+		r.born(n)
+		told := func(e telemetry.Epoch) *session.Entry {
+			return r.take(n.Loss(telemetry.Loss{Epoch: e, From: 1, To: 2, Reason: telemetry.LossCrash})).Entry
+		}
+		for i := range 2 {
+			if e := told(edgetest.NewEpoch()); e == nil || e.Loss == nil {
+				t.Errorf("epoch %d: %+v", i, e)
+			}
+		}
+		if e := told(edgetest.NewEpoch()); e == nil || e.Poison == nil {
+			t.Errorf("an epoch too many: %+v", e)
+		}
+		if e := told(n.Epoch); e == nil || e.Loss == nil {
+			t.Errorf("the listed epoch: %+v", e)
 		}
 	})
 }

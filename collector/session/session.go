@@ -2,7 +2,7 @@
 // layouts its records are decoded with, its sequence of messages, and when it was
 // last asked to say its births again.
 //
-// It stands in intake between the queue and the writers. A [Table] is given one
+// It stands at the head of every role, behind the queue of its messages. A [Table] is given one
 // message after the other and says what each is: a record to store, a birth to
 // answer, a message to drop, and whether the cell must be asked for its births (a
 // Rebirth). It promises that a record is decoded only with a layout that the cell
@@ -35,6 +35,8 @@ type Entry struct {
 	Epoch    telemetry.Epoch
 	Position uint64
 	Received time.Time
+	// Historical says that a record was sent before, or is old.
+	Historical bool
 
 	Record *telemetry.Record
 	Loss   *telemetry.Loss
@@ -97,6 +99,8 @@ type Result struct {
 	Birth *Birth               // of NodeBorn
 	Unit  *sparkplug.UnitBirth // of UnitBorn
 	Entry *Entry               // of Data
+
+	Heartbeat *sparkplug.Heartbeat // of Heartbeat
 
 	Rebirth bool // the cell must be asked for its births now
 	Gap     int  // messages that are missing before this one

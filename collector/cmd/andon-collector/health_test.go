@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"andon.internal/collector"
+	"andon.internal/collector/internal/edgetest"
+	"andon.internal/shared/pgserver"
+)
+
+// TestHealth runs the command on a plant of its own, for its exit codes.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	pg, err := pgserver.Start(t.Context(), pgserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	broker := edgetest.StartBroker(t)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	plant := write("collector.yaml", "mqtt: {url: '"+broker.URL()+"'}\ndatabase: {dsn: '"+pg.DSN()+"'}\nroles: [intake]\n")
+	token := write("token", "s3cret\n")
+
+	// expect runs the command: its exit code, and what it must write.
+	expect := func(code int, want string, args ...string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if got := run(append([]string{"health"}, args...), &out, &errs); got != code || !strings.Contains(out.String()+errs.String(), want) {
+			t.Errorf("health %q gives %d, want %d with %q\n%s%s", args, got, code, want, &out, &errs)
+		}
+		if code != 2 && errs.Len() > 0 {
+			t.Errorf("health %q writes errors: %s", args, &errs)
+		}
+	}
+	expect(2, "andon-collector migrate", "--config", plant)
+
+	stop := startCollector(t, plant)
+	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if state, ok := broker.Retained("spBv1.0/STATE/andon"); ok && strings.Contains(state, "true") {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("the collector is not online")
+		}
+	}
+	expect(0, "HEALTHY ", "--config", plant)
+	expect(0, `"state": "healthy"`, "--config", plant, "--json")
+
+	n := edgetest.NewNode("line1", "cell-01")
+	c := edgetest.Dial(t, broker.URL(), n)
+	c.Send(n.Birth())
+	c.WaitSync()
+	expect(1, "line1/cell-01 is silent", "--config", plant)
+	expect(0, "HEALTHY ", "--config", plant, "--retired", "line1/cell-01,line1/cell-02")
+	stop()
+	expect(2, "DOWN ", "--config", plant, "--retired", "line1/cell-01")
+
+	// What cannot be looked at is not well either.
+	expect(2, "missing flags: --config=FILE or --url=URL")
+	expect(2, "can't be used together", "--config", plant, "--url", "https://a.example.com")
+	expect(2, "none.yaml", "--config", "none.yaml")
+	expect(2, "load profiles", "--config", write("bad.yaml", "database: {dsn: x}\nprofiles: [none.yaml]\n"))
+	expect(2, "must begin with https://", "--url", "http://a.example.com")
+	expect(2, "read secret: ", "--url", "https://127.0.0.1:1", "--token-file", "none")
+	expect(2, "connection refused", "--url", "https://127.0.0.1:1", "--token-file", token)
+}
+
+// startCollector runs a collector until stop is called.
+func startCollector(t *testing.T, config string) (stop func()) {
+	t.Helper()
+	c, err := collector.Load(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	col, err := collector.Open(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- col.Run(ctx) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the collector ended with %v", err)
+		}
+	}
+}

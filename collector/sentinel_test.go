@@ -1,0 +1,436 @@
+package collector_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"andon.internal/collector"
+	"andon.internal/collector/internal/edgetest"
+	"andon.internal/shared/alarm"
+	"andon.internal/shared/config"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// deadline is how long an alarm may take from the moment that decides it.
+const deadline = 200 * time.Millisecond
+
+// dyno is a scripted cell with one dyno, whose readings are a second apart in their own
+// time and as fast as they are sent in arrival.
+type dyno struct {
+	*edgetest.Client
+	t        testing.TB
+	readings uint64
+}
+
+func dialDyno(t testing.TB, broker *edgetest.Broker, id string) *dyno {
+	t.Helper()
+	return &dyno{Client: dial(t, broker, newNode(id)), t: t}
+}
+
+// measure sends one record of one reading and returns when.
+func (d *dyno) measure(temp, psi float64) time.Time {
+	d.t.Helper()
+	p := d.Node.Profile
+	values := make([]telemetry.Value, len(p.Signals))
+	values[p.Index("winding_temp_c")] = telemetry.DoubleValue(temp)
+	values[p.Index("hydraulic_pressure_psi")] = telemetry.DoubleValue(psi)
+	values[p.Index("running")] = telemetry.BooleanValue(true)
+	r := &telemetry.Record{Unit: unit, Profile: p, Born: born, Count: d.readings}
+	r.Append(born+int64(d.readings)*1e9, telemetry.QualitySimulated, values)
+	d.readings++
+	m, now := d.Node.Data(r), time.Now()
+	d.Send(m)
+	return now
+}
+
+// overheat sends what makes a thermal runaway, and returns when the reading was sent
+// that begins its delay of one second.
+func (d *dyno) overheat() (begun time.Time) {
+	d.t.Helper()
+	for n := range 10 {
+		d.measure(60+float64(n), 400)
+	}
+	return d.measure(400, 400)
+}
+
+// alarms hears the states of alarms.
+type alarms struct {
+	*edgetest.Listener
+	t testing.TB
+}
+
+func listen(t testing.TB, broker *edgetest.Broker) *alarms {
+	t.Helper()
+	return &alarms{edgetest.Listen(t, broker.URL(), alarm.StateFilter), t}
+}
+
+// until waits for an alarm of a rule in a state.
+func (a *alarms) until(rule string, state alarm.State) (alarm.Alarm, time.Time) {
+	a.t.Helper()
+	var found alarm.Alarm
+	h := a.Until(rule+" "+string(state), func(h edgetest.Heard) bool {
+		got, err := alarm.ParseAlarm(h.Topic, h.Payload)
+		if err != nil {
+			a.t.Errorf("%s: %v", h.Topic, err)
+		}
+		found = got
+		return got.Rule == rule && got.State() == state
+	})
+	return found, h.At
+}
+
+// rules returns the names of the rules of which an alarm was heard, each once.
+func (a *alarms) rules() map[string]bool {
+	names := map[string]bool{}
+	for _, h := range a.Heard() {
+		if got, err := alarm.ParseAlarm(h.Topic, h.Payload); err == nil {
+			names[got.Rule] = true
+		}
+	}
+	return names
+}
+
+// journal returns the events of all alarms, as "rule sequence kind actor".
+func journal(t testing.TB, dsn string) []string {
+	t.Helper()
+	return query(t, dsn, `SELECT rule, e.sequence, kind, actor FROM alarm_event e JOIN alarm USING (alarm_id) ORDER BY rule, raised_at, 2`)
+}
+
+// wantJournal waits for the events of units; scripted cells say nothing for long.
+func wantJournal(t testing.TB, dsn string, want ...string) {
+	t.Helper()
+	var got []string
+	eventually(t, fmt.Sprintf("journal %q", want), func() bool {
+		got = slices.DeleteFunc(journal(t, dsn), func(line string) bool { return strings.HasPrefix(line, "node-offline ") })
+		return len(got) >= len(want)
+	})
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("journal %q, want %q", got, want)
+	}
+}
+
+func only(roles ...string) func(*collector.Config) {
+	return func(c *collector.Config) { c.Roles = roles }
+}
+
+// quick has silence after less than a second, so that tests need not wait.
+func quick(t testing.TB) func(*collector.Config) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "quick.yaml")
+	err := os.WriteFile(path, []byte(`apiVersion: andon/v1
+rules:
+- {alarm: node-offline, features: {age: {fn: silence, of: node}}, when: age > 0.7, priority: high}
+- {alarm: data-silence, features: {age: {fn: silence, of: unit}}, when: age > 1, suppressed_by: [node-offline], priority: high}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *collector.Config) { c.Rules = []config.Path{config.Path(path)} }
+}
+
+func TestAlarmsAreRaisedOnArrival(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	start(t, broker, dsn).waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	begun := d.overheat()
+	runaway, at := heard.until("thermal-runaway", alarm.Unacknowledged)
+	if took := at.Sub(begun.Add(time.Second)); took < 0 || took > deadline {
+		t.Errorf("thermal runaway was told %v after its delay", took)
+	} else {
+		t.Logf("thermal runaway was told %v after its delay", took)
+	}
+	if runaway.Quality != alarm.Simulated || runaway.Unit != unit || runaway.Node != "cell" || len(runaway.Figures) != 2 ||
+		runaway.OnsetAt.UnixNano() != born+10e9 || runaway.Response == "" {
+		t.Errorf("alarm %+v", runaway)
+	}
+	var sent time.Time
+	for range 10 {
+		sent = d.measure(60, 600)
+	}
+	_, at = heard.until("sustained-overpressure", alarm.Unacknowledged)
+	if took := at.Sub(sent); took > deadline {
+		t.Errorf("overpressure was told %v after its reading", took)
+	} else {
+		t.Logf("overpressure was told %v after its reading", took)
+	}
+
+	k := alarm.Acknowledgement{ID: runaway.ID, By: "kim", Note: "on my way", At: time.Now()}
+	b, err := k.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second changes nothing
+		heard.Publish(k.Topic(), b)
+	}
+	if seen, _ := heard.until("thermal-runaway", alarm.Acknowledged); seen.AckedBy != "kim" || seen.Note != "on my way" {
+		t.Errorf("acknowledged as %+v", seen)
+	}
+	d.Send(d.Node.UnitDeath(unit))
+	heard.until("thermal-runaway", alarm.Closed)
+	heard.until("sustained-overpressure", alarm.ReturnedUnacknowledged)
+	wantJournal(t, dsn, "sustained-overpressure 1 raised", "sustained-overpressure 2 ended",
+		"thermal-runaway 1 raised", "thermal-runaway 2 acknowledged kim", "thermal-runaway 3 ended")
+	if got := query(t, dsn, `SELECT acked_by, condition, quality, sequence FROM alarm WHERE rule = 'thermal-runaway'`); got[0] != "kim normal simulated 3" {
+		t.Errorf("alarm in the database: %v", got)
+	}
+}
+
+func TestSilenceIsToldApart(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	start(t, broker, dsn, quick(t)).waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	sent := d.measure(60, 400)
+	beat := func() { d.Send(d.Node.Heartbeat(sparkplug.Heartbeat{})) }
+	var silence alarm.Alarm
+	var at time.Time
+	for told := false; !told; told = heard.rules()["data-silence"] {
+		beat()
+		time.Sleep(50 * time.Millisecond) // what beats between is the script's
+		if time.Since(sent) > patience {
+			t.Fatal("the silence of the unit is not told")
+		}
+	}
+	silence, at = heard.until("data-silence", alarm.Unacknowledged)
+	if took := at.Sub(sent.Add(time.Second)); took < 0 || took > deadline {
+		t.Errorf("silence of the unit was told %v after its time", took)
+	}
+	if silence.Unit != unit || heard.rules()["node-offline"] {
+		t.Errorf("silence %+v, heard of %v", silence, heard.rules())
+	}
+	d.measure(60, 400)
+	heard.until("data-silence", alarm.ReturnedUnacknowledged)
+
+	// Now the node says nothing: one alarm for it, and none for its unit.
+	offline, _ := heard.until("node-offline", alarm.Unacknowledged)
+	if offline.Unit != "" || offline.Node != "cell" {
+		t.Errorf("offline %+v", offline)
+	}
+	time.Sleep(time.Second) // the unit's silence is long due
+	d.measure(60, 400)
+	heard.until("node-offline", alarm.ReturnedUnacknowledged)
+	got := journal(t, dsn)
+	want := []string{"data-silence 1 raised", "data-silence 2 cleared", "node-offline 1 raised", "node-offline 2 cleared"}
+	if len(got) >= 4 && fmt.Sprint(got[:4]) != fmt.Sprint(want) {
+		t.Errorf("journal %q, want %q first", got, want)
+	}
+}
+
+func TestDeathOfNodeIsToldAtOnce(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	start(t, broker, dsn).waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.measure(60, 400)
+	d.WaitAcked(1)
+	began := time.Now()
+	d.Send(d.Node.Death())
+	_, at := heard.until("node-offline", alarm.Unacknowledged)
+	if took := at.Sub(began); took > deadline {
+		t.Errorf("the death was told after %v", took)
+	}
+}
+
+func TestRestartTellsNothingTwice(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn)
+	r.waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	before, _ := heard.until("thermal-runaway", alarm.Unacknowledged)
+	wantJournal(t, dsn, "thermal-runaway 1 raised")
+	r.stop()
+
+	again := listen(t, broker)
+	r = start(t, broker, dsn)
+	r.waitReady()
+	asked := d.Rebirths()
+	d.measure(400, 400) // of a node that nobody knows yet
+	d.WaitRebirth(asked)
+	births(d.Client)
+	for range 10 {
+		d.measure(401, 400)
+	}
+	eventually(t, "evaluation", func() bool { return r.metric("andon_sentry_readings_total") == "10" })
+	after, _ := again.until("thermal-runaway", alarm.Unacknowledged) // it stands, as it was
+	if fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("after the restart %+v, before %+v", after, before)
+	}
+	if got := r.metric(`andon_sentry_raised_total{rule="thermal-runaway"}`); got != "absent" {
+		t.Errorf("raised %s times after the restart", got)
+	}
+	d.Send(d.Node.UnitDeath(unit))
+	again.until("thermal-runaway", alarm.ReturnedUnacknowledged)
+	wantJournal(t, dsn, "thermal-runaway 1 raised", "thermal-runaway 2 ended")
+}
+
+// A unit that left the test while nobody listened does not stay on test.
+func TestUnitGoneDuringRestart(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn)
+	r.waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	heard.until("thermal-runaway", alarm.Unacknowledged)
+	wantJournal(t, dsn, "thermal-runaway 1 raised")
+	r.stop()
+	start(t, broker, dsn).waitReady()
+	d.Send(d.Node.Birth()) // and not of the unit
+	heard.until("thermal-runaway", alarm.ReturnedUnacknowledged)
+	wantJournal(t, dsn, "thermal-runaway 1 raised", "thermal-runaway 2 ended")
+}
+
+func TestAlarmsWithoutDatabase(t *testing.T) {
+	broker, pg := edgetest.StartBroker(t), ownServer(t)
+	r := start(t, broker, pg.DSN())
+	r.waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.measure(60, 400)
+	d.WaitAcked(1)
+	if err := pg.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	begun := d.overheat()
+	_, at := heard.until("thermal-runaway", alarm.Unacknowledged)
+	if took := at.Sub(begun.Add(time.Second)); took > deadline {
+		t.Errorf("without a database the alarm was told %v after its delay", took)
+	}
+	d.Send(d.Node.UnitDeath(unit))
+	heard.until("thermal-runaway", alarm.ReturnedUnacknowledged)
+	eventually(t, "notice of the journal", func() bool {
+		_, body := r.get("/readyz")
+		return contains(strings.Join(strings.Fields(body), ""), `"alarms","ok":false`)
+	})
+	restart(t, pg)
+	wantJournal(t, pg.DSN(), "thermal-runaway 1 raised", "thermal-runaway 2 ended")
+	r.waitReady()
+}
+
+// The database is away from the start: alarms are told, and are the ones that were open
+// before, once it is back.
+func TestAlarmsOfStartWithoutDatabase(t *testing.T) {
+	broker, pg := edgetest.StartBroker(t), ownServer(t)
+	r := start(t, broker, pg.DSN(), only(collector.RoleSentinel))
+	r.waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	first, _ := heard.until("thermal-runaway", alarm.Unacknowledged)
+	wantJournal(t, pg.DSN(), "thermal-runaway 1 raised")
+	r.stop()
+	if err := pg.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	again := listen(t, broker)
+	r = start(t, broker, pg.DSN(), only(collector.RoleSentinel))
+	eventually(t, "connection", func() bool { return r.metric("andon_host_connected") == "1" })
+	births(d.Client)
+	d.overheat()
+	second, _ := again.until("thermal-runaway", alarm.Unacknowledged)
+	if second.ID == first.ID {
+		t.Fatal("the alarm was known without a database")
+	}
+	restart(t, pg)
+	r.waitReady()
+	again.Until("the first alarm again", func(h edgetest.Heard) bool {
+		a, _ := alarm.ParseAlarm(h.Topic, h.Payload)
+		return a.ID == first.ID && a.State() == alarm.Unacknowledged
+	})
+	again.Until("the end of the second", func(h edgetest.Heard) bool {
+		a, _ := alarm.ParseAlarm(h.Topic, h.Payload)
+		return a.ID == second.ID && a.State() == alarm.Closed
+	})
+	wantJournal(t, pg.DSN(), "thermal-runaway 1 raised")
+}
+
+func TestRolesGoOnWithoutEachOther(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	in := start(t, broker, dsn, only(collector.RoleIntake))
+	guard := start(t, broker, dsn, only(collector.RoleSentinel))
+	in.waitReady()
+	guard.waitReady()
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	heard.until("thermal-runaway", alarm.Unacknowledged)
+	d.WaitAcked(11)
+
+	in.stop() // alarms go on
+	for range 10 {
+		d.measure(60, 600)
+	}
+	heard.until("sustained-overpressure", alarm.Unacknowledged)
+	wantJournal(t, dsn, "sustained-overpressure 1 raised", "thermal-runaway 1 raised")
+
+	guard.stop() // storing goes on
+	in = start(t, broker, dsn, only(collector.RoleIntake))
+	in.waitReady()
+	asked := d.Rebirths()
+	d.measure(60, 600)
+	d.WaitRebirth(asked)
+	births(d.Client)
+	d.measure(60, 600)
+	d.Until("acknowledgement of the last", func() bool { return d.Acked().Contains(d.Node.Next - 1) })
+
+	guard = start(t, broker, dsn, only(collector.RoleSentinel))
+	guard.waitReady()
+	d.Send(d.Node.Birth())
+	heard.until("sustained-overpressure", alarm.ReturnedUnacknowledged) // the unit is gone
+}
+
+func TestSecondSentinelTakesOver(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	first := start(t, broker, dsn, only(collector.RoleSentinel))
+	first.waitReady()
+	second := start(t, broker, dsn, only(collector.RoleSentinel))
+	eventually(t, "the second to stand by", func() bool {
+		_, body := second.get("/readyz")
+		return contains(body, "another collector holds the sentinel lease")
+	})
+	heard := listen(t, broker)
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	a, _ := heard.until("thermal-runaway", alarm.Unacknowledged)
+	wantJournal(t, dsn, "thermal-runaway 1 raised")
+	if got := second.metric("andon_sentry_published_total"); got != "0" {
+		t.Errorf("the standby published %s states", got)
+	}
+	first.stop()
+	second.waitReady()
+	for range 10 { // it knows the unit from before
+		d.measure(400, 600)
+	}
+	heard.until("sustained-overpressure", alarm.Unacknowledged)
+	wantJournal(t, dsn, "sustained-overpressure 1 raised", "thermal-runaway 1 raised")
+	d.Send(d.Node.UnitDeath(unit))
+	if b, _ := heard.until("thermal-runaway", alarm.ReturnedUnacknowledged); b.ID != a.ID || b.Sequence != 2 {
+		t.Errorf("ended as %+v", b)
+	}
+}
+
+// A cell that fell silent while nobody listened is told too.
+func TestNodeGoneDuringRestart(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn)
+	r.waitReady()
+	d := dialDyno(t, broker, "cell")
+	d.WaitSync()
+	d.measure(60, 400)
+	d.WaitAcked(1)
+	r.stop()
+	// Silence would clear an alarm that is told already; so there is to be none.
+	exec(t, dsn, `TRUNCATE alarm_event, alarm; UPDATE unit_run SET last_ts = now()`)
+	heard := listen(t, broker)
+	start(t, broker, dsn, quick(t)).waitReady()
+	heard.until("node-offline", alarm.Unacknowledged)
+}

@@ -1,0 +1,217 @@
+package web_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"andon.internal/collector/web"
+	"andon.internal/shared/sentinel"
+	"andon.internal/shared/telemetry"
+)
+
+func TestStamp(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		broker, database error
+		simulated        bool
+		source           string
+		lost             []string
+	}{
+		{"live", nil, nil, false, "live", nil},
+		{"simulated", nil, nil, true, "simulated", nil},
+		{"database away", nil, errAway, true, "memory", []string{"DATABASE DOWN since 18:00:00: live from memory; history 15 min; acknowledgements not yet durable"}},
+		{"broker away", errAway, nil, false, "memory", []string{"BROKER AWAY since 18:00:00: last known values"}},
+		{"both away", errAway, errAway, false, "memory", []string{"BROKER AWAY", "DATABASE DOWN"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := setUp(t) // the bubble begins at midnight UTC, 18:00 in the plant
+				f.setBroker(tt.broker)
+				f.history.setDown(tt.database)
+				q := telemetry.Quality(0)
+				if tt.simulated {
+					q = telemetry.QualitySimulated
+				}
+				f.read("dyno-0001", time.Now(), q, values(60, 400, true))
+				stop := f.watch()
+				defer stop()
+				time.Sleep(1500 * time.Millisecond)
+				for _, path := range []string{"/api/v1/fleet", "/api/v1/cells", "/api/v1/alarms", "/api/v1/units/austin-line1/dyno-0001", "/api/v1/units/austin-line1/dyno-0001/series"} {
+					got := f.get(path, http.StatusOK)
+					lost, _ := got["lost"].([]any)
+					if got["source"] != tt.source || len(lost) != len(tt.lost) {
+						t.Fatalf("%s: source %v, lost %v", path, got["source"], lost)
+					}
+					for i, want := range tt.lost {
+						if !strings.HasPrefix(fmt.Sprint(lost[i]), want) {
+							t.Errorf("%s: lost %q, want %q", path, lost[i], want)
+						}
+					}
+					if (tt.source == "live") != (got["reason"] == nil) {
+						t.Errorf("%s: reason %v", path, got["reason"])
+					}
+				}
+				// It is over as soon as they are back.
+				f.setBroker(nil)
+				f.history.setDown(nil)
+				time.Sleep(1500 * time.Millisecond)
+				if got := f.get("/api/v1/fleet", http.StatusOK); got["source"] == "memory" {
+					t.Errorf("both are back, source %v", got["source"])
+				}
+			})
+		})
+	}
+}
+
+// lines writes a series: its times relative to from, and the values of its signals.
+func lines(from time.Time, s map[string]any) string {
+	var b strings.Builder
+	ms := func(v any) string {
+		return time.Duration(v.(float64)*1e6 - float64(from.UnixNano())).Round(time.Second).String()
+	}
+	times, _ := s["t"].([]any)
+	for i, at := range times {
+		fmt.Fprint(&b, ms(at))
+		for _, l := range s["signals"].([]any) {
+			fmt.Fprint(&b, " ", l.(map[string]any)["avg"].([]any)[i])
+		}
+		b.WriteString("; ")
+	}
+	for _, g := range s["gaps"].([]any) {
+		fmt.Fprint(&b, "gap ", ms(g.([]any)[0]), " ", ms(g.([]any)[1]), "; ")
+	}
+	for _, band := range s["bands"].([]any) {
+		m := band.(map[string]any)
+		fmt.Fprint(&b, m["priority"], " ", ms(m["from"]), " ", ms(m["to"]), "; ")
+	}
+	return strings.TrimSuffix(b.String(), "; ")
+}
+
+func TestSeriesFromMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := setUp(t)
+		time.Sleep(time.Hour)
+		start := time.Now()
+		for s := range 20 {
+			if s < 5 || s > 15 {
+				f.read("dyno-0001", time.Now(), 0, values(float64(60+s), 400, true))
+			}
+			if s == 16 {
+				f.raise("x", "dyno-0001", sentinel.High, time.Now())
+			}
+			time.Sleep(time.Second)
+		}
+		ask := fmt.Sprintf("/api/v1/units/austin-line1/dyno-0001/series?signals=winding_temp_c,unknown&from=%d&to=%d", start.UnixMilli(), time.Now().UnixMilli())
+		want := "0s 60; 1s 61; 2s 62; 3s 63; 4s 64; 16s 76; 17s 77; 18s 78; 19s 79; gap 5s 16s; high 16s 20s"
+		got := f.get(ask, http.StatusOK)
+		if lines(start, got) != want {
+			t.Errorf("got  %s\nwant %s", lines(start, got), want)
+		}
+		if len(f.history.asked) != 0 {
+			t.Error("the database was asked for what lies in memory")
+		}
+		csv := f.do(http.MethodGet, ask+"&format=csv", "")
+		if body := csv.Body.String(); !strings.Contains(body, "time,winding_temp_c\n1999-12-31T19:00:00.000-06:00,60\n") {
+			t.Errorf("csv:\n%s", body)
+		}
+	})
+}
+
+func TestSeriesFromHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := setUp(t)
+		time.Sleep(48 * time.Hour)
+		now := time.Now()
+		f.read("dyno-0001", now, 0, values(60, 400, true))
+		from := now.Add(-8 * time.Hour)
+		f.history.series = web.Series{
+			Profile: dyno, Step: time.Minute,
+			Times:     []time.Time{from, from.Add(time.Minute), from.Add(5 * time.Minute)},
+			Qualities: []telemetry.Quality{0, telemetry.QualitySimulated, 0},
+			Signals:   []web.SignalSeries{{Signal: 2, Low: []float64{1, 2, 3}, High: []float64{5, 6, math.NaN()}, Avg: []float64{3, 4, math.NaN()}}},
+		}
+		f.history.runs = []web.Run{{Node: "cell-07", Born: from.Add(-time.Hour), Died: from.Add(6 * time.Minute)}}
+		got := f.get("/api/v1/units/austin-line1/dyno-0001/series?range=8h&signals=winding_temp_c&points=500", http.StatusOK)
+		// The run under way has nothing stored yet, and is a gap behind these.
+		if g, want := lines(from, got), "0s 3; 1m0s 4; 5m0s <nil>; gap 2m0s 5m0s"; !strings.HasPrefix(g, want) {
+			t.Errorf("got  %s\nwant %s", g, want)
+		}
+		if got["sim"] != true || got["step_ms"] != 60000. || got["source"] != "live" {
+			t.Errorf("sim %v, step %v, source %v", got["sim"], got["step_ms"], got["source"])
+		}
+		q := f.history.asked[0]
+		if !q.From.Equal(from) || q.Points != 500 || strings.Join(q.Signals, " ") != "winding_temp_c" {
+			t.Errorf("asked for %+v", q)
+		}
+		// Without the database there is the last quarter of an hour, and it says so.
+		f.history.setDown(errAway)
+		got = f.get("/api/v1/units/austin-line1/dyno-0001/series?range=8h", http.StatusOK)
+		if got["source"] != "memory" || !strings.Contains(fmt.Sprint(got["reason"]), "last 15 min only") || len(got["t"].([]any)) != 1 {
+			t.Errorf("source %v, reason %v, times %v", got["source"], got["reason"], got["t"])
+		}
+		// A unit that only the database knows is not told to be unknown.
+		if got := f.get("/api/v1/units/austin-line1/other/series?range=8h&signals=winding_temp_c", http.StatusServiceUnavailable); got["error"] == nil {
+			t.Errorf("no reason: %v", got)
+		}
+	})
+}
+
+func TestBadQuestions(t *testing.T) {
+	f := setUp(t)
+	f.read("dyno-0001", time.Now(), 0, values(60, 400, true))
+	const series = "/api/v1/units/austin-line1/dyno-0001/series"
+	for path, want := range map[string]int{
+		"/api/v1/nothing":                          404,
+		"/api/v1/units/austin-line1/nobody":        404,
+		"/api/v1/units/austin-line1/a%2Fb":         404,
+		series + "?range=nonsense":                 400,
+		series + "?range=-5m":                      400,
+		series + "?range=999999999h":               400,
+		series + "?range=400d":                     400,
+		series + "?from=5":                         400,
+		series + "?from=10&to=5":                   400,
+		series + "?from=-99999999999999999&to=5":   400,
+		series + "?points=5":                       400,
+		series + "?points=1000000":                 400,
+		series + "?signals=" + manySignals(30):     400,
+		"/api/v1/events?unit=a/b/c":                400,
+		"/api/v1/units/austin-line1/nobody/series": 404,
+	} {
+		if got := f.get(path, want); got["error"] == nil {
+			t.Errorf("%s: no reason given", path)
+		}
+	}
+}
+
+func manySignals(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprint("s", i))
+	}
+	return strings.Join(list, ",")
+}
+
+func TestUnitInFull(t *testing.T) {
+	f := setUp(t)
+	v := values(118.2, 400, true)
+	v[3] = telemetry.Value{}
+	v[4] = telemetry.DoubleValue(math.NaN())
+	f.read("dyno-0001", time.Now(), telemetry.QualityMissing, v)
+	got := f.get("/api/v1/units/austin-line1/dyno-0001", http.StatusOK)
+	unit := got["unit"].(map[string]any)
+	want, _ := json.Marshal([]any{31, 2400, 118.2, nil, nil, 51, 1.1, 400, 8, 91, 7, 1})
+	if v, _ := json.Marshal(unit["v"]); string(v) != string(want) {
+		t.Errorf("values %s, want %s", v, want)
+	}
+	profile := got["profiles"].(map[string]any)[unit["profile"].(string)].(map[string]any)
+	winding := profile["signals"].([]any)[2].(map[string]any)
+	if winding["label"] != "Winding" || winding["unit"] != "°C" || winding["max"] != 110. {
+		t.Errorf("winding %v", winding)
+	}
+}

@@ -1,0 +1,240 @@
+package web_test
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"andon.internal/collector/plant"
+	"andon.internal/collector/web"
+	"andon.internal/shared/sentinel"
+	"andon.internal/shared/telemetry"
+)
+
+// site is a fixture that is served, with a real browser before it.
+type site struct {
+	*fixture
+	url     string
+	tab     context.Context
+	stop    func() // the server
+	console chan string
+}
+
+// openSite serves a fixture and starts a browser.
+func openSite(t *testing.T, change ...func(*web.Config)) *site {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Fatal("there is no Chromium: run `make prerequisites`")
+	}
+	f := &fixture{tb: t, p: plant.New(plant.Config{}), history: &fakeHistory{}}
+	f.acks = &fakeAcks{p: f.p}
+	c := web.Config{Listen: "127.0.0.1:0"}
+	for _, fn := range change {
+		fn(&c)
+	}
+	w, err := web.Open(c, web.Sources{
+		Plant: f.p, History: f.history, Acks: f.acks, Broker: func() error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.web = w
+	s := &site{fixture: f, url: "http://" + w.Addr(), console: make(chan string, 100)}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- w.Run(ctx) }()
+	s.stop = func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		s.stop = func() {}
+	}
+	t.Cleanup(func() { s.stop() })
+
+	alloc, endAlloc := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun)...)
+	tab, endTab := chromedp.NewContext(alloc)
+	tab, endTime := context.WithTimeout(tab, time.Minute)
+	t.Cleanup(func() {
+		endTime()
+		_ = chromedp.Cancel(tab)
+		endTab()
+		endAlloc()
+	})
+	s.tab = tab
+	s.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
+		return err
+	}))
+	if err := chromedp.Listen(tab, s.hear); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// hear notes what a developer would see in red.
+func (s *site) hear(ev any) {
+	text := ""
+	switch e := ev.(type) {
+	case *log.EventEntryAdded:
+		if e.Entry.Level == "error" {
+			text = e.Entry.Text + " " + e.Entry.URL
+		}
+	case *runtime.EventExceptionThrown:
+		text = e.ExceptionDetails.Text
+	}
+	if text != "" {
+		select {
+		case s.console <- text:
+		default:
+		}
+	}
+}
+
+// quiet fails when the browser complained, as it does about a breach of the content
+// policy.
+func (s *site) quiet() {
+	s.tb.Helper()
+	for {
+		select {
+		case text := <-s.console:
+			s.tb.Errorf("the browser complained: %s", text)
+		default:
+			return
+		}
+	}
+}
+
+func (s *site) do(steps ...chromedp.Action[chromedp.Void]) {
+	s.tb.Helper()
+	if err := chromedp.Do(s.tab, steps...); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// see waits until a JavaScript expression is true.
+func (s *site) see(what, expression string) {
+	s.tb.Helper()
+	ctx, cancel := context.WithTimeout(s.tab, 10*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+		body, _ := chromedp.Run(s.tab, chromedp.Evaluate[string](`document.body.innerText`))
+		s.tb.Fatalf("waiting for %s: %v; the page says:\n%s", what, err, body)
+	}
+}
+
+// says is an expression: the text of what a selector finds contains a text.
+func says(selector, text string) string {
+	return `(document.querySelector('` + selector + `')?.textContent ?? "").includes('` + text + `')`
+}
+
+func TestBrowserFleet(t *testing.T) {
+	s := openSite(t)
+	s.read("dyno-0001", time.Now(), telemetry.QualitySimulated, values(61.2, 412, true))
+	s.p.Heartbeat(time.Now(), cell, heartbeat(3, 200*time.Millisecond))
+	s.do(chromedp.Navigate(s.url))
+	s.see("the first value", says("tr.unit .num", "61.2"))
+	s.see("the simulated badge", says("andon-source", "simulated"))
+
+	s.read("dyno-0001", time.Now(), telemetry.QualitySimulated, values(75.5, 412, true))
+	s.see("the new value", says("tr.unit .num", "75.5"))
+
+	began := time.Now()
+	s.raise("x1", "dyno-0001", sentinel.Critical, began)
+	s.see("the alarm", says("andon-alarms li.a-unacknowledged", "thermal-runaway"))
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the alarm appeared after %v, want within a second", took)
+	}
+	s.see("the alarm at its unit", says("tr.unit.in-alarm.p-critical", "dyno-0001"))
+	s.see("the alarm being spoken", says("andon-speak", "Critical alarm: thermal-runaway, dyno-0001"))
+
+	s.do(
+		chromedp.Click(chromedp.CSS(`li.alarm summary`)),
+		chromedp.SendKeys(chromedp.CSS(`li.alarm input[name=by]`), "Ann"),
+		chromedp.SendKeys(chromedp.CSS(`li.alarm input[name=note]`), "on my way"),
+		chromedp.Click(chromedp.CSS(`li.alarm form button`)),
+	)
+	s.see("the acknowledgement", says("li.a-acknowledged .acked", "Ann"))
+	s.see("no unacknowledged alarm", says("andon-tally", "0 unacknowledged"))
+
+	s.history.setDown(errAway)
+	s.see("the badge of the memory", says("andon-source .src-memory", "memory"))
+	s.see("what is lost", says("andon-lost", "DATABASE DOWN since"))
+	s.history.setDown(nil)
+	s.see("the badge going back", says("andon-source .src-simulated", "simulated")+` && !`+says("andon-lost", "DATABASE"))
+	s.quiet()
+
+	s.stop()
+	s.see("the frozen badge", says("andon-source .src-frozen", "frozen"))
+	s.see("the lost connection", says("andon-lost", "CONNECTION LOST since"))
+}
+
+// TestBrowserPanelsStandAlone breaks one panel: the others go on, the fault is told
+// and reported, and Retry brings it back.
+func TestBrowserPanelsStandAlone(t *testing.T) {
+	s := openSite(t)
+	s.read("dyno-0001", time.Now(), 0, values(61.2, 412, true))
+	s.do(chromedp.Navigate(s.url))
+	s.see("the cells", says("andon-cells table", "cell-07"))
+	if _, err := chromedp.Run(s.tab, chromedp.Evaluate[any](`document.querySelector('andon-cells').view = () => { throw new Error('made to fail') }, 0`)); err != nil {
+		t.Fatal(err)
+	}
+	s.see("the fault", says("andon-cells .fault", "This panel failed"))
+	s.read("dyno-0001", time.Now(), 0, values(75.5, 412, true))
+	s.see("the other panels going on", says("tr.unit .num", "75.5"))
+	if _, err := chromedp.Run(s.tab, chromedp.Evaluate[any](`delete document.querySelector('andon-cells').view, 0`)); err != nil {
+		t.Fatal(err)
+	}
+	s.do(chromedp.Click(chromedp.CSS(`andon-cells .fault button`)))
+	s.see("the cells again", says("andon-cells table", "cell-07"))
+}
+
+// TestBrowserWithoutStream has a page that gets no event stream ask instead.
+func TestBrowserWithoutStream(t *testing.T) {
+	s := openSite(t, func(c *web.Config) { c.MaxClients = 1 })
+	_, end := s.open("/api/v1/events")
+	defer end()
+	s.read("dyno-0001", time.Now(), 0, values(61.2, 412, true))
+	s.do(chromedp.Navigate(s.url))
+	s.see("the value", says("tr.unit .num", "61.2"))
+	s.see("that it asks", says("andon-source", "asked every 5 s"))
+	s.read("dyno-0001", time.Now(), 0, values(75.5, 412, true))
+	s.see("the new value", says("tr.unit .num", "75.5"))
+}
+
+func TestBrowserUnit(t *testing.T) {
+	s := openSite(t)
+	now := time.Now()
+	for i := range 120 {
+		s.read("dyno-0001", now.Add(time.Duration(i-119)*time.Second), telemetry.QualitySimulated, values(60, 412, true))
+	}
+	s.do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(s.url+"/unit/austin-line1/dyno-0001"))
+	s.see("charts", `document.querySelectorAll('andon-history .charts canvas').length === 4`)
+	s.read("dyno-0001", time.Now(), telemetry.QualitySimulated, values(83.4, 412, true))
+	s.see("the new value", says("andon-values", "83.4"))
+	s.see("the new value under the chart", says("andon-history .u-legend", "83.4"))
+	s.do(chromedp.Click(chromedp.CSS(`input[name=winding_temp_c]`)))
+	s.see("a signal less", `document.querySelectorAll('andon-history .charts canvas').length === 3`)
+	address, err := chromedp.Run(s.tab, chromedp.Location())
+	if err != nil || !strings.Contains(address, "signals=") || strings.Contains(address, "winding") {
+		t.Errorf("the address is %s (%v): it must say what is shown", address, err)
+	}
+	s.do(chromedp.Click(chromedp.CSS(`andon-history .tools button`)))
+	s.see("the table", `document.querySelectorAll('andon-history table.series tbody tr').length > 100`)
+	s.quiet()
+}

@@ -1,0 +1,154 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"andon.internal/collector/plant"
+	"andon.internal/shared/alarm"
+	"andon.internal/shared/telemetry"
+)
+
+// Config configures a Web. The zero value of each field means its default.
+type Config struct {
+	// Listen is the address of the pages; 127.0.0.1:8080. There is no login yet, so
+	// an address beyond loopback is refused unless Exposed is set.
+	Listen  string
+	Exposed bool
+	// Hosts are names under which the pages are reached, beside IP addresses and
+	// localhost: other names are refused, so that a foreign page cannot read ours
+	// through a name that it makes point here.
+	Hosts []string
+	// Site is the plant's name in the header; none.
+	Site string
+	// Location is the plant's time zone; that of the process.
+	Location *time.Location
+	// Displays say how the signals of a profile are shown, by profile, in place of
+	// [DefaultDisplays]; profiles without one show their first signals on their
+	// plausible ranges.
+	Displays map[string]Display
+	// MaxClients bounds the event streams; 64.
+	MaxClients int
+	// Timeout bounds a question to the history; 5 s.
+	Timeout time.Duration
+	Logger  *slog.Logger     // default: none
+	Metrics *Metrics         // default: counts, unregistered
+	Now     func() time.Time // default: time.Now
+}
+
+func (c *Config) setDefaults() error {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen %q must be host:port, such as 127.0.0.1:8080", c.Listen)
+	}
+	if ip := net.ParseIP(host); !c.Exposed && host != "localhost" && !ip.IsLoopback() {
+		return fmt.Errorf("listen %q is not a loopback address, and the pages have no login: "+
+			"put a proxy with a login before them, and allow it with exposed: true", c.Listen)
+	}
+	if c.Location == nil {
+		c.Location = time.Local
+	}
+	if c.Displays == nil {
+		c.Displays = DefaultDisplays()
+	}
+	if c.MaxClients <= 0 {
+		c.MaxClients = 64
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 5 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}
+
+// Sources is what the pages are made of. Journal may be nil; the rest is required.
+type Sources struct {
+	Plant   *plant.Plant
+	History History
+	Journal Journal
+	Acks    Acknowledger
+	// Broker returns nil, or why nothing is received from the broker. It must not
+	// block and must be safe for concurrent use.
+	Broker func() error
+}
+
+func (s *Sources) check() error {
+	if s.Plant == nil || s.History == nil || s.Acks == nil || s.Broker == nil {
+		return errors.New("the sources Plant, History, Acks and Broker are required")
+	}
+	return nil
+}
+
+// History reads what PostgreSQL has. It must be safe for concurrent use.
+type History interface {
+	// Ping returns nil when the database answers. It is called every second.
+	Ping(ctx context.Context) error
+	// Series returns stored readings; ok is false when the unit is not known.
+	Series(ctx context.Context, q SeriesQuery) (s Series, ok bool, err error)
+	// Runs returns the latest runs that were under way between from and to, newest first.
+	Runs(ctx context.Context, group, unit string, from, to time.Time, limit int) ([]Run, error)
+}
+
+// SeriesQuery asks for signals (by name) of a unit, From <= time < To, in about as
+// many points as given.
+type SeriesQuery struct {
+	Group, Unit string
+	Signals     []string
+	From, To    time.Time
+	Points      int
+}
+
+// Series is the answer: readings (Step is 0), or steps with the least, greatest and
+// average of their readings. Each slice has one entry for each of Times.
+type Series struct {
+	Profile   *telemetry.Profile
+	Step      time.Duration
+	Times     []time.Time
+	Qualities []telemetry.Quality
+	Signals   []SignalSeries
+}
+
+// SignalSeries is one signal of a [Series]; NaN where it has no value.
+type SignalSeries struct {
+	Signal         int // its index in the profile
+	Low, High, Avg []float64
+}
+
+// Run is one time on test of a unit.
+type Run struct {
+	Node, Profile          string
+	Born                   time.Time
+	Died                   time.Time // zero: still active
+	Reason                 string
+	Newest                 time.Time // of the newest reading; zero: none
+	Stored, Expected, Late int64     // readings
+}
+
+// Journal reads the journal of alarms. It must be safe for concurrent use.
+type Journal interface {
+	// Alarms returns the alarms of a unit that were raised before to and not over
+	// before from, the newest first.
+	Alarms(ctx context.Context, group, unit string, from, to time.Time, limit int) ([]alarm.Alarm, error)
+}
+
+// Acknowledger brings an operator's acknowledgement to the sentinel. It must be safe
+// for concurrent use. nil means that it is on its way, not that it was applied: the
+// alarm's new state says that.
+type Acknowledger interface {
+	Acknowledge(ctx context.Context, k alarm.Acknowledgement) error
+}

@@ -1,0 +1,185 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"andon.internal/collector/plant"
+)
+
+// The sources of what is shown.
+const (
+	Live      = "live"      // as it comes in
+	Memory    = "memory"    // something is away; the last that is known
+	Simulated = "simulated" // as it comes in, and all of it from simulators or replays
+)
+
+// Stamp says where an answer's data is from. Every answer and every event has one,
+// and the badges of a page are drawn from nothing else.
+type Stamp struct {
+	Source string    `json:"source"`
+	AsOf   time.Time `json:"as_of"`            // of the newest that is shown
+	Since  time.Time `json:"since,omitzero"`   // of the reason
+	Reason string    `json:"reason,omitempty"` // why it is not live
+	// Lost says what is lost, one line for each thing that is away.
+	Lost      []string  `json:"lost,omitempty"`
+	Simulated int       `json:"simulated"` // how many of the units on test are
+	Active    int       `json:"active"`    // units on test
+	Now       time.Time `json:"now"`
+	Offset    int       `json:"offset"` // of the plant's time, minutes east of UTC
+}
+
+const (
+	checkEvery   = time.Second
+	checkTimeout = 2 * time.Second
+)
+
+// outage is something that is away; the zero outage is not.
+type outage struct {
+	since time.Time
+	why   string
+}
+
+func (o *outage) set(err error, now time.Time) (changed bool) {
+	switch {
+	case err == nil:
+		changed = !o.since.IsZero()
+		*o = outage{}
+	case o.since.IsZero():
+		*o, changed = outage{now, clip(err.Error(), 200)}, true
+	default:
+		o.why = clip(err.Error(), 200)
+	}
+	return changed
+}
+
+// links knows whether broker and database are there.
+type links struct {
+	history  History
+	askLink  func() error
+	location *time.Location
+	now      func() time.Time
+	metrics  *Metrics
+
+	mu       sync.Mutex
+	broker   outage
+	database outage
+}
+
+func newLinks(c Config, s Sources) *links {
+	return &links{history: s.History, askLink: s.Broker, location: c.Location, now: c.Now, metrics: c.Metrics}
+}
+
+// run looks after both until ctx ends, and calls tell after a change.
+func (l *links) run(ctx context.Context, tell func()) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		broker := l.setBroker(l.askLink())
+		database := l.check(ctx)
+		if broker || database {
+			tell()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *links) setBroker(err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broker.set(err, l.now())
+}
+
+// check asks the database. An answer that our own end cut off says nothing.
+func (l *links) check(ctx context.Context) bool {
+	limited, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := l.history.Ping(limited)
+	if ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		l.metrics.failures.WithLabelValues("ping").Inc()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.database.set(err, l.now())
+}
+
+// away returns what is away.
+func (l *links) away() (broker, database outage) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broker, l.database
+}
+
+// databaseAway returns why the database is away, or nil.
+func (l *links) databaseAway() error {
+	if _, d := l.away(); !d.since.IsZero() {
+		return fmt.Errorf("database is away since %s: %s", l.clock(d.since), d.why)
+	}
+	return nil
+}
+
+// stamp says where what a picture shows is from.
+func (l *links) stamp(p *plant.Picture) Stamp {
+	now := l.now()
+	_, offset := now.In(l.location).Zone()
+	s := Stamp{Source: Live, AsOf: now, Now: now, Offset: offset / 60}
+	if !p.Heard.IsZero() {
+		s.AsOf = p.Heard
+	}
+	for i := range p.Units {
+		if u := &p.Units[i]; u.State != plant.Stopped {
+			s.Active++
+			if u.Simulated() {
+				s.Simulated++
+			}
+		}
+	}
+	if s.Active > 0 && s.Simulated == s.Active {
+		s.Source, s.Reason = Simulated, "every unit on test is simulated"
+	}
+	l.degrade(&s)
+	return s
+}
+
+// degrade writes into a stamp what is away.
+func (l *links) degrade(s *Stamp) {
+	broker, database := l.away()
+	var reasons []string
+	if !broker.since.IsZero() {
+		s.Source, s.Since = Memory, broker.since
+		reasons = append(reasons, "broker: "+broker.why)
+		s.Lost = append(s.Lost, fmt.Sprintf("BROKER AWAY since %s: last known values, frozen; no new alarms from other processes; acknowledgements cannot be sent",
+			l.clock(broker.since)))
+	}
+	if !database.since.IsZero() {
+		s.Source = Memory
+		if s.Since.IsZero() || database.since.Before(s.Since) {
+			s.Since = database.since
+		}
+		reasons = append(reasons, "database: "+database.why)
+		s.Lost = append(s.Lost, fmt.Sprintf("DATABASE DOWN since %s: live from memory; history %d min; acknowledgements not yet durable",
+			l.clock(database.since), int(plant.Window.Minutes())))
+	}
+	if len(reasons) > 0 {
+		s.Reason = strings.Join(reasons, "; ")
+	}
+}
+
+// clock writes a time of day; of another day, with its date.
+func (l *links) clock(t time.Time) string {
+	t, now := t.In(l.location), l.now().In(l.location)
+	if t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+		return t.Format("2006-01-02 15:04")
+	}
+	return t.Format("15:04:05")
+}

@@ -1,0 +1,130 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"andon.internal/collector/web/assets"
+)
+
+// Web is the command center, for [Web.Run].
+type Web struct {
+	config  Config
+	sources Sources
+	log     *slog.Logger
+	display *displays
+	links   *links
+	hub     *hub
+	reports *reports
+	pages   *pages
+	assets  *assets.Files
+
+	listener net.Listener
+	http     *http.Server
+}
+
+// Open checks the configuration and opens the port. A Web that is not run must be
+// closed.
+func Open(c Config, s Sources) (*Web, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", w.config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the pages: %w; choose another address, or port 0 for a free one", err)
+	}
+	w.listener = l
+	w.http = &http.Server{
+		Handler:           w.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
+	}
+	return w, nil
+}
+
+// New is [Open] without a port: for who serves [Web.Handler] and calls [Web.Watch].
+func New(c Config, s Sources) (*Web, error) {
+	if err := errors.Join(c.setDefaults(), s.check()); err != nil {
+		return nil, fmt.Errorf("make web: %w", err)
+	}
+	w := &Web{config: c, sources: s, log: c.Logger, display: newDisplays(c.Displays)}
+	w.links = newLinks(c, s)
+	w.hub = newHub(w)
+	w.reports = newReports(c)
+	w.assets = assets.Load()
+	var err error
+	if w.pages, err = newPages(w); err != nil {
+		return nil, fmt.Errorf("make web: %w", err)
+	}
+	return w, nil
+}
+
+// Addr returns the address of the pages.
+func (w *Web) Addr() string { return w.listener.Addr().String() }
+
+// Close frees the port of a Web that is not run.
+func (w *Web) Close() error { return w.listener.Close() }
+
+// Watch looks after database and broker and feeds the event streams until ctx ends.
+func (w *Web) Watch(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { w.links.run(ctx, w.hub.tell); return nil })
+	g.Go(func() error { w.hub.run(ctx); return nil })
+	return g.Wait()
+}
+
+// Run serves until ctx ends, and returns nil then, otherwise why serving stopped.
+func (w *Web) Run(ctx context.Context) error {
+	w.log.Info("pages are served", "url", "http://"+w.Addr()+"/")
+	if w.config.Exposed {
+		w.log.Warn("pages are served beyond loopback without a login", "address", w.Addr())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.Watch(ctx) })
+	g.Go(func() error {
+		if err := w.http.Serve(w.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the pages: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		// Event streams end with the hub; the rest gets a moment.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := w.http.Shutdown(grace); err != nil {
+			return w.http.Close()
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// Handler returns everything that is served.
+func (w *Web) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", w.pages.fleet)
+	mux.HandleFunc("GET /unit/{group}/{unit}", w.pages.unit)
+	mux.Handle("GET /assets/", w.assets)
+	mux.HandleFunc("GET /api/v1/fleet", w.getFleet)
+	mux.HandleFunc("GET /api/v1/cells", w.getCells)
+	mux.HandleFunc("GET /api/v1/alarms", w.getAlarms)
+	mux.HandleFunc("GET /api/v1/units/{group}/{unit}", w.getUnit)
+	mux.HandleFunc("GET /api/v1/units/{group}/{unit}/series", w.getSeries)
+	mux.HandleFunc("POST /api/v1/alarms/{id}/ack", w.postAck)
+	mux.HandleFunc("POST /api/v1/report", w.postReport)
+	mux.HandleFunc("GET /api/v1/events", w.getEvents)
+	mux.HandleFunc("GET /", w.pages.notFound)
+	return w.guard(mux)
+}
