@@ -161,7 +161,7 @@ func (b *Buffer) roomLocked(space, memory int64, c Class) bool {
 	}
 	limit := b.limitOf(c)
 	for b.x.used+int64(b.x.unwritten.space)+space > limit {
-		if !b.expireLocked() {
+		if !b.expireLocked(expireAtOnce) {
 			return false
 		}
 	}
@@ -187,7 +187,7 @@ func (b *Buffer) easeLocked() {
 		return
 	}
 	for b.x.used+int64(b.x.unwritten.space) > b.limitOf(Bulk)/100*95 {
-		if !b.expireLocked() {
+		if !b.expireLocked(expireAtOnce) {
 			return
 		}
 	}

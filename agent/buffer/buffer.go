@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,7 @@ type Buffer struct {
 	active      *file  // is written; nil when the next write makes one
 	scratch     []byte // of the transaction that runs
 	chainWarned bool
+	noted       uint64 // of the current epoch: see noteNext
 
 	reading sync.Mutex // one reader of files at a time, so that few are open
 
@@ -42,6 +44,7 @@ type Buffer struct {
 	cursors    map[string]cursor // on disk
 	names      map[string]bool   // of all cursors, also those still to be written
 	generation uint64            // of the latest cursor
+	known      map[string]knownCursor
 
 	losses   map[string]*openLoss // by reason
 	lossWait time.Duration        // until an open loss of a full buffer is closed
@@ -78,7 +81,8 @@ func (b *Buffer) Epoch() Epoch {
 }
 
 // Cursor returns what was last stored on disk under the name, or nil when there is
-// nothing.
+// nothing. An error wraps ErrCursorLost when there was something and it is not known
+// any more: a source that began anew would be read twice.
 func (b *Buffer) Cursor(name string) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +90,11 @@ func (b *Buffer) Cursor(name string) ([]byte, error) {
 		return nil, ErrClosed
 	}
 	c, ok := b.cursors[name]
-	if !ok {
+	if known := b.known[name]; !ok && known.lostWith != "" {
+		return nil, fmt.Errorf("%w: it was in %s: put an undamaged copy of that file back while the agent is stopped, "+
+			"or give the source another name to read it from its start, which stores again what was stored before",
+			ErrCursorLost, known.lostWith)
+	} else if !ok {
 		return nil, nil
 	}
 	return append([]byte{}, c.data...), nil
@@ -126,6 +134,11 @@ func (b *Buffer) Chain() []EpochState {
 		s := EpochState{Epoch: ep.id, Prev: ep.prev, Ended: ep.ended, Next: ep.next, Held: ep.held.Clone()}
 		for _, e := range ep.hidden {
 			s.Held.Add(e.key.Position, e.key.Position+1)
+		}
+		for _, f := range b.x.files {
+			if h := f.holds[ep.id]; h != nil && !h.kept.Empty() {
+				s.Retained.AddSet(h.kept)
+			}
 		}
 		for _, m := range b.moves {
 			if m.to == ep.id {

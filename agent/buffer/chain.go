@@ -32,7 +32,7 @@ type link struct {
 	boot     [16]byte
 	began    int64 // unix ns
 	ended    EndKind
-	next     uint64 // see EndKind; 0 while it is open
+	next     uint64 // see EndKind; while it is open, that many were assigned: see noteNext
 }
 
 // move says that records of one epoch are on their way into another: the k-th
@@ -68,7 +68,7 @@ func openChain(dir string) (*chain, error) {
 	}
 	c := &chain{db: db}
 	err = c.update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{linkBucket, moveBucket, fileBucket} {
+		for _, name := range [][]byte{linkBucket, moveBucket, fileBucket, cursorBucket, stateBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -83,15 +83,17 @@ func openChain(dir string) (*chain, error) {
 
 func (c *chain) close() error { return closeDB(c.db) }
 
-// update runs one synced transaction. After one that failed there is no other.
+// update runs one synced transaction. After one that failed there is no other, unless
+// it failed for lack of space.
 func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := guarded(func() error { return c.db.Update(fn) }); err != nil {
-		c.err = fmt.Errorf("write %s: %w", chainFile, err)
+	err := wrap("write "+chainFile, guarded(func() error { return c.db.Update(fn) }))
+	if !noSpace(err) {
+		c.err = err
 	}
-	return c.err
+	return err
 }
 
 // load reads the links, oldest first, and the moves that are under way.
@@ -118,13 +120,18 @@ func (c *chain) load() ([]link, []*move, error) {
 	return links, moves, err
 }
 
-// begin makes a new epoch durable, together with what changed in those before it and,
-// if there is one, the move into it.
-func (c *chain) begin(l link, changed []link, m *move) error {
+// begin makes a new epoch durable, together with what changed in those before it, which
+// of them are forgotten and, if there is one, the move into it.
+func (c *chain) begin(l link, changed []link, unused []uint64, m *move) error {
 	return c.update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(linkBucket)
 		for i := range changed {
 			if err := putLink(b, &changed[i]); err != nil {
+				return err
+			}
+		}
+		for _, seq := range unused {
+			if err := b.Delete(seqKey(seq)); err != nil {
 				return err
 			}
 		}

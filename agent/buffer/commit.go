@@ -1,14 +1,11 @@
 package buffer
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"andon.internal/shared/ranges"
@@ -60,7 +57,7 @@ func (b *Buffer) crowded(f *file) {
 func (b *Buffer) write(f *file, p *plan) error {
 	c := change{epoch: p.epoch, next: p.next, cursors: map[string]cursor{}}
 	b.mu.Lock()
-	if !f.home {
+	if c.home = !f.home; c.home {
 		// The active file takes over all cursors, so that those before it can be unlinked.
 		maps.Copy(c.cursors, b.cursors)
 	}
@@ -113,6 +110,7 @@ func (b *Buffer) apply(f *file, c *change) (outcome, error) {
 		return outcome{}, err
 	}
 	defer b.handles.release(f.handle)
+	b.prepare(f, c)
 	if err := b.step("write"); err != nil {
 		return outcome{}, err
 	}
@@ -179,135 +177,4 @@ func (f *file) deletes(limit uint64) map[Epoch]ranges.Set {
 		}
 	}
 	return out
-}
-
-// activeFile returns the file that takes the next transaction: the one that took the
-// last, while it has room; else a new one, or, near the limit of the disk, the old one
-// that has the most.
-func (b *Buffer) activeFile() (*file, error) {
-	b.mu.Lock()
-	f := b.active
-	if f != nil && (f.sealed || !b.hasRoom(f)) {
-		f = nil
-	}
-	b.mu.Unlock()
-	if f != nil {
-		return f, nil
-	}
-	b.retire()
-	if f = b.reusable(); f != nil {
-		_, err := b.handles.acquire(f.handle)
-		if errors.Is(err, errDamaged) {
-			b.damagedFile(f, err)
-			f = nil
-		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
-		}
-	}
-	if f == nil {
-		if err := b.step("create"); err != nil {
-			return nil, err
-		}
-		name := ulid.MustNew(ulid.Now(), rand.Reader).String() + fileSuffix
-		handle, err := b.handles.create(b.path(name))
-		if err != nil {
-			return nil, fmt.Errorf("create record file: %w", err)
-		}
-		f = &file{handle: handle, name: name, holds: map[Epoch]*holding{}, fresh: true}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if f.fresh {
-		b.x.files = append(b.x.files, f)
-	}
-	b.active = f
-	return f, nil
-}
-
-// hasRoom reports whether a file takes another transaction: it has not reached its
-// size, or an eighth of it was freed.
-func (b *Buffer) hasRoom(f *file) bool {
-	return !f.full && (f.size < b.o.fillBytes() || f.size-f.space() >= b.o.RotateBytes/8)
-}
-
-// reusable returns an old file with room when another new one would not fit the limit
-// of the disk.
-func (b *Buffer) reusable() *file {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if size, _ := b.x.sizes(); size+b.o.RotateBytes <= b.o.MaxDisk {
-		return nil
-	}
-	var best *file
-	for _, f := range b.x.files {
-		if !f.sealed && b.hasRoom(f) && (best == nil || f.size-f.space() > best.size-best.space()) {
-			best = f
-		}
-	}
-	return best
-}
-
-// retire ends the use of the active file for new records, and notes what it holds in
-// case it is found damaged at a later start.
-func (b *Buffer) retire() {
-	f := b.active
-	if f == nil {
-		return
-	}
-	b.mu.Lock()
-	b.active = nil
-	f.home = false
-	held := f.live()
-	keep := make(map[string]bool, len(b.x.files))
-	for _, other := range b.x.files {
-		keep[other.name] = true
-	}
-	b.mu.Unlock()
-	b.handles.release(f.handle)
-	b.chainFailed(b.chain.note(f.name, held, keep))
-}
-
-// live returns what the file holds of each epoch.
-func (f *file) live() map[Epoch]ranges.Set {
-	out := make(map[Epoch]ranges.Set, len(f.holds))
-	for e, h := range f.holds {
-		if !h.live.Empty() {
-			out[e] = h.live.Clone()
-		}
-	}
-	return out
-}
-
-// seal ends all writing to a file after a write or sync error: whether its pages are
-// on disk is not known any more, and asking again would not tell. What was committed
-// before stays readable. A file that never took a transaction is removed.
-func (b *Buffer) seal(f *file, err error) {
-	b.log.Error("record file is not written any more", "file", f.name, "error", err)
-	b.mu.Lock()
-	f.sealed = true
-	wasActive := b.active == f
-	if wasActive {
-		b.active = nil
-	}
-	fresh := f.fresh
-	b.mu.Unlock()
-	if wasActive {
-		b.handles.release(f.handle)
-	}
-	if fresh && b.unlink(f) {
-		return
-	}
-	b.freeze(f)
-}
-
-// freeze closes a sealed file under a name that tells the next start.
-func (b *Buffer) freeze(f *file) {
-	name := f.name
-	if !strings.HasSuffix(name, sealedSuffix) {
-		name = strings.TrimSuffix(name, fileSuffix) + sealedSuffix
-	}
-	b.handles.freeze(f.handle, b.path(name))
-	b.mu.Lock()
-	f.name = name
-	b.mu.Unlock()
 }

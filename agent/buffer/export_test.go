@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -38,6 +39,15 @@ func ActivePath(b *Buffer) string {
 		return ""
 	}
 	return b.active.path
+}
+
+// CountDirSyncs counts how often the folder is synced for a new name of a file.
+func CountDirSyncs(b *Buffer) *atomic.Int64 {
+	b.handles.mu.Lock()
+	defer b.handles.mu.Unlock()
+	n := &atomic.Int64{}
+	b.handles.syncDir = func(dir string) error { n.Add(1); return syncDir(dir) }
+	return n
 }
 
 // Mapped returns how many record files are open.

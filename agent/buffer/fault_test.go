@@ -197,7 +197,7 @@ func TestCloseFails(t *testing.T) {
 		t.Error("Close wrote to a broken disk")
 	}
 	b = open(t, small(o.Dir))
-	if got, want := (epochNames{}).text(t, b), "1<- unclean 0 ; 2<1 open 0 "; got != want {
+	if got, want := (epochNames{}).text(t, b), "1<- unclean 1 ; 2<1 open 0 "; got != want {
 		t.Errorf("the chain is %s, want %s", got, want)
 	}
 }

@@ -48,6 +48,7 @@ type change struct {
 	cursors map[string]cursor
 	epoch   Epoch  // whose next position is known to be at least
 	next    uint64 // this
+	home    bool   // the file has all cursors after it
 }
 
 // outcome is what a transaction did.

@@ -90,6 +90,7 @@ func (b *Buffer) flush(all bool) error {
 	b.closeDueLossesLocked(now, all)
 	b.expireOldLocked(now)
 	waiting := !all && now.Before(b.retryAt)
+	last := b.x.serial // what comes later waits for the next flush
 	b.mu.Unlock()
 	if waiting {
 		return nil
@@ -98,6 +99,7 @@ func (b *Buffer) flush(all bool) error {
 		b.mu.Lock()
 		p := b.planLocked(time.Now(), all)
 		b.mu.Unlock()
+		b.noteNext(p.epoch, p.next)
 		if len(p.entries) == 0 {
 			break
 		}
@@ -106,7 +108,7 @@ func (b *Buffer) flush(all bool) error {
 			b.failed(err, &p)
 			return err
 		}
-		if more = p.more; more {
+		if more = p.more && p.entries[len(p.entries)-1].serial < last; more {
 			if err := b.sweep(false); err != nil {
 				b.failed(err, nil)
 				return err

@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -20,6 +21,7 @@ var errGone = errors.New("file is gone")
 type handles struct {
 	options    bolt.Options
 	allocBytes int // by how much a file grows at once
+	syncDir    func(dir string) error
 
 	mu   sync.Mutex
 	open []*handle // least recently used first
@@ -91,17 +93,21 @@ func (h *handles) release(f *handle) {
 }
 
 // freeze closes a file that is not to be written again, under a name that says so
-// to the next start. It stays readable.
-func (h *handles) freeze(f *handle, path string) {
+// to the next start, also after a power cut. It stays readable. It returns the path
+// that the file has now.
+func (h *handles) freeze(f *handle, path string) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f.readOnly, f.stale = true, true
-	if os.Rename(f.path, path) == nil {
+	err := os.Rename(f.path, path)
+	if err == nil {
 		f.path = path
+		err = h.syncDir(filepath.Dir(path))
 	}
 	if f.users == 0 {
 		h.closeLocked(f)
 	}
+	return f.path, err
 }
 
 // remove unlinks a file; who reads it now reads on.
@@ -111,7 +117,11 @@ func (h *handles) remove(f *handle) error {
 
 // setAside gives a file another name and takes it out of use.
 func (h *handles) setAside(f *handle, path string) error {
-	return h.takeOut(f, func() error { return os.Rename(f.path, path) })
+	err := h.takeOut(f, func() error { return os.Rename(f.path, path) })
+	if err == nil {
+		err = h.syncDir(filepath.Dir(path))
+	}
+	return err
 }
 
 func (h *handles) takeOut(f *handle, do func() error) error {

@@ -233,6 +233,9 @@ func TestRetain(t *testing.T) {
 		<-b.Changed()
 		_ = b.Ack(b.Epoch(), set(0, 5))
 		wantLane(t, b, buffer.Backlog, "5:5")
+		if ep := b.Chain()[0]; ep.Held.String() != "[5,6)" || ep.Retained.String() != "[0,5)" {
+			t.Errorf("held are %v, retained %v", ep.Held, ep.Retained)
+		}
 		if n := b.Stats().Records; n != 1 {
 			t.Errorf("%d records are held, want 1", n)
 		}
@@ -286,11 +289,39 @@ func TestRetainMakesRoom(t *testing.T) {
 		for _, s := range all(t, b, buffer.Backlog) {
 			_ = b.Ack(s.Epoch, set(s.Position, s.Position+1))
 		}
+		// It holds about 280; what waits to be written takes the place of some.
+		if n := b.Chain()[0].Retained.Len(); i > 400 && n < 100 {
+			t.Fatalf("after record %d, %d are retained", i, n)
+		}
 	}
 	if st := b.Stats(); st.DiskBytes > o.MaxDisk+o.RotateBytes {
 		t.Errorf("%d bytes on disk, more than %d", st.DiskBytes, o.MaxDisk)
 	}
-	if n := b.Requeue(b.Epoch(), set(0, 2000)); n < 50 {
+	if n := b.Requeue(b.Epoch(), set(0, 2000)); n < 100 {
 		t.Errorf("%d records are retained", n)
 	}
+}
+
+// TestRetainGivesUpLittle: records that were acknowledged together are not given up
+// together for the first that wants their room.
+func TestRetainGivesUpLittle(t *testing.T) {
+	o := fullOptions(t)
+	o.Retain = time.Hour
+	b := open(t, o)
+	for i := range 400 {
+		appendAt(t, b, uint64(i), []buffer.Item{{Data: payload(i, 10_000)}}, nil)
+		if i%10 == 9 {
+			written(t, b)
+		}
+		if i == 199 {
+			_ = b.Ack(b.Epoch(), set(0, 200))
+		}
+		if n := b.Chain()[0].Retained.Len(); n > 0 && n < 200 {
+			if n < 150 {
+				t.Errorf("%d of 200 are retained after record %d", n, i)
+			}
+			return
+		}
+	}
+	t.Error("nothing was given up")
 }

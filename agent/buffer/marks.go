@@ -35,6 +35,15 @@ func (m *marks) add(position uint64, t time.Time, step time.Duration) {
 	m.list = append(m.list, mark{position, t})
 }
 
+// put notes that a position was assigned at t, where others noted for it are older.
+func (m *marks) put(position uint64, t time.Time) {
+	if n := len(m.list); n > 0 && m.list[n-1].position == position {
+		m.list[n-1].at = t
+		return
+	}
+	m.list = append(m.list, mark{position, t})
+}
+
 // at returns when a position was assigned, or a little before; false where that is
 // not known.
 func (m *marks) at(position uint64) (time.Time, bool) {

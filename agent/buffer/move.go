@@ -41,9 +41,10 @@ func (b *Buffer) NewEpoch() error {
 	if err := b.step("begin"); err != nil {
 		return wrap("begin an epoch", err)
 	}
-	if err := b.chain.begin(l, nil, m); err != nil {
+	if err := b.chain.begin(l, nil, nil, m); err != nil {
 		return wrap("begin an epoch", err)
 	}
+	b.noted = 0
 	b.mu.Lock()
 	b.switchLocked(old, newEpoch(l), m)
 	ended := old.link
@@ -82,6 +83,9 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
 		if m.set.Contains(p) {
 			b.x.drop(old, e)
 		}
+	}
+	for _, k := range old.marks.list {
+		ep.marks.put(m.rank(k.position), k.at)
 	}
 	ep.next = m.set.Len()
 	old.hidden = nil
@@ -222,7 +226,7 @@ func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
 		return nil
 	}
 	return b.onActive(func(f *file) error {
-		if !f.home {
+		if c.home = !f.home; c.home {
 			b.mu.Lock()
 			c.cursors = maps.Clone(b.cursors)
 			b.mu.Unlock()

@@ -26,7 +26,7 @@ func Open(o Options) (*Buffer, error) {
 	}
 	b := &Buffer{
 		o: o, log: o.Logger, m: o.Metrics, x: newIndex(), began: time.Now().UnixNano(),
-		handles: &handles{options: bolt.Options{Timeout: time.Second, MaxSize: int(o.maxFileBytes())}, allocBytes: int(o.allocBytes())},
+		handles: &handles{options: bolt.Options{Timeout: time.Second, MaxSize: int(o.maxFileBytes())}, allocBytes: int(o.allocBytes()), syncDir: syncDir},
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		cursors: map[string]cursor{}, names: map[string]bool{}, losses: map[string]*openLoss{}, space: make(chan struct{}),
 	}
@@ -52,15 +52,17 @@ func (b *Buffer) start() error {
 	if err != nil {
 		return err
 	}
-	found, losses, err := b.openFiles()
+	found, damaged, err := b.openFiles()
 	if err != nil {
 		return err
 	}
-	changed := b.restore(links, found)
+	changed := b.restore(links, found, damaged)
 	for _, m := range moves {
 		b.resumeMove(m)
 	}
-	if err := b.begin(changed); err != nil {
+	losses := b.lossesOf(damaged)
+	relinked, unused := b.dropUnused()
+	if err := b.begin(append(changed, relinked...), unused); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -115,13 +117,18 @@ func (b *Buffer) setAside(name string, cause error) error {
 }
 
 // openFiles reads what the record files hold and removes what an earlier start left
-// half made. It returns, oldest first, the epochs' records, and as losses what the
-// damaged ones are known to have held.
-func (b *Buffer) openFiles() (found []contents, losses []LossInfo, err error) {
+// half made. It returns, oldest first, what is in them, and what is known of those that
+// are damaged.
+func (b *Buffer) openFiles() (found []contents, damaged []damagedContents, err error) {
 	entries, err := os.ReadDir(b.o.Dir) // sorted by name: by time
 	if err != nil {
 		return nil, nil, err
 	}
+	state, err := b.chain.cursorState()
+	if err != nil {
+		b.log.Warn("cannot read which cursors there are", "error", err)
+	}
+	cursorsIn, good := map[string]map[string]cursor{}, map[string]bool{}
 	for _, entry := range entries {
 		name := entry.Name()
 		switch {
@@ -138,7 +145,12 @@ func (b *Buffer) openFiles() (found []contents, losses []LossInfo, err error) {
 		o.ReadOnly = sealed
 		c, err := scan(b.path(name), o)
 		if errors.Is(err, errDamaged) {
-			losses = append(losses, b.lossesOf(name)...)
+			d := damagedContents{name: name, rescued: rescue(b.path(name))}
+			if d.noted, err = b.chain.noted(name); err != nil {
+				b.log.Warn("cannot read what a damaged file held", "file", name, "error", err)
+			}
+			damaged = append(damaged, d)
+			cursorsIn[baseName(name)] = d.cursors
 			if err := b.setAside(name, err); err != nil {
 				return nil, nil, err
 			}
@@ -157,15 +169,21 @@ func (b *Buffer) openFiles() (found []contents, losses []LossInfo, err error) {
 		}
 		b.x.files = append(b.x.files, f)
 		found = append(found, c)
+		good[baseName(name)] = true
 		for name, cur := range c.cursors {
-			b.names[name] = true
-			b.generation = max(b.generation, cur.generation)
-			if cur.generation > b.cursors[name].generation {
-				b.cursors[name] = cur
+			b.foundCursor(name, cur)
+		}
+	}
+	if a := state.active; a != "" && !good[a] && cursorsIn[a] == nil {
+		// It may have been set aside already, by a process that came no further.
+		for _, entry := range entries {
+			if base, _, ok := strings.Cut(entry.Name(), damagedMark); ok && baseName(base) == a {
+				cursorsIn[a] = rescue(b.path(entry.Name())).cursors
 			}
 		}
 	}
-	return found, losses, b.pickActive()
+	b.lookForCursors(state, cursorsIn, good)
+	return found, damaged, b.pickActive()
 }
 
 // pickActive goes on with the newest file, if it may be written.
@@ -184,16 +202,55 @@ func (b *Buffer) pickActive() error {
 	return nil
 }
 
-// lossesOf returns what a damaged file was noted to hold.
-func (b *Buffer) lossesOf(name string) []LossInfo {
-	held, err := b.chain.noted(name)
-	if err != nil {
-		b.log.Warn("cannot read what a damaged file held", "file", name, "error", err)
+// damagedContents is what is known of a damaged file.
+type damagedContents struct {
+	name  string
+	noted map[Epoch]ranges.Set // what it held when it was full; nil while it was written
+	rescued
+}
+
+// blind reports whether nothing is known of what the file held.
+func (d *damagedContents) blind() bool { return d.noted == nil && d.counts == nil }
+
+// knownLoss is positions of which some, at most records, are lost.
+type knownLoss struct {
+	LossInfo
+	records uint64
+}
+
+// lossesOf returns what damaged files are known to have held. Of one that was being
+// written and of which not even the counts can be read that is every position known of
+// every epoch: what is committed stays committed, and nothing of the rest will come.
+func (b *Buffer) lossesOf(damaged []damagedContents) []knownLoss {
+	var out []knownLoss
+	add := func(e Epoch, r ranges.Range, records uint64) {
+		if r.From < r.To {
+			out = append(out, knownLoss{LossInfo{Epoch: e, From: r.From, To: r.To, Reason: ReasonDamaged}, records})
+		}
 	}
-	var out []LossInfo
-	for e, set := range held {
-		for _, r := range set.Ranges() {
-			out = append(out, LossInfo{Epoch: e, From: r.From, To: r.To, Reason: ReasonDamaged})
+	for i := range damaged {
+		d := &damaged[i]
+		sets := d.noted
+		if sets == nil {
+			sets = d.held
+		}
+		switch {
+		case sets != nil:
+			for e, set := range sets {
+				for _, r := range set.Ranges() {
+					add(e, r, r.To-r.From)
+				}
+			}
+		case d.counts != nil:
+			for e, n := range d.counts {
+				if n.records > 0 {
+					add(e, ranges.Range{To: n.next}, n.records)
+				}
+			}
+		default:
+			for _, ep := range b.x.epochs {
+				add(ep.id, ranges.Range{To: ep.next}, ep.next)
+			}
 		}
 	}
 	return out
@@ -201,14 +258,26 @@ func (b *Buffer) lossesOf(name string) []LossInfo {
 
 // noteKnownLossLocked notes what a damaged file held, without what other files hold.
 // Some of it may have been acknowledged: what is committed stays so.
-func (b *Buffer) noteKnownLossLocked(l *LossInfo, now time.Time) {
+func (b *Buffer) noteKnownLossLocked(l *knownLoss, now time.Time) {
 	lost := ranges.Of(ranges.Range{From: l.From, To: l.To})
 	if ep := b.x.byID[l.Epoch]; ep != nil {
 		lost.RemoveSet(ep.held)
 	}
+	for _, f := range b.x.files {
+		if h := f.holds[l.Epoch]; h != nil {
+			lost.RemoveSet(h.live) // also what waits to be moved, and so is not held
+		}
+	}
+	for _, m := range b.moves {
+		if m.to == l.Epoch {
+			lost.Remove(0, m.set.Len()) // is still to come; the collector closes what does not
+		}
+	}
 	for _, r := range lost.Ranges() {
-		part := *l
+		part := l.LossInfo
 		part.From, part.To = r.From, r.To
-		b.noteLossLocked(&part, r.To-r.From, now, false)
+		n := min(r.To-r.From, l.records)
+		l.records -= n
+		b.noteLossLocked(&part, n, now, false)
 	}
 }

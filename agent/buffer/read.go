@@ -204,7 +204,9 @@ func (b *Buffer) damagedFile(f *file, err error) {
 	}
 }
 
+const damagedMark = ".damaged-"
+
 // damagedSuffix is what the name of a file that is set aside ends in.
 func damagedSuffix(now time.Time) string {
-	return ".damaged-" + now.UTC().Format("20060102T150405.000000000")
+	return damagedMark + now.UTC().Format("20060102T150405.000000000")
 }

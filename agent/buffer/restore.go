@@ -9,16 +9,39 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// maxUnsettled is how many epochs that hold nothing are kept in the chain.
-const maxUnsettled = 64
+const (
+	maxUnused    = 64   // epochs in the chain that never assigned a position
+	maxUnsettled = 1024 // epochs that hold nothing and have not been settled
+)
 
 // restore builds the chain from its file and from what the record files hold. It
 // returns the links that differ from those in the chain file.
-func (b *Buffer) restore(links []link, found []contents) (changed []link) {
+//
+// An epoch that ended in a crash, of whose positions the highest was known only to a
+// damaged file, is told to end where it can have ended at the latest. So each position
+// that was on disk is told lost, and up to noteAhead that were never assigned are told
+// lost too: nothing will come of those either, and a silent loss would be worse.
+func (b *Buffer) restore(links []link, found []contents, damaged []damagedContents) (changed []link) {
 	was := make(map[Epoch]link, len(links))
 	for _, l := range links {
 		was[l.id] = l
 		b.x.addEpoch(newEpoch(l))
+	}
+	blind := false
+	for i := range damaged {
+		blind = blind || damaged[i].blind()
+		for e, n := range damaged[i].counts {
+			if ep := b.x.byID[e]; ep != nil {
+				ep.next = max(ep.next, n.next)
+			}
+		}
+	}
+	for _, ep := range b.x.epochs {
+		if blind && ep.ended == EndOpen && ep.next > 0 {
+			b.log.Error("how many positions were assigned before the crash is not known",
+				"at_least", ep.next, "at_most", ep.next+noteAhead)
+			ep.next += noteAhead
+		}
 	}
 	for _, c := range found {
 		for e, n := range c.next {
@@ -73,13 +96,49 @@ func (b *Buffer) epochFor(e Epoch) *epoch {
 	return ep
 }
 
+// dropUnused takes the oldest of too many epochs that never assigned a position out of
+// the chain: nobody can know them. Epochs that did are kept, because what the database
+// has of them may be all that it knows of this chain. It returns the links of those
+// that followed the dropped ones, and the places of these.
+func (b *Buffer) dropUnused() (relinked []link, seqs []uint64) {
+	unused := func(ep *epoch) bool {
+		return ep.next == 0 && ep.seq != 0 && ep.held.Empty() &&
+			!slices.ContainsFunc(b.moves, func(m *move) bool { return m.from == ep.id || m.to == ep.id })
+	}
+	n := -maxUnused
+	for _, ep := range b.x.epochs {
+		if unused(ep) {
+			n++
+		}
+	}
+	prev := map[Epoch]Epoch{} // of those that are dropped
+	b.x.epochs = slices.DeleteFunc(b.x.epochs, func(ep *epoch) bool {
+		p, relink := prev[ep.prev]
+		if relink {
+			ep.prev = p
+		}
+		drop := n > 0 && unused(ep)
+		switch {
+		case drop:
+			n--
+			prev[ep.id] = ep.prev
+			seqs = append(seqs, ep.seq)
+			delete(b.x.byID, ep.id)
+		case relink:
+			relinked = append(relinked, ep.link)
+		}
+		return drop
+	})
+	return relinked, seqs
+}
+
 // begin makes a new epoch the current one, on disk first.
-func (b *Buffer) begin(changed []link) error {
+func (b *Buffer) begin(changed []link, unused []uint64) error {
 	l := b.newLink()
 	if err := b.step("begin"); err != nil {
 		return err
 	}
-	if err := b.chain.begin(l, changed, nil); err != nil {
+	if err := b.chain.begin(l, changed, unused, nil); err != nil {
 		return err
 	}
 	b.x.addEpoch(newEpoch(l))

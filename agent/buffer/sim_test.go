@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestSimulation(t *testing.T) {
 					return
 				}
 			}
-			s.calm = true
+			s.calm.Store(true)
 			s.restart(false)
 			s.stop()
 			s.verifyImages()
@@ -66,39 +67,13 @@ type sim struct {
 	count  int
 	after  *buffer.Key
 
-	failing bool // some steps fail
-	calm    bool // but not now
+	failing bool        // some steps fail
+	calm    atomic.Bool // but not now
 }
 
 type simImage struct {
 	dir, step string
 	m         *model
-}
-
-// step takes an image now and then. The buffer holds still meanwhile.
-func (s *sim) step(name string) error {
-	s.count++
-	often := 40
-	if name == "begin" || name == "end" || name == "endmove" || name == "close" {
-		often = 4
-	}
-	if len(s.images) < 60 && s.hooks.IntN(often) == 0 {
-		img := simImage{filepath.Join(s.root, fmt.Sprintf("image-%d", s.count)), name, s.m.clone()}
-		s.images = append(s.images, img)
-		if err := image(s.o.Dir, img.dir); err != nil {
-			return err
-		}
-	}
-	if name == "write" && s.hooks.IntN(3) == 0 {
-		time.Sleep(time.Duration(s.hooks.IntN(4)) * time.Millisecond) // more waits to be written
-	}
-	switch name {
-	case "write", "written", "create", "unlink", "endmove":
-		if s.failing && !s.calm && s.hooks.IntN(30) == 0 {
-			return errors.New("the disk fails, as it was told to")
-		}
-	}
-	return nil
 }
 
 func (s *sim) start(dir string) {
@@ -285,54 +260,4 @@ func (s *sim) settle() {
 		list = append(list, ep.Epoch)
 	}
 	s.b.Settle(list)
-}
-
-// restart opens the buffer again, after a Close or, with crash, in an image of the
-// folder taken at some moment after the last step.
-func (s *sim) restart(crash bool) {
-	if err := buffer.Check(s.b); err != nil {
-		s.t.Error(err)
-	}
-	if crash {
-		if err := buffer.Abandon(s.b); err != nil {
-			s.t.Fatal(err)
-		}
-	} else if s.stop() {
-		s.m.mu.Lock()
-		for id := range s.m.size {
-			s.m.durable[id] = true
-		}
-		s.m.mu.Unlock()
-	}
-	s.calm = true
-	s.start(s.o.Dir)
-	present, err := s.m.verify(s.b)
-	s.calm = false
-	if err != nil {
-		s.t.Fatalf("after a restart (crash %v): %v", crash, err)
-	}
-	s.m.crashed(present)
-	s.cursor = 0
-	if c, err := s.b.Cursor("replay"); err != nil {
-		s.t.Error(err)
-	} else if c != nil {
-		s.cursor, _ = strconv.Atoi(string(c))
-	}
-}
-
-func (s *sim) verifyImages() {
-	for _, img := range s.images {
-		o := small(img.dir)
-		o.MaxDisk, o.RotateBytes = s.o.MaxDisk, s.o.RotateBytes
-		b, err := buffer.Open(o)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if _, err := img.m.verify(b); err != nil {
-			s.t.Errorf("crash before step %q: %v", img.step, err)
-		}
-		if err := b.Close(); err != nil {
-			s.t.Error(err)
-		}
-	}
 }

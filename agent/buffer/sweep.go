@@ -47,31 +47,46 @@ func (b *Buffer) deadLocked(now time.Time) {
 	}
 }
 
-// retainLocked remembers until when acknowledged positions are kept.
+// retainLocked remembers until when acknowledged positions are kept, in portions that
+// are small beside the whole.
 func (b *Buffer) retainLocked(e Epoch, got ranges.Set, now time.Time) {
-	step := b.o.Retain / 256
-	if n := len(b.retained); n > 0 && b.retained[n-1].epoch == e && now.Before(b.retained[n-1].at) {
-		b.retained[n-1].set.AddSet(got)
-		return
+	if n := len(b.retained); n > 0 {
+		last := &b.retained[n-1]
+		if last.epoch == e && now.Before(last.at) && last.set.Len() < max(64, b.x.byID[e].kept/64) {
+			last.set.AddSet(got)
+			return
+		}
 	}
-	b.retained = append(b.retained, retained{at: now.Add(step), epoch: e, set: got})
+	b.retained = append(b.retained, retained{at: now.Add(b.o.Retain / 256), epoch: e, set: got})
 }
 
 // expireOldLocked ends the keeping of what was retained long enough.
 func (b *Buffer) expireOldLocked(now time.Time) {
 	for len(b.retained) > 0 && !b.retained[0].at.Add(b.o.Retain).After(now) {
-		b.expireLocked()
+		b.expireLocked(maxPosition)
 	}
 }
 
-// expireLocked ends the keeping of the oldest retained records; false when there are
-// none.
-func (b *Buffer) expireLocked() bool {
+// expireAtOnce is how many retained records are given up at once where room is wanted.
+const expireAtOnce = 16
+
+// expireLocked ends the keeping of at most limit of the oldest retained records; false
+// when there are none. All that were acknowledged at about one time are one entry, so
+// that a busy buffer must not give up an entry whole: it would keep next to nothing.
+func (b *Buffer) expireLocked(limit uint64) bool {
 	if len(b.retained) == 0 {
 		return false
 	}
-	r := b.retained[0]
-	b.retained = b.retained[1:]
+	r := &retained{epoch: b.retained[0].epoch}
+	for left := &b.retained[0].set; limit > 0 && !left.Empty(); {
+		part, _ := left.Next(0)
+		part.To = min(part.To, part.From+limit)
+		limit -= left.Remove(part.From, part.To)
+		r.set.Add(part.From, part.To)
+	}
+	if b.retained[0].set.Empty() {
+		b.retained = b.retained[1:]
+	}
 	if ep := b.x.byID[r.epoch]; ep != nil {
 		for _, f := range b.x.files {
 			if h := f.holds[r.epoch]; h != nil {

@@ -95,6 +95,7 @@ type EpochState struct {
 	Ended       EndKind
 	Next        uint64     // see EndKind; for the current epoch the next position to be assigned
 	Held        ranges.Set // what is still held, also what Next does not yet give out
+	Retained    ranges.Set // what was acknowledged and can be requeued; see Options.Retain
 }
 
 // Stats is a look at the buffer at one moment.
@@ -123,6 +124,9 @@ var (
 	// ErrTooLarge is wrapped by an Append of more than could ever find room at once:
 	// append it in parts.
 	ErrTooLarge = errors.New("more than the buffer takes at once")
+	// ErrCursorLost is wrapped by [Buffer.Cursor] when the newest copy of a cursor was in
+	// a file that is damaged. The text says what to do.
+	ErrCursorLost = errors.New("the place up to which the source was read is lost")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("buffer is closed")
 	// ErrInUse is returned by Open when another process has the folder open.

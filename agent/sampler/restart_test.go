@@ -2,6 +2,8 @@ package sampler_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -154,5 +156,28 @@ func TestEndRunsBehindAPart(t *testing.T) {
 	}
 	if got, err := sampler.DecodeMark(stored, ros.Profile); err != nil || got.Skip != 3 || len(got.Runs) != 0 {
 		t.Errorf("it keeps %+v, %v", got, err)
+	}
+}
+
+// lostCursor is a buffer that had the source's cursor in a file that is damaged.
+type lostCursor struct {
+	*memory
+	asked int
+}
+
+func (l *lostCursor) Cursor(name string) ([]byte, error) {
+	if l.asked++; l.asked < 4 {
+		return nil, errors.New("lost")
+	}
+	return l.memory.Cursor(name)
+}
+
+// TestCursorLost: a source is not opened while its cursor cannot be told.
+func TestCursorLost(t *testing.T) {
+	src := &script{steps: []func(b *source.Batch) error{func(*source.Batch) error { return io.EOF }}}
+	buf := &lostCursor{memory: newMemory()}
+	runSampler(t, config(), src, buf, noRoster{})
+	if buf.asked != 4 || len(src.opened) != 1 {
+		t.Errorf("the cursor was asked for %d times, and the source opened %d times", buf.asked, len(src.opened))
 	}
 }

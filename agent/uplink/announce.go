@@ -94,9 +94,13 @@ func wireChain(chain []buffer.EpochState) []sparkplug.ChainEpoch {
 	list := make([]sparkplug.ChainEpoch, 0, len(chain))
 	for i := range chain {
 		c := &chain[i]
+		// What is retained can still come, and must not be booked as lost before a database
+		// that was put back has said that it lacks it.
+		held := c.Held.Clone()
+		held.AddSet(c.Retained)
 		list = append(list, sparkplug.ChainEpoch{
 			Epoch: c.Epoch, Prev: c.Prev, End: sparkplug.EndKind(c.Ended), Next: c.Next,
-			Held: c.Held.Intersect(ranges.Of(ranges.Range{From: 0, To: c.Next})),
+			Held: held.Intersect(ranges.Of(ranges.Range{From: 0, To: c.Next})),
 		})
 	}
 	return list

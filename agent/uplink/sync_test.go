@@ -73,7 +73,11 @@ func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
 	}
 	plant.mu.Unlock()
 	p.cut()
-	plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
+	again := plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
+	last := again.birth.Chain[len(again.birth.Chain)-1]
+	if lacks := ranges.Of(ranges.Range{From: 10, To: 20}); !last.Held.Intersect(lacks).Equal(lacks) {
+		t.Errorf("the birth says that %v are held: a database would take the others for lost", last.Held)
+	}
 	eventually(t, "all twenty are stored again", func() bool { return plant.rows() == 20 })
 	cell.drained(plant)
 }

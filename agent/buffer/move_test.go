@@ -1,0 +1,206 @@
+package buffer_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"andon.internal/agent/buffer"
+)
+
+func TestNewEpoch(t *testing.T) {
+	o := small(t.TempDir())
+	b := open(t, o)
+	appendAt(t, b, 0, items(0, 1, 2, 3, 4, 5), nil)
+	written(t, b)
+	first := b.Epoch()
+	// 0 and 3 were given out, 0 is acknowledged; 6 is in memory only.
+	for _, p := range []uint64{0, 3} {
+		if _, ok, err := b.Get(buffer.Key{Epoch: first, Position: p}); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	_ = b.Ack(first, set(0, 1))
+	appendAt(t, b, 6, items(6), nil)
+	if err := b.NewEpoch(); err != nil {
+		t.Fatal(err)
+	}
+	if b.Epoch() == first {
+		t.Fatal("the epoch is the same")
+	}
+	if got, want := (epochNames{}).text(t, b), "1<- closed 4 [3,4); 2<1 open 5 [0,5)"; got != want {
+		t.Errorf("the chain is %s, want %s", got, want)
+	}
+	wantLane(t, b, buffer.Backlog, "3:3 0:1 1:2 2:4 3:5 4:6")
+	appendAt(t, b, 5, items(7), &buffer.Cursor{Name: "c", Data: []byte("x")})
+	within(t, "the new record is visible", func() bool { return len(all(t, b, buffer.Backlog)) == 7 })
+	wantLane(t, b, buffer.Live, "0:1 1:2 2:4 3:5 4:6 5:7")
+	closeChecked(t, b)
+	b = open(t, o)
+	wantLane(t, b, buffer.Backlog, "3:3 0:1 1:2 2:4 3:5 4:6 5:7")
+}
+
+// TestNewEpochWhileAppending: what comes meanwhile gets a name in one epoch or the
+// other, and only one.
+func TestNewEpochWhileAppending(t *testing.T) {
+	b := open(t, small(t.TempDir()))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	n := 0
+	wg.Go(func() {
+		for ; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+			var c *buffer.Cursor
+			if n%3 == 0 {
+				c = &buffer.Cursor{Name: "c", Data: fmt.Append(nil, n)}
+			}
+			if _, err := b.Append(items(n), c); err != nil {
+				if !errors.Is(err, buffer.ErrFull) {
+					t.Error(err)
+					return
+				}
+				n--
+				_ = b.WaitSpace(t.Context())
+			}
+		}
+	})
+	for range 20 {
+		time.Sleep(2 * time.Millisecond)
+		if err := b.NewEpoch(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	written(t, b)
+	wantIDs(t, b, 0, n)
+}
+
+// TestNewEpochAtEveryStep crashes before every step of a new epoch with records in
+// several files, and in one that cannot be written. None is lost or doubled.
+func TestNewEpochAtEveryStep(t *testing.T) {
+	type shot struct{ dir, step string }
+	var shots []shot
+	taking := false
+	root := t.TempDir()
+	o := small(filepath.Join(root, "live"))
+	o.RotateBytes = 256 << 10
+	o.SetStep(func(name string) error {
+		if !taking {
+			return nil
+		}
+		s := shot{filepath.Join(root, fmt.Sprint(len(shots))), name}
+		shots = append(shots, s)
+		return image(o.Dir, s.dir)
+	})
+	b := open(t, o)
+	m := newModel()
+	for id := range 40 {
+		var restore func()
+		if id == 20 {
+			restore = replaceFD(t, buffer.ActivePath(b), "/dev/null")
+		}
+		m.size[id], m.durable[id] = 10_000, true
+		appendAt(t, b, uint64(id), []buffer.Item{{Data: payload(id, 10_000)}}, nil)
+		written(t, b)
+		if restore != nil {
+			restore()
+		}
+	}
+	read := func(b *buffer.Buffer, positions ...uint64) {
+		for _, p := range positions {
+			s, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok {
+				if _, err := m.gave(s); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	read(b, 3, 17, 39)
+	taking = true
+	for range 2 { // the second goes on where the first ended
+		if err := b.NewEpoch(); err != nil {
+			t.Fatal(err)
+		}
+		read(b, 2, 30)
+	}
+	taking = false
+	t.Log(len(shots), "steps")
+	if len(shots) < 12 {
+		t.Errorf("%d steps only", len(shots))
+	}
+	for _, s := range append(shots, shot{o.Dir, "none"}) {
+		if s.step == "none" {
+			closeChecked(t, b)
+		}
+		so := small(s.dir)
+		so.RotateBytes = o.RotateBytes
+		for range 2 { // and once more: what was resumed is not resumed again
+			c, err := buffer.Open(so)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The names of what was given out later than the image are not in it.
+			mm := m.clone()
+			if s.step != "none" {
+				mm = newModel()
+				mm.size, mm.durable = m.size, m.durable
+			}
+			if _, err := mm.verify(c); err != nil {
+				t.Errorf("crash before %s: %v", s.step, err)
+			}
+			closeChecked(t, c)
+		}
+		if err := os.RemoveAll(s.dir); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestNewEpochFails: where the chain cannot be written the old epoch goes on.
+func TestNewEpochFails(t *testing.T) {
+	o := small(t.TempDir())
+	var fail string
+	o.SetStep(func(name string) error {
+		if name == fail {
+			return errors.New("no disk")
+		}
+		return nil
+	})
+	b := open(t, o)
+	appendAt(t, b, 0, items(0, 1), nil)
+	written(t, b)
+	first := b.Epoch()
+	fail = "begin"
+	if err := b.NewEpoch(); err == nil || b.Epoch() != first {
+		t.Errorf("NewEpoch: %v", err)
+	}
+	appendAt(t, b, 2, items(2), nil)
+	fail = "write"
+	if err := b.NewEpoch(); err == nil || b.Epoch() != first {
+		t.Errorf("NewEpoch: %v", err)
+	}
+	fail = ""
+	within(t, "the disk is back", func() bool { return b.Stats().WriteError == nil && b.Stats().Unwritten == 0 })
+	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
+	appendAt(t, b, 3, items(3), nil)
+	fail = "endmove"
+	if err := b.NewEpoch(); err == nil && b.Epoch() == first {
+		t.Errorf("NewEpoch: %v", err)
+	}
+	fail = ""
+	within(t, "the move is over", func() bool { return b.Stats().WriteError == nil })
+	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2 0:3")
+}

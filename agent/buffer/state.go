@@ -1,0 +1,236 @@
+package buffer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Cursors live in the record files, in one transaction with the records they stand
+// behind, and the newest are in one file only, the active one. So that they cannot
+// vanish with it unnoticed, the chain file knows which cursors there are and which
+// file is the active one. It is written when a file takes its first transaction and
+// when a cursor is stored under a new name, before the record file is.
+var (
+	cursorBucket = []byte("cursors") // name -> knownCursor
+	stateBucket  = []byte("state")
+	activeKey    = []byte("active")
+)
+
+const (
+	stateVersion = 1
+	missingFile  = "a file that is not there" // a knownCursor's lostWith
+)
+
+// knownCursor is what the chain file knows of a cursor.
+type knownCursor struct {
+	generation uint64 // at least this was on disk
+	lostWith   string // the file that had it was found damaged; empty when it is not lost
+}
+
+// cursorState is all that the chain file knows of them.
+type cursorState struct {
+	active  string // the record file that is written; empty when that is not known
+	cursors map[string]knownCursor
+}
+
+// baseName is a record file's name whether or not it is sealed.
+func baseName(name string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(name, fileSuffix), strings.TrimSuffix(sealedSuffix, fileSuffix))
+}
+
+// cursorState reads what is known of the cursors.
+func (c *chain) cursorState() (s cursorState, err error) {
+	s.cursors = map[string]knownCursor{}
+	err = guarded(func() error {
+		return c.db.View(func(tx *bolt.Tx) error {
+			if v := tx.Bucket(stateBucket).Get(activeKey); v != nil {
+				body, err := unseal(v, stateVersion)
+				if err != nil {
+					return fmt.Errorf("name of the active file: %w", err)
+				}
+				s.active = string(body)
+			}
+			return tx.Bucket(cursorBucket).ForEach(func(k, v []byte) error {
+				body, err := unseal(v, stateVersion)
+				if err != nil {
+					return fmt.Errorf("note of a cursor: %w", err)
+				}
+				d := decoder{b: body}
+				known := knownCursor{generation: d.uint64()}
+				if known.lostWith = string(d.b); d.bad {
+					return fmt.Errorf("note of a cursor: %w", errDamaged)
+				}
+				s.cursors[string(k)] = known
+				return nil
+			})
+		})
+	})
+	return s, err
+}
+
+// activate notes which file is written from now on, and what is known of the cursors
+// that it will hold. What was noted of the file when it was full is not true any more.
+func (c *chain) activate(name string, cursors map[string]knownCursor) error {
+	return c.update(func(tx *bolt.Tx) error {
+		if err := tx.Bucket(fileBucket).Delete([]byte(name)); err != nil {
+			return err
+		}
+		if err := tx.Bucket(stateBucket).Put(activeKey, seal(append([]byte{stateVersion}, baseName(name)...))); err != nil {
+			return err
+		}
+		return putKnown(tx, cursors)
+	})
+}
+
+// know notes cursors.
+func (c *chain) know(cursors map[string]knownCursor) error {
+	return c.update(func(tx *bolt.Tx) error { return putKnown(tx, cursors) })
+}
+
+func putKnown(tx *bolt.Tx, cursors map[string]knownCursor) error {
+	for name, known := range cursors {
+		v := binary.BigEndian.AppendUint64([]byte{stateVersion}, known.generation)
+		v = seal(append(v, known.lostWith...))
+		b := tx.Bucket(cursorBucket)
+		if bytes.Equal(b.Get([]byte(name)), v) {
+			continue
+		}
+		if err := b.Put([]byte(name), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare notes in the chain file what must be there before c is written to f. A chain
+// file that cannot be written does not stop the records: it would only be missed if the
+// record file were damaged as well.
+func (b *Buffer) prepare(f *file, c *change) {
+	b.noteNext(c.epoch, c.next)
+	notes := map[string]knownCursor{}
+	b.mu.Lock()
+	for name, cur := range c.cursors {
+		known, ok := b.known[name]
+		switch {
+		case c.home && b.cursors[name].generation > 0:
+			// It was on disk before. What c brings may be newer, and is not yet.
+			known = knownCursor{generation: b.cursors[name].generation}
+		case !ok:
+			known = knownCursor{}
+		case known.lostWith != "":
+			known = knownCursor{generation: cur.generation} // begun anew
+		default:
+			continue
+		}
+		notes[name] = known
+	}
+	b.mu.Unlock()
+	var err error
+	switch {
+	case c.home:
+		err = b.chain.activate(f.name, notes)
+	case len(notes) > 0:
+		err = b.chain.know(notes)
+	}
+	b.chainFailed(err)
+	if err == nil {
+		b.mu.Lock()
+		for name, known := range notes {
+			b.known[name] = known
+		}
+		b.mu.Unlock()
+	}
+}
+
+// noteAhead is how many positions are assigned before the chain file notes it again.
+const noteAhead = 4096
+
+// noteNext notes in the chain file, in its step, that positions below next were
+// assigned: with the first one, and then before a record is written that is more than
+// noteAhead beyond what was noted. So when a damaged file takes the highest position
+// with it, it is known up to noteAhead. The open epoch's link holds the note.
+func (b *Buffer) noteNext(e Epoch, next uint64) {
+	b.mu.Lock()
+	ep := b.x.current()
+	l := ep.link
+	b.mu.Unlock()
+	if l.id != e || next == 0 || b.noted > 0 && next <= b.noted+noteAhead {
+		return
+	}
+	l.next = next
+	err := b.chain.end(l)
+	if b.chainFailed(err); err == nil {
+		b.noted = next
+	}
+}
+
+// lookForCursors finds the cursors of which a newer copy may have been in a damaged
+// file. They are not given out: a source that went on from an older place, or from its
+// start, would be read twice.
+//
+// damaged is the files set aside, by their base names, with the cursors that still
+// could be read there; nil where that is not all that there were.
+func (b *Buffer) lookForCursors(s cursorState, damaged map[string]map[string]cursor, good map[string]bool) {
+	b.known = s.cursors
+	suspect := map[string]bool{}
+	for name, rescued := range damaged {
+		for cursorName, cur := range rescued {
+			b.foundCursor(cursorName, cur)
+		}
+		if rescued == nil && (name == s.active || s.active == "") {
+			suspect[name] = true
+		}
+	}
+	for name := range b.cursors {
+		if _, ok := b.known[name]; !ok && len(suspect) > 0 {
+			b.known[name] = knownCursor{}
+		}
+	}
+	notes := map[string]knownCursor{}
+	for name, known := range b.known {
+		b.generation = max(b.generation, known.generation)
+		was := known
+		if known.lostWith == missingFile {
+			known.lostWith = ""
+		}
+		for file := range suspect {
+			known.lostWith = file
+		}
+		if good[known.lostWith] {
+			known.lostWith = "" // it was put back
+		}
+		if damaged[known.lostWith] != nil {
+			known.lostWith = "" // it was put back, and is damaged elsewhere only
+		}
+		if known.lostWith == "" && b.cursors[name].generation < known.generation {
+			known.lostWith = missingFile
+		}
+		if known != was {
+			notes[name] = known
+			b.known[name] = known
+		}
+		if known.lostWith != "" {
+			b.log.Error("cursor is lost: its source is not read until it has another name, or the file is back",
+				"cursor", name, "file", known.lostWith)
+			delete(b.cursors, name)
+			b.names[name] = true
+		}
+	}
+	if len(notes) > 0 {
+		b.chainFailed(b.chain.know(notes))
+		b.generation += 1 << 32 // above what a lost one may have had
+	}
+}
+
+// foundCursor takes the newest of the copies of a cursor.
+func (b *Buffer) foundCursor(name string, cur cursor) {
+	b.names[name] = true
+	b.generation = max(b.generation, cur.generation)
+	if cur.generation > b.cursors[name].generation {
+		b.cursors[name] = cur
+	}
+}
