@@ -22,55 +22,10 @@ func TestCheckerCatches(t *testing.T) {
 		t.Skip("starts a factory")
 	}
 	t.Parallel()
-	dir := place(t)
-	path := engines(t, dir, cmapss.Spec{Seed: 5, Engines: 3, Cycles: 40, Exact: true}, nil)
-	data := filepath.Join(dir, "lab")
-	if err := os.Mkdir(data, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	begun := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) // all in one partition
-	f, err := factory.Start(t.Context(), factory.Options{Dir: data, Bin: bin, Cells: []factory.Cell{{
-		Name: "cell-01", Replay: factory.Replay{File: path, UnitPrefix: "engine-", Speed: "max", Start: begun},
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := f.Close(false); err != nil {
-			t.Error(err)
-		}
-	}()
-	conn, err := pgx.Connect(t.Context(), f.DSN())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	dead := 0
-	eventually(t, "all runs end", func() bool {
-		if err := conn.QueryRow(t.Context(), `select count(*) from unit_run where died is not null`).Scan(&dead); err != nil {
-			t.Fatal(err)
-		}
-		return dead == 3
-	}, func() any { return dead })
-	// Nothing writes any more, so that only the test changes anything.
-	for _, name := range []string{"cell-01", factory.Collector} {
-		if err := f.Kill(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	in, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	file, err := cmapss.Read(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	declared := verify.Declared(file, begun)
+	dsn, declared := replayed(t)
 	check := func(t *testing.T) *checker.Report {
 		t.Helper()
-		r, err := checker.Check(t.Context(), f.DSN(), declared)
+		r, err := checker.Check(t.Context(), dsn, declared)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +34,7 @@ func TestCheckerCatches(t *testing.T) {
 	if r := check(t); !r.OK() || r.Stored != 120 {
 		t.Fatalf("before any change: %+v", r)
 	}
+	conn := connect(t, dsn)
 	save(t, conn)
 	for _, c := range controls {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,6 +51,63 @@ func TestCheckerCatches(t *testing.T) {
 	if r := check(t); !r.OK() {
 		t.Errorf("after all changes were undone: %+v", r)
 	}
+}
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// replayed sends three engines through a factory in which then nothing writes any
+// more. It returns the database, which lives until the end of the test, and what
+// should be in it.
+func replayed(t *testing.T) (dsn string, d checker.Declared) {
+	t.Helper()
+	dir := place(t)
+	path := engines(t, dir, cmapss.Spec{Seed: 5, Engines: 3, Cycles: 40, Exact: true}, nil)
+	data := filepath.Join(dir, "lab")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) // all in one partition
+	f, err := factory.Start(t.Context(), factory.Options{Dir: data, Bin: bin, Cells: []factory.Cell{{
+		Name: "cell-01", Replay: factory.Replay{File: path, UnitPrefix: "engine-", Speed: "max", Start: begun},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(false); err != nil {
+			t.Error(err)
+		}
+	})
+	conn, dead := connect(t, f.DSN()), 0
+	eventually(t, "all runs end", func() bool {
+		if err := conn.QueryRow(t.Context(), `select count(*) from unit_run where died is not null`).Scan(&dead); err != nil {
+			t.Fatal(err)
+		}
+		return dead == 3
+	}, func() any { return dead })
+	for _, name := range []string{"cell-01", factory.Collector} {
+		if err := f.Kill(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	file, err := cmapss.Read(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.DSN(), verify.Declared(file, begun)
 }
 
 // one is a row in the midst of a unit.

@@ -85,7 +85,7 @@ func TestUpSteerDown(t *testing.T) {
 }
 
 func cutAndHeal(t *testing.T, dir, dsn string) {
-	for _, how := range [][]string{{"cut", "cell-01"}, {"cut", "cell-01", "--silent"}} {
+	for _, how := range [][]string{{"cut", "cell-01"}, {"cut", "cell-01", "--silent"}, {"cut", "cell-01", "--deaf"}} {
 		mustLab(t, dir, how...)
 		var s status
 		eventually(t, "the cell's backlog grows", func() bool {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -86,11 +87,14 @@ func measureLatency(ctx context.Context, o Options, load Load, m *Machine) (_ *L
 		return nil, err
 	}
 	err = awaitRows(ctx, f.DSN(), load.Units*cycles, time.Duration(load.seconds)*time.Second+time.Minute)
-	if seen, err1 := w.stop(); err == nil && err1 == nil {
-		return gather(ctx, f.DSN(), load, seen)
-	} else {
-		return nil, errors.Join(err, err1)
+	if err == nil {
+		err = w.await(ctx, f.DSN())
 	}
+	seen, err1 := w.stop()
+	if err = errors.Join(err, err1); err != nil {
+		return nil, err
+	}
+	return gather(ctx, f.DSN(), load, seen)
 }
 
 const cell = "cell-01"
@@ -139,9 +143,13 @@ type sighting struct {
 type watcher struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
-	seen   []sighting
+	last   atomic.Int64 // end of the last sighting
+	seen   []sighting   // with err, for others once done
 	err    error
 }
+
+// ledgerEnd is the end of what the ledger has.
+const ledgerEnd = `select coalesce(max(upper(committed)), 0) from ledger`
 
 func watch(ctx context.Context, dsn string) (*watcher, error) {
 	conn, err := pgx.Connect(ctx, dsn)
@@ -154,25 +162,49 @@ func watch(ctx context.Context, dsn string) (*watcher, error) {
 		defer conn.Close(context.WithoutCancel(ctx))
 		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
-		for last := int64(0); ; {
+		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
 			var end int64
-			if err := conn.QueryRow(ctx, `select coalesce(max(upper(committed)), 0) from ledger`).Scan(&end); err != nil {
+			if err := conn.QueryRow(ctx, ledgerEnd).Scan(&end); err != nil {
 				if ctx.Err() == nil {
 					w.err = fmt.Errorf("watch the ledger: %w", err)
 				}
 				return
 			}
-			if end > last {
-				w.seen, last = append(w.seen, sighting{time.Now(), end}), end
+			if end > w.last.Load() {
+				w.seen = append(w.seen, sighting{time.Now(), end})
+				w.last.Store(end)
 			}
 		}
 	})
 	return w, nil
+}
+
+// await waits until the watcher has seen all that is committed by now.
+func (w *watcher) await(ctx context.Context, dsn string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var end int64
+	if err := conn.QueryRow(ctx, ledgerEnd).Scan(&end); err != nil {
+		return err
+	}
+	for w.last.Load() < end {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("watch the ledger: position %d was not seen: %w", end-1, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
 }
 
 func (w *watcher) stop() ([]sighting, error) {

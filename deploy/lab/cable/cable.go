@@ -24,12 +24,13 @@ const (
 	Whole  State = "whole"
 	Cut    State = "cut"    // connections are closed and new ones refused
 	Silent State = "silent" // nothing passes, and neither end is told: a pulled plug
+	Deaf   State = "deaf"   // the cell hears nothing, but what it sends arrives: half a link
 )
 
 // ErrState says that a cable is in that state already.
 var ErrState = errors.New("the cable is so already")
 
-// names of the toxics, each in both directions.
+// names of the toxics; the direction follows.
 const (
 	silence = "silence"
 	limit   = "limit"
@@ -68,30 +69,38 @@ func (c *Cable) State() State {
 	return c.state
 }
 
-// Cut cuts the cable: closing connections, or silently, when both ends go on
-// believing in them and what they send is gone.
-func (c *Cable) Cut(silent bool) error {
+// Cut cuts the cable: how is Cut, Silent or Deaf. While it is silent or deaf both
+// ends go on believing in their connections.
+func (c *Cable) Cut(how State) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != Whole {
 		return fmt.Errorf("cut cable of %s: %w: %s", c.proxy.Name, ErrState, c.state)
 	}
-	if !silent {
+	directions, known := silenced[how]
+	switch {
+	case how == Cut:
 		c.proxy.Stop()
-		c.state = Cut
-		return nil
+	case !known:
+		return fmt.Errorf("cut cable of %s: %q is none of %s, %s, %s", c.proxy.Name, how, Cut, Silent, Deaf)
 	}
-	for _, direction := range []string{"upstream", "downstream"} {
+	for _, direction := range directions {
 		if err := c.add(silence, direction, "timeout", `{"timeout":0}`); err != nil {
 			return err
 		}
 	}
-	c.state = Silent
+	c.state = how
 	return nil
 }
 
-// Heal mends the cable. Connections from before a silent cut are closed, because
-// what was sent on them in the meantime is gone.
+// silenced are the directions in which nothing passes: upstream is from the cell.
+var silenced = map[State][]string{
+	Silent: {"upstream", "downstream"},
+	Deaf:   {"downstream"},
+}
+
+// Heal mends the cable. Connections from before a silent or deaf one are closed,
+// because what was sent on them in the meantime is gone.
 func (c *Cable) Heal() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,9 +111,11 @@ func (c *Cable) Heal() error {
 		if err := c.proxy.Start(); err != nil {
 			return fmt.Errorf("heal cable of %s: %w", c.proxy.Name, err)
 		}
-	case Silent:
-		if err := c.remove(silence); err != nil {
-			return err
+	default:
+		for _, direction := range silenced[c.state] {
+			if err := c.remove(silence, direction); err != nil {
+				return err
+			}
 		}
 	}
 	c.state = Whole
@@ -116,8 +127,8 @@ func (c *Cable) Limit(kbps int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.limit > 0 {
-		if err := c.proxy.Toxics.RemoveToxic(context.Background(), limit+"_upstream"); err != nil {
-			return fmt.Errorf("lift limit of cable of %s: %w", c.proxy.Name, err)
+		if err := c.remove(limit, "upstream"); err != nil {
+			return err
 		}
 		c.limit = 0
 	}
@@ -147,11 +158,9 @@ func (c *Cable) add(name, direction, kind, attributes string) error {
 	return nil
 }
 
-func (c *Cable) remove(name string) error {
-	for _, direction := range []string{"upstream", "downstream"} {
-		if err := c.proxy.Toxics.RemoveToxic(context.Background(), name+"_"+direction); err != nil {
-			return fmt.Errorf("remove %s from cable of %s: %w", name, c.proxy.Name, err)
-		}
+func (c *Cable) remove(name, direction string) error {
+	if err := c.proxy.Toxics.RemoveToxic(context.Background(), name+"_"+direction); err != nil {
+		return fmt.Errorf("remove %s from cable of %s: %w", name, c.proxy.Name, err)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func TestCutClosesAndRefuses(t *testing.T) {
 	c := open(t)
 	conn, addr := dial(t, c), c.Addr()
 	expectAnswer(t, conn)
-	if err := c.Cut(false); err != nil {
+	if err := c.Cut(cable.Cut); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := say(conn, 5*time.Second); err == nil || errors.Is(err, errDeadline(err)) {
@@ -85,7 +85,7 @@ func TestCutClosesAndRefuses(t *testing.T) {
 	if _, err := net.Dial("tcp", addr); err == nil {
 		t.Error("a new connection was accepted")
 	}
-	if err := c.Cut(true); !errors.Is(err, cable.ErrState) {
+	if err := c.Cut(cable.Silent); !errors.Is(err, cable.ErrState) {
 		t.Errorf("second cut: %v, want ErrState", err)
 	}
 	if err := c.Heal(); err != nil {
@@ -112,7 +112,7 @@ func TestSilentCutTellsNobody(t *testing.T) {
 	c := open(t)
 	conn := dial(t, c)
 	expectAnswer(t, conn)
-	if err := c.Cut(true); err != nil {
+	if err := c.Cut(cable.Silent); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := say(conn, 50*time.Millisecond); !errors.Is(err, errDeadline(err)) {
@@ -129,6 +129,50 @@ func TestSilentCutTellsNobody(t *testing.T) {
 		t.Error("the connection from before the cut works as if nothing was lost")
 	}
 	expectAnswer(t, dial(t, c))
+}
+
+// TestDeafPassesOneWay counts what arrives at the far end while nothing comes back.
+func TestDeafPassesOneWay(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := cable.Open("cell-01", "127.0.0.1:0", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	near := dial(t, c)
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if err := c.Cut(cable.Deaf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Write([]byte("gone\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := say(near, 50*time.Millisecond); !errors.Is(err, errDeadline(err)) {
+		t.Errorf("the deaf end heard something: %v", err)
+	}
+	if err := far.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bufio.NewReader(far).ReadString('\n'); err != nil || got != "hello\n" {
+		t.Errorf("the far end heard %q, %v", got, err)
+	}
+	if err := c.Cut("tangled"); err == nil {
+		t.Error("no error for a cut of no kind")
+	}
+	if err := c.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := say(near, 5*time.Second); err == nil || errors.Is(err, errDeadline(err)) {
+		t.Errorf("after the healing: %v, want a closed connection", err)
+	}
 }
 
 func TestLimitSlows(t *testing.T) {
@@ -163,7 +207,7 @@ func TestLimitOutlivesACut(t *testing.T) {
 	if err := c.Limit(100); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Cut(true); err != nil {
+	if err := c.Cut(cable.Silent); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Heal(); err != nil {

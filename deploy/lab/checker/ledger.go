@@ -16,6 +16,7 @@ type Ledger struct {
 	Committed   uint64 `json:"committed"`
 	Lost        uint64 `json:"lost"`        // told, with a reason
 	Quarantined uint64 `json:"quarantined"` // told, with a reason
+	Repeats     uint64 `json:"repeats"`     // came once more, and were recognised
 
 	Unledgered  uint64 `json:"unledgered"`  // have rows, but are not committed in the ledger
 	Unexplained uint64 `json:"unexplained"` // committed, but have neither rows nor a reason to have none
@@ -44,7 +45,9 @@ type epoch struct {
 	id                             string
 	node                           int32
 	committed, lost, quarantined   ranges.Set // the ledger
+	repeats                        uint64
 	stored, told, aside, explained ranges.Set // rows; loss; quarantine; loss records that came
+	whole                          ranges.Set // of those in quarantine: not only some rows of it
 }
 
 func (l *Ledger) check(ctx context.Context, conn *pgx.Conn) error {
@@ -92,10 +95,16 @@ func (l *Ledger) check(ctx context.Context, conn *pgx.Conn) error {
 
 // judge compares the sets of one epoch.
 func (l *Ledger) judge(e *epoch) {
+	// A ledger of many ranges has quarantined positions among the committed ones.
+	folded := e.committed.Intersect(e.whole)
+	folded.RemoveSet(e.quarantined) // that is an overlap
+	e.committed.RemoveSet(folded)
+	e.quarantined.AddSet(folded)
 	l.Epochs++
 	l.Committed += e.committed.Len()
 	l.Lost += e.lost.Len()
 	l.Quarantined += e.quarantined.Len()
+	l.Repeats += e.repeats
 	find := func(count *uint64, s ranges.Set, what string) {
 		if !s.Empty() {
 			*count += s.Len()
@@ -120,10 +129,11 @@ func readLedger(ctx context.Context, conn *pgx.Conn) (map[int32]*epoch, error) {
 	epochs := map[int32]*epoch{}
 	var key, node int32
 	var id, committed, lost, quarantined string
-	err := each(ctx, conn, `select e.epoch_key, e.node_key, e.epoch_id, l.committed::text, l.lost::text, l.quarantined::text
+	var repeats uint64
+	err := each(ctx, conn, `select e.epoch_key, e.node_key, e.epoch_id, l.committed::text, l.lost::text, l.quarantined::text, l.repeats
 		from epoch e join ledger l using (epoch_key)`,
-		[]any{&key, &node, &id, &committed, &lost, &quarantined}, func() (err error) {
-			e := &epoch{id: id, node: node}
+		[]any{&key, &node, &id, &committed, &lost, &quarantined, &repeats}, func() (err error) {
+			e := &epoch{id: id, node: node, repeats: repeats}
 			epochs[key] = e
 			for set, text := range map[*ranges.Set]string{&e.committed: committed, &e.lost: lost, &e.quarantined: quarantined} {
 				if *set, err = multirange(text); err != nil {
@@ -156,8 +166,16 @@ func readLedger(ctx context.Context, conn *pgx.Conn) (map[int32]*epoch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return epochs, each(ctx, conn, `select distinct epoch_key, position from quarantine`,
-		[]any{&key, &position}, func() error { of(key).aside.Add(position, position+1); return nil })
+	var whole bool
+	return epochs, each(ctx, conn, `select epoch_key, position, bool_or(row_no < 0) from quarantine group by 1, 2 order by 1, 2`,
+		[]any{&key, &position, &whole}, func() error {
+			e := of(key)
+			e.aside.Add(position, position+1)
+			if whole {
+				e.whole.Add(position, position+1)
+			}
+			return nil
+		})
 }
 
 // readPositions reads which positions have rows, and checks their row numbers.

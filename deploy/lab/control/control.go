@@ -15,6 +15,7 @@ import (
 	"os"
 	"time"
 
+	"andon.internal/lab/cable"
 	"andon.internal/lab/factory"
 	"andon.internal/shared/ops"
 )
@@ -22,7 +23,7 @@ import (
 // Lab is what can be steered; [factory.Factory] is one.
 type Lab interface {
 	Status(ctx context.Context) factory.Status
-	Cut(cell string, silent bool) error
+	Cut(cell string, how cable.State) error
 	Heal(cell string) error
 	Kill(process string) error
 	Restart(ctx context.Context, process string) error
@@ -30,8 +31,8 @@ type Lab interface {
 
 // order is the body of a command.
 type order struct {
-	Target string `json:"target"` // a cell or a process
-	Silent bool   `json:"silent,omitempty"`
+	Target string      `json:"target"`        // a cell or a process
+	How    cable.State `json:"how,omitempty"` // of a cut
 }
 
 // failure is the body of an answer that is not OK.
@@ -59,7 +60,7 @@ func Listen(socket string, lab Lab, down func()) (*Server, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answer(w, lab.Status(r.Context()), nil) })
-	command(mux, "cut", func(_ context.Context, o order) error { return lab.Cut(o.Target, o.Silent) })
+	command(mux, "cut", func(_ context.Context, o order) error { return lab.Cut(o.Target, o.How) })
 	command(mux, "heal", func(_ context.Context, o order) error { return lab.Heal(o.Target) })
 	command(mux, "kill", func(_ context.Context, o order) error { return lab.Kill(o.Target) })
 	command(mux, "restart", func(ctx context.Context, o order) error { return lab.Restart(ctx, o.Target) })
@@ -135,8 +136,8 @@ func (c *Client) Status(ctx context.Context) (factory.Status, error) {
 }
 
 // Cut cuts a cell's cable; see cable.Cable.Cut.
-func (c *Client) Cut(ctx context.Context, cell string, silent bool) error {
-	return c.do(ctx, http.MethodPost, "cut", order{Target: cell, Silent: silent}, nil)
+func (c *Client) Cut(ctx context.Context, cell string, how cable.State) error {
+	return c.do(ctx, http.MethodPost, "cut", order{Target: cell, How: how}, nil)
 }
 
 // Heal mends a cell's cable.

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"andon.internal/lab/cable"
 	"andon.internal/lab/control"
 	"andon.internal/lab/factory"
 	"andon.internal/shared/ops"
@@ -38,12 +39,7 @@ func (f *fake) Kill(p string) error    { return f.tell("kill", p) }
 
 func (f *fake) Status(context.Context) factory.Status { return factory.Status{DSN: "postgres://x"} }
 
-func (f *fake) Cut(cell string, silent bool) error {
-	if silent {
-		return f.tell("cut silently", cell)
-	}
-	return f.tell("cut", cell)
-}
+func (f *fake) Cut(cell string, how cable.State) error { return f.tell("cut "+string(how), cell) }
 
 func (f *fake) Restart(_ context.Context, p string) error { return f.tell("restart", p) }
 
@@ -63,11 +59,11 @@ func TestCommands(t *testing.T) {
 		t.Errorf("status %+v, %v", st, err)
 	}
 	for what, do := range map[string]func() error{
-		"cut":          func() error { return c.Cut(ctx, "a", false) },
-		"cut silently": func() error { return c.Cut(ctx, "a", true) },
-		"heal":         func() error { return c.Heal(ctx, "a") },
-		"kill":         func() error { return c.Kill(ctx, "a") },
-		"restart":      func() error { return c.Restart(ctx, "a") },
+		"cut cut":  func() error { return c.Cut(ctx, "a", cable.Cut) },
+		"cut deaf": func() error { return c.Cut(ctx, "a", cable.Deaf) },
+		"heal":     func() error { return c.Heal(ctx, "a") },
+		"kill":     func() error { return c.Kill(ctx, "a") },
+		"restart":  func() error { return c.Restart(ctx, "a") },
 	} {
 		if err := do(); err != nil {
 			t.Errorf("%s: %v", what, err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"andon.internal/lab/cable"
 	"andon.internal/lab/cmapss"
 	"andon.internal/lab/control"
 	"andon.internal/lab/factory"
@@ -197,8 +198,8 @@ func (t told) say(err error, what string, args ...any) error {
 	return err
 }
 
-func (t told) Cut(cell string, silent bool) error {
-	return t.say(t.Factory.Cut(cell, silent), "cable cut", "cell", cell, "silent", silent)
+func (t told) Cut(cell string, how cable.State) error {
+	return t.say(t.Factory.Cut(cell, how), "cable cut", "cell", cell, "how", how)
 }
 
 func (t told) Heal(cell string) error {

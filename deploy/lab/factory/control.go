@@ -80,12 +80,12 @@ func (f *Factory) cable(cell string) (*cable.Cable, error) {
 }
 
 // Cut cuts the cable of a cell; see [cable.Cable.Cut].
-func (f *Factory) Cut(cell string, silent bool) error {
+func (f *Factory) Cut(cell string, how cable.State) error {
 	c, err := f.cable(cell)
 	if err != nil {
 		return err
 	}
-	return c.Cut(silent)
+	return c.Cut(how)
 }
 
 // Heal mends the cable of a cell.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"andon.internal/lab/cable"
 	"andon.internal/lab/factory"
 	"andon.internal/lab/process"
 )
@@ -148,7 +149,7 @@ func (b *breaker) strike(ctx context.Context, f Fault) (cure func(), err error) 
 			err = fmt.Errorf("%w: it had exited by itself", err)
 		}
 	} else {
-		err = b.f.Cut(f.Target, f.Kind == SilentCut)
+		err = b.f.Cut(f.Target, cable.State(f.Kind))
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"andon.internal/lab/cable"
 	"andon.internal/lab/factory"
 )
 
@@ -13,9 +14,12 @@ type Kind string
 
 // The kinds of faults.
 const (
-	Cut       Kind = "cut"        // the cell's cable: connections are closed
-	SilentCut Kind = "silent cut" // the cell's cable: neither end is told
-	Kill      Kind = "kill"       // SIGKILL to a process
+	Kill   = Kind("kill")       // SIGKILL to a process
+	Cut    = Kind(cable.Cut)    // of the cell's cable
+	Silent = Kind(cable.Silent) // the same
+	// Deaf leaves the cell without acknowledgements, for longer than it waits before it
+	// sends again, while what it sends is committed.
+	Deaf = Kind(cable.Deaf)
 )
 
 // Fault is one planned fault.
@@ -30,12 +34,12 @@ type Fault struct {
 }
 
 // plan draws the faults of a run from its seed: each process killed at least once,
-// the cable cut in both ways, and up to two more, in random order at random moments,
-// a third of them while the one before still holds.
+// the cable cut in all three ways, and up to two more, in random order at random
+// moments, a third of them while the one before still holds.
 func plan(seed uint64, cell string) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0x7665726966790a))
 	processes := []string{factory.Postgres, factory.Broker, factory.Collector, cell}
-	faults := []Fault{{Kind: Cut, Target: cell}, {Kind: SilentCut, Target: cell}}
+	faults := []Fault{{Kind: Cut, Target: cell}, {Kind: Silent, Target: cell}, {Kind: Deaf, Target: cell}}
 	for _, p := range processes {
 		faults = append(faults, Fault{Kind: Kill, Target: p})
 	}
@@ -52,11 +56,14 @@ func plan(seed uint64, cell string) []Fault {
 	for i := range faults {
 		f := &faults[i]
 		f.At = at[i]
-		longest := 2 * time.Second
-		if f.Kind != Kill {
-			longest = 3 * time.Second
+		least, most := 200*time.Millisecond, 2*time.Second
+		switch f.Kind {
+		case Cut, Silent:
+			most = 3 * time.Second
+		case Deaf:
+			least, most = 6*time.Second, 8*time.Second
 		}
-		f.Hold = (200*time.Millisecond + time.Duration(rng.Int64N(int64(longest)))).Round(time.Millisecond)
+		f.Hold = (least + time.Duration(rng.Int64N(int64(most-least)))).Round(time.Millisecond)
 		if i > 0 && rng.IntN(3) == 0 && f.compatible(faults[:i]) {
 			before := &faults[i-1]
 			f.At = before.At

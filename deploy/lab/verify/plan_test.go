@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 			}
 		}
 		for _, want := range []string{
-			"cut cell-01", "silent cut cell-01",
+			"cut cell-01", "silent cell-01", "deaf cell-01",
 			"kill cell-01", "kill " + factory.Broker, "kill " + factory.Collector, "kill " + factory.Postgres,
 		} {
 			if seen[want] == 0 {

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"andon.internal/lab/cable"
 	"andon.internal/lab/control"
 	"andon.internal/lab/factory"
 	"andon.internal/lab/registry"
@@ -85,7 +86,8 @@ func writeStatus(out io.Writer, e registry.Entry, s factory.Status) error {
 type cutCmd struct {
 	chosen
 	Cell   string `arg:"" help:"The cell, such as cell-01."`
-	Silent bool   `help:"Tell neither end: what is sent is gone, as with a pulled plug. Otherwise connections are closed and new ones refused."`
+	Silent bool   `xor:"how" help:"Tell neither end: what is sent is gone, as with a pulled plug. Otherwise connections are closed and new ones refused."`
+	Deaf   bool   `xor:"how" help:"Only what is sent to the cell is gone, and nobody is told."`
 }
 
 func (*cutCmd) Help() string {
@@ -99,7 +101,14 @@ func (c *cutCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return lab.Cut(ctx, c.Cell, c.Silent)
+	how := cable.Cut
+	switch {
+	case c.Silent:
+		how = cable.Silent
+	case c.Deaf:
+		how = cable.Deaf
+	}
+	return lab.Cut(ctx, c.Cell, how)
 }
 
 type healCmd struct {

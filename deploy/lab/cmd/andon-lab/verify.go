@@ -101,8 +101,8 @@ func writeReport(out io.Writer, r *verify.Report) {
 	if !r.Ledger.OK() {
 		agrees = "DISAGREES"
 	}
-	fmt.Fprintf(out, "ledger %s: %d epochs, %d positions committed, %d lost, %d quarantined\n",
-		agrees, r.Ledger.Epochs, r.Ledger.Committed, r.Ledger.Lost, r.Ledger.Quarantined)
+	fmt.Fprintf(out, "ledger %s: %d epochs, %d positions committed, %d lost, %d quarantined; %d repeats recognised\n",
+		agrees, r.Ledger.Epochs, r.Ledger.Committed, r.Ledger.Lost, r.Ledger.Quarantined, r.Ledger.Repeats)
 	for _, list := range [][]string{r.Examples, r.Ledger.Examples, r.Problems} {
 		for _, e := range list {
 			fmt.Fprintln(out, "  !", e)

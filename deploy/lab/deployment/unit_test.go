@@ -1,0 +1,85 @@
+package deployment_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const unitFile = "deploy/edge/andon-agent.service"
+
+// parseUnit returns the settings of the unit, all sections together: no name stands in
+// two of them.
+func parseUnit(t *testing.T) map[string][]string {
+	t.Helper()
+	settings, sections := map[string][]string{}, []string{}
+	for line := range strings.Lines(read(t, unitFile)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || line[0] == '#':
+		case line[0] == '[':
+			sections = append(sections, line)
+		default:
+			key, value, ok := strings.Cut(line, "=")
+			if !ok || len(sections) == 0 {
+				t.Fatalf("%s: %q is no setting", unitFile, line)
+			}
+			settings[key] = append(settings[key], value)
+		}
+	}
+	if got := strings.Join(sections, ""); got != "[Unit][Service][Install]" {
+		t.Errorf("%s has the sections %s", unitFile, got)
+	}
+	return settings
+}
+
+func TestUnitIsHardened(t *testing.T) {
+	unit := parseUnit(t)
+	for key, want := range map[string]string{
+		"ExecStart":             "/usr/bin/andon-agent run --config /etc/andon/agent.yaml",
+		"DynamicUser":           "yes",
+		"ProtectSystem":         "strict",
+		"ProtectHome":           "yes",
+		"NoNewPrivileges":       "yes",
+		"PrivateDevices":        "yes",
+		"CapabilityBoundingSet": "",
+		"Restart":               "always",
+		"StartLimitIntervalSec": "0", // it never gives up
+	} {
+		if got, ok := unit[key]; !ok || got[0] != want {
+			t.Errorf("%s=%v, want %q", key, got, want)
+		}
+	}
+	if unit["ProcSubset"] != nil {
+		t.Error("ProcSubset= hides the boot id, which the agent needs")
+	}
+}
+
+// TestUnitStandsUpToSystemd has systemd itself read the unit, and rate it.
+func TestUnitStandsUpToSystemd(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze here")
+	}
+	text := strings.Replace(read(t, unitFile), "/usr/bin/andon-agent ", filepath.Join(bin, "andon-agent")+" ", 1)
+	unit := filepath.Join(t.TempDir(), filepath.Base(unitFile))
+	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// What it finds wrong with a setting it only writes.
+	if r := run(t, exec.Command(analyze, "verify", "--man=no", unit)); r.code != 0 || strings.Contains(r.errors, filepath.Base(unitFile)) {
+		t.Errorf("verify: %+v", r)
+	}
+	r := run(t, exec.Command(analyze, "security", "--offline=true", "--no-pager", unit))
+	level := regexp.MustCompile(`exposure level .*: ([0-9.]+)`).FindStringSubmatch(r.out)
+	if level == nil {
+		t.Skipf("this systemd-analyze does not rate units: %+v", r)
+	}
+	if n, err := strconv.ParseFloat(level[1], 64); err != nil || n > 1.5 {
+		t.Errorf("the exposure level is %s, want 1.5 or less:\n%s", level[1], r.out)
+	}
+}

@@ -1,0 +1,115 @@
+package deployment_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// workflow is a workflow of .github; keys that are not here are not used.
+type workflow struct {
+	Name string
+	On   struct {
+		Push             *struct{ Branches []string }
+		PullRequest      *struct{} `yaml:"pull_request"`
+		Schedule         []struct{ Cron string }
+		WorkflowDispatch *struct{} `yaml:"workflow_dispatch"`
+	}
+	Permissions map[string]string
+	Concurrency struct {
+		Group  string
+		Cancel string `yaml:"cancel-in-progress"`
+	}
+	Jobs map[string]struct {
+		RunsOn  string `yaml:"runs-on"`
+		Timeout int    `yaml:"timeout-minutes"`
+		Steps   []step
+	}
+}
+
+type step struct {
+	Name, Uses, Run string
+	With, Env       map[string]string
+}
+
+func parseWorkflow(t *testing.T, name string) (w workflow, steps []step) {
+	t.Helper()
+	decode(t, ".github/workflows/"+name, &w)
+	for _, j := range w.Jobs {
+		if j.Timeout == 0 {
+			t.Errorf("%s: a job has no time limit", name)
+		}
+		steps = append(steps, j.Steps...)
+	}
+	if len(w.Jobs) != 1 || len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {
+		t.Errorf("%s: jobs %d, permissions %v", name, len(w.Jobs), w.Permissions)
+	}
+	version := regexp.MustCompile(`^actions/[a-z-]+@v\d+$`)
+	for _, s := range steps {
+		switch {
+		case s.Uses != "":
+			if !version.MatchString(s.Uses) {
+				t.Errorf("%s uses %s", name, s.Uses)
+			}
+		case strings.HasPrefix(s.Run, "make "):
+			for _, target := range strings.Fields(s.Run)[1:] {
+				if !strings.Contains(read(t, "Makefile"), "\n"+target+":") {
+					t.Errorf("%s makes %s, which the Makefile does not", name, target)
+				}
+			}
+		default:
+			script, _, _ := strings.Cut(strings.TrimPrefix(s.Run, "sudo "), " ")
+			if info, err := os.Stat(filepath.Join(root, script)); err != nil || info.Mode()&0o111 == 0 {
+				t.Errorf("%s runs %q: %v", name, script, err)
+			}
+		}
+	}
+	return w, steps
+}
+
+func TestContinuousIntegration(t *testing.T) {
+	w, steps := parseWorkflow(t, "ci.yml")
+	if w.On.Push == nil || w.On.PullRequest == nil {
+		t.Error("it does not run for every change")
+	}
+	var ran []string
+	for _, s := range steps {
+		ran = append(ran, s.Uses+s.Run)
+		if strings.HasPrefix(s.Uses, "actions/setup-go@") {
+			read(t, s.With["go-version-file"])
+		}
+	}
+	if got := strings.Join(ran, "\n"); !strings.HasSuffix(got, "make check\nmake test") {
+		t.Errorf("it runs %q", ran)
+	}
+}
+
+func TestHealthWorkflow(t *testing.T) {
+	w, steps := parseWorkflow(t, "health.yml")
+	if len(w.On.Schedule) != 1 || !regexp.MustCompile(`^\d+ \* \* \* \*$`).MatchString(w.On.Schedule[0].Cron) || w.On.WorkflowDispatch == nil {
+		t.Errorf("it runs on %+v, want every hour and by hand", w.On)
+	}
+	raw := read(t, ".github/workflows/health.yml")
+	for _, bad := range []string{"continue-on-error", "\n    if:", "      if:", "|| true"} {
+		if strings.Contains(raw, bad) {
+			t.Errorf("%q may hide that nothing was checked", bad)
+		}
+	}
+	last := steps[len(steps)-1]
+	if last.Run != "deploy/scripts/hourly-health" {
+		t.Fatalf("the last step runs %q", last.Run)
+	}
+	script := read(t, last.Run)
+	for _, name := range []string{"ANDON_HEALTH_URL", "ANDON_HEALTH_TOKEN", "ANDON_HEALTH_CONFIG", "ANDON_HEALTH_RETIRED"} {
+		if last.Env[name] == "" || !strings.Contains(script, name) {
+			t.Errorf("%s does not get from the workflow to the script", name)
+		}
+	}
+	for _, secret := range []string{"ANDON_HEALTH_URL", "ANDON_HEALTH_TOKEN"} {
+		if last.Env[secret] != "${{ secrets."+secret+" }}" {
+			t.Errorf("%s is %s", secret, last.Env[secret])
+		}
+	}
+}
