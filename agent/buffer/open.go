@@ -146,8 +146,9 @@ func (b *Buffer) openFiles() (found []contents, damaged []damagedContents, err e
 		c, err := scan(b.path(name), o)
 		if errors.Is(err, errDamaged) {
 			d := damagedContents{name: name, rescued: rescue(b.path(name))}
-			if d.noted, err = b.chain.noted(name); err != nil {
-				b.log.Warn("cannot read what a damaged file held", "file", name, "error", err)
+			var nerr error
+			if d.noted, nerr = b.chain.noted(name); nerr != nil {
+				b.log.Warn("cannot read what a damaged file held", "file", name, "error", nerr)
 			}
 			damaged = append(damaged, d)
 			cursorsIn[baseName(name)] = d.cursors

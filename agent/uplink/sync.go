@@ -57,7 +57,7 @@ func (s *session) beginSync(now time.Time, chain, held []buffer.EpochState) {
 		}
 	}
 	for e := range s.up.sent {
-		done := func(c buffer.EpochState) bool { return c.Epoch == buffer.Epoch(e) }
+		done := func(c buffer.EpochState) bool { return c.Epoch == e }
 		if !slices.ContainsFunc(held, done) { // the buffer has done with it
 			delete(s.up.sent, e)
 		}

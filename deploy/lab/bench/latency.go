@@ -83,8 +83,8 @@ func measureLatency(ctx context.Context, o Options, load Load, m *Machine) (_ *L
 		return nil, err
 	}
 	if err := f.Restart(ctx, cell); err != nil {
-		w.stop()
-		return nil, err
+		_, stopErr := w.stop()
+		return nil, errors.Join(err, stopErr)
 	}
 	err = awaitRows(ctx, f.DSN(), load.Units*cycles, time.Duration(load.seconds)*time.Second+time.Minute)
 	if err == nil {
