@@ -1,8 +1,8 @@
 package agent_test
 
 import (
+	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -14,6 +14,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"go.uber.org/goleak"
 
+	"andon.internal/shared/freeport"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -34,14 +35,11 @@ func eventually(t testing.TB, what string, f func() bool) {
 // freeAddress returns an address on which nobody listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // startBroker runs a broker until the test ends.

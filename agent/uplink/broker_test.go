@@ -12,6 +12,8 @@ import (
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"andon.internal/shared/freeport"
 )
 
 // broker is a real MQTT broker on a loopback port.
@@ -117,7 +119,11 @@ func (h *brokerHook) cellConnects() []packets.Packet {
 
 func startBroker(t testing.TB, maximum uint32) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: "127.0.0.1:0", hook: &brokerHook{subs: map[string]byte{}}, maximum: maximum}
+	port, err := freeport.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &broker{t: t, addr: fmt.Sprintf("127.0.0.1:%d", port), hook: &brokerHook{subs: map[string]byte{}}, maximum: maximum}
 	b.start()
 	t.Cleanup(b.stop)
 	return b

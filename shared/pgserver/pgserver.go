@@ -182,16 +182,6 @@ func (s *Server) PID() int {
 	return s.proc.pid
 }
 
-// freePort asks the kernel for a port that nobody listens on.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // tail returns the end of a program's output, for an error message.
 func tail(out []byte) string {
 	const most = 1500

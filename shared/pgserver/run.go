@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"andon.internal/shared/freeport"
 )
 
 // settings are the configuration of a private server. What makes commits durable
@@ -57,7 +59,7 @@ func (s *Server) Start(ctx context.Context) error {
 	chosen := s.port == 0
 	for attempt := 0; ; attempt++ {
 		if chosen && s.proc == nil {
-			port, err := freePort()
+			port, err := freeport.Take()
 			if err != nil {
 				return err
 			}

@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,5 +107,32 @@ func startCollector(t *testing.T, config string) (stop func()) {
 		if err := <-done; err != nil {
 			t.Errorf("the collector ended with %v", err)
 		}
+	}
+}
+
+// TestHealthThatIsEndedIsNotHealthy ends the command while it waits for a database that
+// takes the connection and says nothing.
+func TestHealthThatIsEndedIsNotHealthy(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	asked := make(chan error, 1)
+	go func() {
+		_, err := silent.Accept()
+		asked <- errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	}()
+	at := silent.Addr().String()
+	config := filepath.Join(t.TempDir(), "collector.yaml")
+	if err := os.WriteFile(config, []byte("mqtt: {url: 'tcp://"+at+"'}\ndatabase: {dsn: 'postgres://x@"+at+"/x'}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := run([]string{"health", "--config", config}, &out, &errs); code != 2 || out.Len() > 0 {
+		t.Errorf("code %d, want 2 without a report\n%s%s", code, &out, &errs)
+	}
+	if err := <-asked; err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package edgetest
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"andon.internal/shared/freeport"
 )
 
 // Broker is an MQTT broker in this process. It can be stopped and started again on
@@ -29,7 +32,11 @@ type Broker struct {
 // StartBroker starts a broker on a free port of the loopback. The test's end stops it.
 func StartBroker(t testing.TB) *Broker {
 	t.Helper()
-	b := &Broker{t: t, address: "127.0.0.1:0"}
+	port, err := freeport.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Broker{t: t, address: fmt.Sprintf("127.0.0.1:%d", port)}
 	b.Start()
 	t.Cleanup(b.Stop)
 	return b

@@ -3,15 +3,11 @@ package factory
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strconv"
-)
 
-// Free ports are taken from below the range that Linux uses for outgoing
-// connections, so that the port of a killed process is still free when it is
-// started again.
-const firstPort, lastPort = 15000, 32000
+	"andon.internal/shared/freeport"
+)
 
 // ports hands out ports of 127.0.0.1, each once.
 type ports map[int]bool
@@ -22,28 +18,23 @@ func (p ports) take(wanted int) (int, error) {
 		if p[wanted] {
 			return 0, fmt.Errorf("port %d is given twice", wanted)
 		}
-		if err := bindable(wanted); err != nil {
+		if err := freeport.Try(wanted); err != nil {
 			return 0, fmt.Errorf("port %d: %w", wanted, err)
 		}
 		p[wanted] = true
 		return wanted, nil
 	}
-	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		if !p[port] && bindable(port) == nil {
+	for range 100 {
+		port, err := freeport.Take()
+		if err != nil {
+			return 0, err
+		}
+		if !p[port] {
 			p[port] = true
 			return port, nil
 		}
 	}
-	return 0, errors.New("find a free port: there is none")
-}
-
-func bindable(port int) error {
-	l, err := net.Listen("tcp", address(port))
-	if err != nil {
-		return err
-	}
-	return l.Close()
+	return 0, errors.New("find a free port: all are given")
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
