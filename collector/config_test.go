@@ -26,7 +26,7 @@ func TestConfigDefaults(t *testing.T) {
 	want := collector.DefaultConfig()
 	want.Database.DSN = "postgres://x"
 	if c.HostID != want.HostID || c.MQTT != want.MQTT || c.Database != want.Database || c.Intake != want.Intake ||
-		c.HTTP != want.HTTP || c.Log != want.Log || c.Retention != 0 || len(c.Roles) != 2 || len(c.Rules) != 0 {
+		c.HTTP != want.HTTP || c.Log != want.Log || c.Retention != 0 || len(c.Roles) != 3 || c.Web.Listen != want.Web.Listen || c.Web.MaxClients != want.Web.MaxClients || len(c.Rules) != 0 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -38,7 +38,7 @@ func TestConfigFaults(t *testing.T) {
 		{"two databases", `database: {dsn: x, dsn_file: y}`, "one of dsn and dsn_file must be set"},
 		{"unknown key", good + `retentoin: 1h`, "retentoin"},
 		{"host id", good + `host_id: a/b`, "host_id"},
-		{"role", good + `roles: [web]`, `role "web" is none of`},
+		{"role", good + `roles: [www]`, `role "www" is none of`},
 		{"no role", good + `roles: []`, "at least one of the roles"},
 		{"broker", good + `mqtt: {url: "http://x"}`, "mqtt.url"},
 		{"retention", good + `retention: -1h`, "retention"},
@@ -46,6 +46,11 @@ func TestConfigFaults(t *testing.T) {
 		{"writers", good + `intake: {writers: 65}`, "intake.writers"},
 		{"flush", good + `intake: {flush: 2s}`, "intake.flush"},
 		{"connections", `database: {dsn: x, max_conns: 4}`, "database.max_conns: must be at least 5"},
+		{"pages for all", good + `web: {listen: "0.0.0.0:8080"}`, "web.listen"},
+		{"pages' port", good + `web: {listen: nowhere}`, "web.listen"},
+		{"time zone", good + `web: {time_zone: Mars/Base}`, "web.time_zone"},
+		{"clients", good + `web: {max_clients: 0}`, "web.max_clients"},
+		{"site", good + `web: {site: ` + strings.Repeat("x", 65) + `}`, "web.site"},
 		{"listen", good + `http: {listen: nowhere}`, "listen"},
 	}
 	for _, tt := range tests {
@@ -71,7 +76,7 @@ func TestDSNComesFromAFile(t *testing.T) {
 
 func TestOpenFaults(t *testing.T) {
 	good := collector.DefaultConfig()
-	good.Database.DSN = server.DSN()
+	good.Database.DSN, good.Web.Listen = server.DSN(), "127.0.0.1:0"
 	tests := []struct {
 		name string
 		edit func(*collector.Config)
@@ -80,6 +85,7 @@ func TestOpenFaults(t *testing.T) {
 		{"database", func(c *collector.Config) { c.Database.DSN = "postgres://u:sesame@h:nan/d" }, "open store"},
 		{"profiles", func(c *collector.Config) { c.Profiles = append(c.Profiles, "/nowhere.yaml") }, "load profiles"},
 		{"http", func(c *collector.Config) { c.HTTP.Listen = "127.0.0.1:99999" }, "listen for http"},
+		{"pages", func(c *collector.Config) { c.Web.Listen = "127.0.0.1:99999" }, "listen for the pages"},
 		{"broker", func(c *collector.Config) { c.MQTT.URL = "x" }, "broker address"},
 	}
 	for _, tt := range tests {

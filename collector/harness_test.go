@@ -119,7 +119,7 @@ type running struct {
 func start(t testing.TB, broker *edgetest.Broker, dsn string, edit ...func(*collector.Config)) *running {
 	t.Helper()
 	c := collector.DefaultConfig()
-	c.MQTT.URL, c.Database.DSN = broker.URL(), dsn
+	c.MQTT.URL, c.Database.DSN, c.Web.Listen = broker.URL(), dsn, "127.0.0.1:0"
 	for _, e := range edit {
 		e(&c)
 	}

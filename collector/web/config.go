@@ -44,13 +44,8 @@ func (c *Config) setDefaults() error {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return fmt.Errorf("listen %q must be host:port, such as 127.0.0.1:8080", c.Listen)
-	}
-	if ip := net.ParseIP(host); !c.Exposed && host != "localhost" && !ip.IsLoopback() {
-		return fmt.Errorf("listen %q is not a loopback address, and the pages have no login: "+
-			"put a proxy with a login before them, and allow it with exposed: true", c.Listen)
+	if err := CheckListen(c.Listen, c.Exposed); err != nil {
+		return err
 	}
 	if c.Location == nil {
 		c.Location = time.Local
@@ -72,6 +67,19 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	return nil
+}
+
+// CheckListen reports an address that pages without a login must not be served on.
+func CheckListen(address string, exposed bool) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listen %q must be host:port, such as 127.0.0.1:8080", address)
+	}
+	if ip := net.ParseIP(host); !exposed && host != "localhost" && !ip.IsLoopback() {
+		return fmt.Errorf("listen %q is not a loopback address, and the pages have no login: "+
+			"put a proxy with a login before them, and allow it with exposed: true", address)
 	}
 	return nil
 }

@@ -25,7 +25,9 @@ type runCmd struct {
 // Help is shown below the flags.
 func (runCmd) Help() string {
 	return `Broker and database may be away: they are waited for. With database.migrate, which
-is the default, the tables are prepared or upgraded first.
+is the default, the tables are prepared or upgraded first. The roles are intake (stores
+the readings), sentinel (runs the rules) and web (serves the command center); each can
+be a process of its own.
 
   andon-collector run --config /etc/andon/collector.yaml
   andon-collector run --config collector.yaml --roles sentinel`

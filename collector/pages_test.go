@@ -1,0 +1,186 @@
+package collector_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"andon.internal/collector"
+	"andon.internal/collector/internal/edgetest"
+	"andon.internal/shared/alarm"
+	"andon.internal/shared/pgserver"
+)
+
+// fleet is what a page's data says, as far as these tests look.
+type fleet struct {
+	Source string   `json:"source"`
+	Lost   []string `json:"lost"`
+	Units  []struct {
+		Unit  string `json:"unit"`
+		State string `json:"state"`
+	} `json:"units"`
+	Cells []struct {
+		Node string `json:"node"`
+		Link string `json:"link"`
+	} `json:"cells"`
+	Alarms []struct {
+		ID      string      `json:"id"`
+		Rule    string      `json:"rule"`
+		State   alarm.State `json:"state"`
+		AckedBy string      `json:"acked_by"`
+	} `json:"alarms"`
+}
+
+// alarm returns the state of a rule's alarm, and its id.
+func (f *fleet) alarm(rule string) (state alarm.State, id string) {
+	for _, a := range f.Alarms {
+		if a.Rule == rule {
+			return a.State, a.ID
+		}
+	}
+	return "", ""
+}
+
+// fleet asks the pages' API for everything.
+func (r *running) fleet() (f fleet) {
+	r.t.Helper()
+	response, err := http.Get("http://" + r.col.PagesAddr() + "/api/v1/fleet")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&f); err != nil {
+		r.t.Fatal(err)
+	}
+	return f
+}
+
+// series asks for a unit's history from the database and returns how many points came.
+func (r *running) series(from, to time.Time) (source string, points int) {
+	r.t.Helper()
+	response, err := http.Get("http://" + r.col.PagesAddr() + "/api/v1/units/" + group + "/" + unit + "/series?from=" +
+		from.UTC().Format(time.RFC3339) + "&to=" + to.UTC().Format(time.RFC3339))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var s struct {
+		Source string  `json:"source"`
+		Times  []int64 `json:"t"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		r.t.Fatal(err)
+	}
+	return s.Source, len(s.Times)
+}
+
+func (r *running) acknowledge(id, by string) int {
+	r.t.Helper()
+	response, err := http.Post("http://"+r.col.PagesAddr()+"/api/v1/alarms/"+id+"/ack", "application/json",
+		strings.NewReader(`{"by":"`+by+`","note":"seen"}`))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// TestPagesMeetTheOthersThroughBrokerAndDatabase has each role in a collector of its own.
+func TestPagesMeetTheOthersThroughBrokerAndDatabase(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	in := start(t, broker, dsn, only(collector.RoleIntake))
+	guard := start(t, broker, dsn, only(collector.RoleSentinel))
+	pages := start(t, broker, dsn, only(collector.RoleWeb))
+	for _, r := range []*running{in, guard, pages} {
+		r.waitReady()
+	}
+	if in.col.PagesAddr() != "" {
+		t.Errorf("the intake serves pages at %s", in.col.PagesAddr())
+	}
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	id := ""
+	eventually(t, "the alarm on the page", func() bool {
+		var state alarm.State
+		f := pages.fleet()
+		state, id = f.alarm("thermal-runaway")
+		return state == alarm.Unacknowledged && len(f.Units) == 1 && f.Units[0].Unit == unit && f.Units[0].State == "running"
+	})
+	d.WaitAcked(11)
+	first := time.Unix(0, born).Add(-time.Minute)
+	if source, n := pages.series(first, first.Add(time.Hour)); source == "memory" || n != 11 {
+		t.Errorf("%d stored readings from %s, want 11", n, source)
+	}
+	if code := pages.acknowledge(id, "Ann"); code != http.StatusAccepted {
+		t.Fatalf("the acknowledgement is answered with %d", code)
+	}
+	eventually(t, "the acknowledgement on the page", func() bool {
+		f := pages.fleet()
+		state, _ := f.alarm("thermal-runaway")
+		return state == alarm.Acknowledged
+	})
+	wantJournal(t, dsn, "thermal-runaway 1 raised", "thermal-runaway 2 acknowledged Ann")
+
+	pages.stop() // and a new one knows the alarm, because it is said again
+	asked := d.Rebirths()
+	pages = start(t, broker, dsn, only(collector.RoleWeb))
+	eventually(t, "the alarm on the new page", func() bool {
+		f := pages.fleet()
+		state, _ := f.alarm("thermal-runaway")
+		return state == alarm.Acknowledged
+	})
+	in.stop()
+	guard.stop()
+	d.measure(70, 400) // of a cell that the new page does not know
+	d.WaitRebirth(asked)
+	births(d.Client)
+	d.measure(70, 400)
+	eventually(t, "readings without intake and sentinel", func() bool {
+		f := pages.fleet()
+		return len(f.Units) == 1 && f.Units[0].State == "running" && len(f.Cells) == 1
+	})
+}
+
+// TestPagesSayThatTheDatabaseIsAway stops PostgreSQL under them, and starts it again.
+func TestPagesSayThatTheDatabaseIsAway(t *testing.T) {
+	ctx := context.Background()
+	pg, err := pgserver.Start(ctx, pgserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := pg.Remove(); err != nil {
+			t.Error(err)
+		}
+	}()
+	broker := edgetest.StartBroker(t)
+	r := start(t, broker, pg.DSN())
+	r.waitReady()
+	d := dialDyno(t, broker, "cell")
+	d.WaitSync()
+	d.measure(60, 400)
+	d.WaitAcked(1)
+	whole := func() bool {
+		f := r.fleet()
+		return len(f.Units) == 1 && f.Source != "memory" && len(f.Lost) == 0
+	}
+	eventually(t, "the unit on the page, and nothing lost", whole)
+	if err := pg.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	d.measure(61, 400)
+	eventually(t, "the page to tell that the database is away", func() bool {
+		f := r.fleet()
+		return f.Source == "memory" && len(f.Lost) > 0 && len(f.Units) == 1
+	})
+	if source, n := r.series(time.Now().Add(-time.Hour), time.Now()); source != "memory" {
+		t.Errorf("%d readings are told to be %s", n, source)
+	}
+	if err := pg.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the page to recover by itself", whole)
+}

@@ -1,0 +1,52 @@
+package collector
+
+import (
+	"context"
+	"log/slog"
+
+	"andon.internal/collector/host"
+	"andon.internal/collector/store"
+)
+
+// Migrate prepares or upgrades the database of a configuration.
+func Migrate(ctx context.Context, c Config, log *slog.Logger) error {
+	s, err := openStore(ctx, c, log, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Migrate(ctx)
+}
+
+// AuditFilter says which part of the database to audit; empty fields mean all.
+type AuditFilter = store.AuditFilter
+
+// Audit compares what was expected with what is stored.
+func Audit(ctx context.Context, c Config, f AuditFilter, log *slog.Logger) (store.Audit, error) {
+	s, err := openStore(ctx, c, log, nil)
+	if err != nil {
+		return store.Audit{}, err
+	}
+	defer s.Close()
+	return s.Audit(ctx, f)
+}
+
+// Finding is one line of [Check].
+type Finding struct {
+	Name string
+	Err  error // nil: good
+}
+
+// Check tries what a configuration names: profiles, rules, broker, database. It changes
+// nothing.
+func Check(ctx context.Context, c Config, log *slog.Logger) []Finding {
+	_, err := c.profiles()
+	_, ruleErr := c.rules()
+	findings := []Finding{{"profiles", err}, {"rules", ruleErr}, {"broker", host.Try(ctx, c.MQTT.URL)}}
+	s, err := openStore(ctx, c, log, nil)
+	if err == nil {
+		defer s.Close()
+		err = s.Ping(ctx)
+	}
+	return append(findings, Finding{"database", err})
+}

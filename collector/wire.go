@@ -1,0 +1,188 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon.internal/collector/feed"
+	"andon.internal/collector/host"
+	"andon.internal/collector/intake"
+	"andon.internal/collector/plant"
+	"andon.internal/collector/sentry"
+	"andon.internal/collector/store"
+	"andon.internal/collector/web"
+	"andon.internal/shared/alarm"
+	"andon.internal/shared/ops"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// wire makes the parts that the roles of a configuration need and joins them.
+func (col *Collector) wire(ctx context.Context, c Config, reg *prometheus.Registry) error {
+	health := &ops.Health{}
+	if err := col.wireHost(c, reg, health); err != nil {
+		return err
+	}
+	db := &database{store: col.store, holder: holder(), migrate: c.Database.Migrate, log: col.log}
+	if slices.Contains(c.Roles, RoleIntake) {
+		if err := col.wireIntake(c, db, reg, health); err != nil {
+			return err
+		}
+	}
+	var sinks []feed.Sink
+	if slices.Contains(c.Roles, RoleSentinel) {
+		if err := col.wireSentry(c, db, reg, health); err != nil {
+			return err
+		}
+		sinks = append(sinks, col.sentry.Take)
+	}
+	if slices.Contains(c.Roles, RoleWeb) {
+		sink, err := col.wireWeb(ctx, c, reg)
+		if err != nil {
+			return err
+		}
+		sinks = append(sinks, sink)
+	}
+	if err := col.wireFeed(sinks, reg, health); err != nil {
+		return errors.Join(err, col.closeWeb())
+	}
+	var err error
+	if col.http, err = ops.Listen("andon-collector", c.HTTP, health, reg, col.log); err != nil {
+		return errors.Join(err, col.closeWeb())
+	}
+	return nil
+}
+
+// wireHost makes the one connection to the broker that the roles share. Only the intake
+// is a host application to the cells, so only it has a STATE.
+func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.Health) (err error) {
+	hostID, filters := "", host.Filters()
+	if slices.Contains(c.Roles, RoleIntake) {
+		hostID = c.HostID
+	}
+	if slices.Contains(c.Roles, RoleSentinel) {
+		filters[alarm.AckFilter] = 1
+	}
+	if slices.Contains(c.Roles, RoleWeb) {
+		filters[alarm.StateFilter] = 1
+	}
+	col.host, err = host.New(host.Config{
+		URL: c.MQTT.URL, HostID: hostID, Filters: filters,
+		Receive: func(m host.Message) {
+			if col.intake != nil && strings.HasPrefix(m.Topic, sparkplug.Namespace+"/") {
+				col.intake.Receive(m.Topic, m.Payload, m.Retained, m.Received)
+			}
+			if col.feed != nil {
+				col.feed.Receive(m.Topic, m.Payload, m.Retained, m.Received)
+			}
+		},
+		Connected: func() {
+			if col.intake != nil {
+				col.intake.Connected()
+			}
+			if col.feed != nil {
+				col.feed.Connected()
+			}
+		},
+		Logger: col.log.With("part", "host"), Metrics: host.NewMetrics(reg),
+	})
+	health.Ready("broker", func() error { return col.host.Connected() })
+	return err
+}
+
+func (col *Collector) wireIntake(c Config, db *database, reg *prometheus.Registry, health *ops.Health) (err error) {
+	col.intake, err = intake.New(intake.Config{
+		Queue: int64(c.Intake.Queue), Writers: c.Intake.Writers, Flush: c.Intake.Flush,
+		Logger: col.log.With("part", "intake"), Metrics: intake.NewMetrics(reg),
+	}, col.host, leases{db})
+	if err != nil {
+		return err
+	}
+	health.Live("intake", col.intake.Alive)
+	health.Ready("database", col.intake.Database)
+	health.Ready("lease", col.intake.Lease)
+	return nil
+}
+
+func (col *Collector) wireSentry(c Config, db *database, reg *prometheus.Registry, health *ops.Health) error {
+	rules, err := c.rules()
+	if err != nil {
+		return err
+	}
+	col.sentry, err = sentry.New(sentry.Config{
+		Rules: rules, Logger: col.log.With("part", "sentinel"), Metrics: sentry.NewMetrics(reg),
+	}, col.host, journals{db})
+	if err != nil {
+		return err
+	}
+	health.Live("sentinel", col.sentry.Alive)
+	health.Ready("alarms", col.sentry.Journal)
+	return nil
+}
+
+// wireWeb opens the pages' port and returns the sink that keeps their picture. The pages
+// stay up and say what is away, so neither broker nor database makes them unready.
+func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Registry) (feed.Sink, error) {
+	dsn, err := c.Database.Source()
+	if err != nil {
+		return nil, err
+	}
+	col.reader, err = store.OpenReader(ctx, store.Config{DSN: dsn, Logger: col.log.With("part", "history")})
+	if err != nil {
+		return nil, err
+	}
+	picture := plant.New(plant.Config{Metrics: plant.NewMetrics(reg)})
+	location, err := c.Web.location()
+	if err == nil {
+		col.web, err = web.Open(web.Config{
+			Listen: c.Web.Listen, Exposed: c.Web.Exposed, Hosts: c.Web.Hosts, Site: c.Web.Site,
+			Location: location, MaxClients: c.Web.MaxClients,
+			Logger: col.log.With("part", "web"), Metrics: web.NewMetrics(reg),
+		}, web.Sources{
+			Plant: picture, History: past{col.reader}, Journal: past{col.reader}, Acks: messenger{col.host},
+			Broker: col.host.Connected,
+		})
+	}
+	if err != nil {
+		col.reader.Close()
+		return nil, err
+	}
+	return painter{picture}.Take, nil
+}
+
+// closeWeb frees what wireWeb took.
+func (col *Collector) closeWeb() error {
+	if col.web == nil {
+		return nil
+	}
+	col.reader.Close()
+	return col.web.Close()
+}
+
+// wireFeed makes the feed of the roles that look at live traffic, if there are any.
+func (col *Collector) wireFeed(sinks []feed.Sink, reg *prometheus.Registry, health *ops.Health) (err error) {
+	if len(sinks) == 0 {
+		return nil
+	}
+	col.feed, err = feed.New(feed.Config{
+		Ask: col.askBirths, Sinks: sinks, Logger: col.log.With("part", "feed"), Metrics: reg,
+	})
+	if err != nil {
+		return err
+	}
+	health.Live("feed", col.feed.Alive)
+	return nil
+}
+
+// askBirths sends a Rebirth to a node, and may lose it.
+func (col *Collector) askBirths(n telemetry.Node) {
+	topic := sparkplug.Topic{Type: sparkplug.NCmd, Group: n.Group, Node: n.ID}.String()
+	if err := col.host.Publish(topic, sparkplug.AppendRebirth(nil, uint64(time.Now().UnixMilli()))); err != nil {
+		col.log.Debug("births were not asked for", "node", n, "error", err)
+	}
+}
