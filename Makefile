@@ -14,7 +14,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 LINT_VERSION := v2.15.0
 LINT         := .tools/golangci-lint-$(LINT_VERSION)
 
-# What `make demo` replays: a file in C-MAPSS form, or one that the lab generates.
+# A file in C-MAPSS form that a fourth cell of `make demo` replays; none without it.
 CMAPSS ?=
 
 .PHONY: help
@@ -22,8 +22,8 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## A factory on this machine: PostgreSQL, broker, collector, two cells (CMAPSS=FILE to replay it)
-	@bin/andon-lab up --cells 2 $(if $(CMAPSS),--replay '$(CMAPSS)')
+demo: build ## A factory on this machine: PostgreSQL, broker, collector, twelve dynos in three cells (CMAPSS=FILE adds an engine cell)
+	@bin/andon-lab up $(if $(CMAPSS),--replay '$(CMAPSS)')
 
 .PHONY: test
 test: prerequisites ## Every test, with the seconds of each package

@@ -53,7 +53,9 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 	}
 	a.steps.add("close http", a.http.Close)
 	if twins := twinsOf(sources); len(twins) > 0 {
-		a.http.Handle("POST /simulated/inject", injector(twins))
+		for pattern, h := range twinHandlers(twins) {
+			a.http.Handle(pattern, h)
+		}
 	}
 	data := string(a.cfg.Data)
 	if err := a.openState(filepath.Join(data, "state.db")); err != nil {

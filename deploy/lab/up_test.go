@@ -21,7 +21,7 @@ func rows(t *testing.T, dsn, cell string) (n int) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	err = conn.QueryRow(t.Context(), `select count(*) from readings_turbofan where node_id = $1`, cell).Scan(&n)
+	err = conn.QueryRow(t.Context(), `select count(*) from readings_dyno where node_id = $1`, cell).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +43,11 @@ func TestUpSteerDown(t *testing.T) {
 	}
 	t.Parallel()
 	dir := place(t)
-	p := up(t, dir, "--speed", "10")
+	p := up(t, dir, "--cells", "2", "--rate", "10")
 	s := readStatus(t, dir)
 	expectMoreRows(t, s.DSN, "cell-01")
 	expectMoreRows(t, s.DSN, "cell-02")
-	for _, want := range []string{"psql '" + s.DSN + "'", "watch", "cut cell-01", "down"} {
+	for _, want := range []string{"http://" + s.Pages + "/", "psql '" + s.DSN + "'", "watch", "mosquitto_sub -p ", "cut cell-01", "down"} {
 		if !strings.Contains(p.out.String(), want) {
 			t.Errorf("the guide lacks %q", want)
 		}
@@ -65,6 +65,13 @@ func TestUpSteerDown(t *testing.T) {
 			"up --cells many": "--cells",
 			"up --name a/b":   "name",
 			"verify":          "--replay",
+
+			"inject dyno-99 drift":            "such as dyno-03",
+			"inject dyno-01 gremlins":         "is none of thermal-runaway",
+			"inject dyno-01":                  "--help",
+			"release dyno-01-9999":            "no simulated cell",
+			"generate --output /no/x":         "/no/x",
+			"generate --output x --engines 0": "1 or more",
 		} {
 			if _, err := lab(t, dir, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("andon-lab %s: %v, want an error with %q", args, err, want)
@@ -220,7 +227,7 @@ func TestKeptData(t *testing.T) {
 	t.Parallel()
 	dir := place(t)
 	data := filepath.Join(place(t), "data")
-	p := up(t, dir, "--cells", "1", "--data", data, "--speed", "10")
+	p := up(t, dir, "--cells", "1", "--data", data, "--rate", "10")
 	s := readStatus(t, dir)
 	expectMoreRows(t, s.DSN, "cell-01")
 	if _, err := lab(t, dir, "up", "--data", data); err == nil || !strings.Contains(err.Error(), "in use by the running lab lab1") {
@@ -231,7 +238,7 @@ func TestKeptData(t *testing.T) {
 	mustLab(t, dir, "kill", "postgres") // a killed cluster is kept clean
 	interrupt(t, p)
 	expectNoSharedMemory(t, postgres)
-	p = up(t, dir, "--cells", "1", "--data", data, "--speed", "10")
+	p = up(t, dir, "--cells", "1", "--data", data, "--rate", "10")
 	s = readStatus(t, dir)
 	if now := rows(t, s.DSN, "cell-01"); now < had {
 		t.Errorf("%d readings after the new start, %d before", now, had)

@@ -126,6 +126,8 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
+func stationName(prefix string, station int) string { return fmt.Sprintf("%s%02d", prefix, station) }
+
 func unitName(prefix string, station, serial int) string {
-	return fmt.Sprintf("%s%02d-%04d", prefix, station, serial)
+	return fmt.Sprintf("%s-%04d", stationName(prefix, station), serial)
 }

@@ -81,7 +81,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// Inject begins a fault on a unit that is on test.
+// Inject begins a fault on a unit that is on test, named by itself or by its station.
 func (s *Source) Inject(unit string, f dyno.Fault) error {
 	if err := f.Check(dyno.Signals()); err != nil {
 		return err
@@ -95,12 +95,12 @@ func (s *Source) Inject(unit string, f dyno.Fault) error {
 	})
 }
 
-// Stop stops a unit's machine: it runs down and cools.
+// Stop stops a unit's machine, named as for Inject: it runs down and cools.
 func (s *Source) Stop(unit string) error {
 	return s.with(unit, func(st *station) error { st.machine.Stop(); return nil })
 }
 
-// Release lets a stopped machine run again.
+// Release lets a stopped machine run again, named as for Inject.
 func (s *Source) Release(unit string) error {
 	return s.with(unit, func(st *station) error { st.machine.Release(); return nil })
 }
@@ -109,7 +109,7 @@ func (s *Source) with(unit string, f func(*station) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.stations {
-		if st.born != 0 && st.unit == unit {
+		if st.born != 0 && (st.unit == unit || stationName(s.config.Prefix, st.number) == unit) {
 			return f(st)
 		}
 	}

@@ -1,5 +1,5 @@
 // Package control lets a command in another terminal steer a running lab: status,
-// cut, heal, kill, restart and down, as HTTP over a Unix socket that only the user
+// cut, heal, kill, restart, inject, stop, release and down, as HTTP over a Unix socket that only the user
 // can reach.
 package control
 
@@ -27,12 +27,15 @@ type Lab interface {
 	Heal(cell string) error
 	Kill(process string) error
 	Restart(ctx context.Context, process string) error
+	Inject(ctx context.Context, unit string, f factory.Fault) error
+	Drive(ctx context.Context, unit string, run bool) error
 }
 
 // order is the body of a command.
 type order struct {
-	Target string      `json:"target"`        // a cell or a process
-	How    cable.State `json:"how,omitempty"` // of a cut
+	Target string        `json:"target"`         // a cell, a process or a unit
+	How    cable.State   `json:"how,omitempty"`  // of a cut
+	Fault  factory.Fault `json:"fault,omitzero"` // of inject
 }
 
 // failure is the body of an answer that is not OK.
@@ -64,6 +67,9 @@ func Listen(socket string, lab Lab, down func()) (*Server, error) {
 	command(mux, "heal", func(_ context.Context, o order) error { return lab.Heal(o.Target) })
 	command(mux, "kill", func(_ context.Context, o order) error { return lab.Kill(o.Target) })
 	command(mux, "restart", func(ctx context.Context, o order) error { return lab.Restart(ctx, o.Target) })
+	command(mux, "inject", func(ctx context.Context, o order) error { return lab.Inject(ctx, o.Target, o.Fault) })
+	command(mux, "stop", func(ctx context.Context, o order) error { return lab.Drive(ctx, o.Target, false) })
+	command(mux, "release", func(ctx context.Context, o order) error { return lab.Drive(ctx, o.Target, true) })
 	command(mux, "down", func(context.Context, order) error { down(); return nil })
 	return &Server{listener: l, http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
 }
@@ -155,6 +161,20 @@ func (c *Client) Kill(ctx context.Context, process string) error {
 // Restart stops a process where it runs, and starts it.
 func (c *Client) Restart(ctx context.Context, process string) error {
 	return c.do(ctx, http.MethodPost, "restart", order{Target: process}, nil)
+}
+
+// Inject gives a simulated machine a fault; see factory.Factory.Inject.
+func (c *Client) Inject(ctx context.Context, unit string, f factory.Fault) error {
+	return c.do(ctx, http.MethodPost, "inject", order{Target: unit, Fault: f}, nil)
+}
+
+// Drive lets a simulated machine run, or stops it.
+func (c *Client) Drive(ctx context.Context, unit string, run bool) error {
+	what := "stop"
+	if run {
+		what = "release"
+	}
+	return c.do(ctx, http.MethodPost, what, order{Target: unit}, nil)
 }
 
 // Down asks the lab to end; it returns before the lab has.

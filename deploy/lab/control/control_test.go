@@ -3,10 +3,12 @@ package control_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -43,6 +45,14 @@ func (f *fake) Cut(cell string, how cable.State) error { return f.tell("cut "+st
 
 func (f *fake) Restart(_ context.Context, p string) error { return f.tell("restart", p) }
 
+func (f *fake) Inject(_ context.Context, unit string, x factory.Fault) error {
+	return f.tell("inject "+x.Kind+" "+x.Signal+" "+x.Duration.String(), unit)
+}
+
+func (f *fake) Drive(_ context.Context, unit string, run bool) error {
+	return f.tell(fmt.Sprint("drive ", run), unit)
+}
+
 func TestCommands(t *testing.T) {
 	lab, downs := &fake{}, 0
 	socket := filepath.Join(t.TempDir(), "sock")
@@ -62,8 +72,13 @@ func TestCommands(t *testing.T) {
 		"cut cut":  func() error { return c.Cut(ctx, "a", cable.Cut) },
 		"cut deaf": func() error { return c.Cut(ctx, "a", cable.Deaf) },
 		"heal":     func() error { return c.Heal(ctx, "a") },
-		"kill":     func() error { return c.Kill(ctx, "a") },
-		"restart":  func() error { return c.Restart(ctx, "a") },
+		"inject spike torque_nm 5s": func() error {
+			return c.Inject(ctx, "a", factory.Fault{Kind: "spike", Signal: "torque_nm", Duration: 5 * time.Second})
+		},
+		"drive true":  func() error { return c.Drive(ctx, "a", true) },
+		"drive false": func() error { return c.Drive(ctx, "a", false) },
+		"kill":        func() error { return c.Kill(ctx, "a") },
+		"restart":     func() error { return c.Restart(ctx, "a") },
 	} {
 		if err := do(); err != nil {
 			t.Errorf("%s: %v", what, err)

@@ -3,6 +3,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,34 +14,36 @@ import (
 	"time"
 
 	"andon.internal/lab/cable"
-	"andon.internal/lab/cmapss"
 	"andon.internal/lab/control"
 	"andon.internal/lab/factory"
 	"andon.internal/lab/registry"
 )
 
-// Options of a lab. The zero value is two cells of generated engines in real time,
-// in a temporary folder.
+// Options of a lab. The zero value is three cells on two lines, with twelve simulated
+// dynamometers, in a temporary folder.
 type Options struct {
-	Name   string // for others to find it by; the first free of lab1, lab2, ... when empty
-	Cells  int    // 2 when 0
-	Replay string // a file in C-MAPSS form, replayed by every cell; generated when empty
-	Speed  string // "1" when empty
-	Data   string // kept at the end; a temporary folder when empty
-	Keep   bool   // keep also a temporary folder
-	Bin    string // see factory.FindBinaries
+	Name   string  // for others to find it by; the first free of lab1, lab2, ... when empty
+	Cells  int     // with four dynamometers each; 3 when 0
+	Rate   float64 // readings a second of each; 1 when 0
+	Replay string  // a file in C-MAPSS form, replayed by one cell more
+	Speed  string  // of the replay; "1" when empty
+	Split  bool    // see factory.Options
+	Data   string  // kept at the end; a temporary folder when empty
+	Keep   bool    // keep also a temporary folder
+	Bin    string  // see factory.FindBinaries
 	PgBin  string
 
-	BrokerPort, PgPort, HTTPPort int // see factory.Options
+	BrokerPort, PgPort, PagesPort, HTTPPort int // see factory.Options
 
 	Logger *slog.Logger // hears of what happens; default: none
 }
 
-// What a cell replays when no file is given: engines that live about four minutes
-// at one cycle a second.
+// What a cell has.
 const (
-	engines = 20
-	cycles  = 240
+	stations  = 4
+	perLine   = 2 // cells
+	programme = 6 * time.Minute
+	idle      = 12 * time.Second
 )
 
 // Run starts the lab, writes a guide to out and keeps it up until ctx ends or
@@ -68,10 +71,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	if err := claim.Publish(entry); err != nil {
 		return errors.Join(err, o.removeUnkept(entry))
 	}
-	fo, err := o.factory(entry.Data)
-	if err != nil {
-		return errors.Join(err, o.removeUnkept(entry))
-	}
+	fo := o.factory(entry.Data)
 	fmt.Fprintf(out, "%s: starting PostgreSQL, broker, collector and %s ...\n", claim.Name(), count(len(fo.Cells), "cell"))
 	begun := time.Now()
 	f, err := factory.Start(ctx, fo)
@@ -133,56 +133,31 @@ func (o *Options) removeUnkept(e registry.Entry) error {
 	return os.RemoveAll(e.Data)
 }
 
-// factory says what to start, having made the files to replay.
-func (o *Options) factory(dir string) (factory.Options, error) {
+// factory says what to start.
+func (o *Options) factory(dir string) factory.Options {
 	fo := factory.Options{
-		Dir: dir, Bin: factory.FindBinaries(o.Bin), PgBin: o.PgBin,
-		BrokerPort: o.BrokerPort, PgPort: o.PgPort, HTTPPort: o.HTTPPort,
+		Dir: dir, Bin: factory.FindBinaries(o.Bin), PgBin: o.PgBin, Split: o.Split,
+		BrokerPort: o.BrokerPort, PgPort: o.PgPort, PagesPort: o.PagesPort, HTTPPort: o.HTTPPort,
 		Logger: o.Logger,
 	}
-	cells, speed := o.Cells, o.Speed
-	if cells == 0 {
-		cells = 2
+	cells := cmp.Or(o.Cells, 3)
+	for i := range cells {
+		fo.Cells = append(fo.Cells, factory.Cell{
+			Name: fmt.Sprintf("cell-%02d", i+1), Group: fmt.Sprintf("austin-line%d", 1+i/perLine),
+			Dynos: factory.Dynos{
+				// Stations are numbered through the plant, so that a unit's name says where it is.
+				Stations: stations, First: 1 + i*stations, Rate: o.Rate, Seed: uint64(i + 1),
+				Programme: programme, Idle: idle,
+			},
+		})
 	}
-	if speed == "" {
-		speed = "1"
+	if o.Replay != "" {
+		fo.Cells = append(fo.Cells, factory.Cell{
+			Name: fmt.Sprintf("cell-%02d", cells+1), Group: "austin-engines",
+			Replay: factory.Replay{File: o.Replay, UnitPrefix: "engine-", Speed: cmp.Or(o.Speed, "1"), Loop: true},
+		})
 	}
-	for i := 1; i <= cells; i++ {
-		c := factory.Cell{Name: fmt.Sprintf("cell-%02d", i)}
-		// Unit ids are unique in the group, so two cells need two prefixes.
-		c.Replay = factory.Replay{
-			File: o.Replay, UnitPrefix: fmt.Sprintf("c%02d-engine-", i), Speed: speed, Loop: true,
-		}
-		if o.Replay == "" {
-			c.Replay.File = filepath.Join(dir, "generated", c.Name+".txt")
-			if err := generate(c.Replay.File, uint64(i)); err != nil {
-				return fo, err
-			}
-		}
-		fo.Cells = append(fo.Cells, c)
-	}
-	return fo, nil
-}
-
-// generate makes a file to replay unless it is there already: a lab that is started
-// again on its data goes on where it was in it.
-func generate(path string, seed uint64) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("generate engines: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "new-")
-	if err != nil {
-		return fmt.Errorf("generate engines: %w", err)
-	}
-	defer os.Remove(f.Name())
-	err = cmapss.Generate(f, cmapss.Spec{Seed: seed, Engines: engines, Cycles: cycles})
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return fo
 }
 
 // told is a factory that says what it was told to do.
@@ -212,4 +187,12 @@ func (t told) Kill(process string) error {
 
 func (t told) Restart(ctx context.Context, process string) error {
 	return t.say(t.Factory.Restart(ctx, process), "process restarted", "process", process)
+}
+
+func (t told) Inject(ctx context.Context, unit string, x factory.Fault) error {
+	return t.say(t.Factory.Inject(ctx, unit, x), "fault begins", "unit", unit, "fault", x.Kind)
+}
+
+func (t told) Drive(ctx context.Context, unit string, run bool) error {
+	return t.say(t.Factory.Drive(ctx, unit, run), "machine told", "unit", unit, "run", run)
 }

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // latestQuery shows that readings arrive, newest first.
-const latestQuery = `select unit_id, ts, t50, p30, nc from readings_turbofan order by ts desc limit 10`
+const latestQuery = `select unit_id, ts, winding_temp_c, hydraulic_pressure_psi from readings_dyno order by ts desc limit 12`
 
 // guide writes what there is and what to try.
 func guide(out io.Writer, name string, took time.Duration, e registry.Entry, s factory.Status) {
@@ -21,38 +22,45 @@ func guide(out io.Writer, name string, took time.Duration, e registry.Entry, s f
 		lab = shorten(self)
 	}
 	collector := shorten(filepath.Join(s.Bin, "andon-collector"))
-	config := ""
+	config, pages := "", "" // of a collector's process, and the name of the one with the pages
 	for _, p := range s.Processes {
-		if p.Name == factory.Collector {
-			config = p.Config
+		switch p.Name {
+		case factory.Collector, factory.Web:
+			config, pages = p.Config, p.Name
 		}
 	}
-	cell := s.Cells[0].Name
 	fate := "deleted at the end"
 	if !e.Temporary {
 		fate = "kept at the end"
 	}
+	_, port, _ := net.SplitHostPort(s.Broker)
 	fmt.Fprintf(out, `%[1]s: up after %.1[2]f s, data in %[3]s (%[4]s)
 
-  Watch the readings travel:
-    %[5]s watch --config %[6]s
+  The command center:  http://%[5]s/
 
-  Look at them in PostgreSQL:
-    psql '%[7]s' -c '%[8]s'
+  1. Cut a cable, see the cell's backlog grow on the page, mend it and see it come home:
+       %[6]s cut %[7]s --lab %[1]s
+       %[6]s heal %[7]s --lab %[1]s
 
-  Cut a cable, watch the cell's backlog grow, mend it and see it come home:
-    %[9]s cut %[10]s --lab %[1]s
-    %[9]s status --lab %[1]s
-    %[9]s heal %[10]s --lab %[1]s
+  2. Overheat a motor and see the alarm; stop the machine and see it cool:
+       %[6]s inject dyno-03 thermal-runaway --lab %[1]s
+       %[6]s stop dyno-03 --lab %[1]s
 
-  Kill anything (%[11]s) and start it again; nothing is lost:
-    %[9]s kill collector --lab %[1]s
-    %[9]s restart collector --lab %[1]s
-    %[5]s audit --config %[6]s
+  3. Watch the topics: decoded, or with any MQTT client (the payloads are Sparkplug B):
+       %[8]s watch --config %[9]s
+       mosquitto_sub -p %[10]s -t 'spBv1.0/#' -F '%%I %%t %%l bytes'
 
-  Ctrl-C here, or `+"`%[9]s down --lab %[1]s`"+` elsewhere, stops everything.
+  And: the rows in PostgreSQL, what every process does, and proof that nothing is lost
+  when you kill any of them (%[11]s):
+       psql '%[12]s' -c '%[13]s'
+       %[6]s status --lab %[1]s
+       %[6]s kill %[14]s --lab %[1]s
+       %[6]s restart %[14]s --lab %[1]s
+       %[8]s audit --config %[9]s
 
-`, name, took.Seconds(), e.Data, fate, collector, config, s.DSN, latestQuery, lab, cell, names(s))
+  Ctrl-C here, or `+"`%[6]s down --lab %[1]s`"+` elsewhere, stops everything.
+
+`, name, took.Seconds(), e.Data, fate, s.Pages, lab, s.Cells[0].Name, collector, config, port, names(s), s.DSN, latestQuery, pages)
 }
 
 func count(n int, what string) string {

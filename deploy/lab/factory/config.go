@@ -51,19 +51,64 @@ func brokerConfig(listen, http string) doc {
 	}
 }
 
-func collectorConfig(broker, dsn, http string) doc {
-	return doc{
+// collectorConfig is that of a collector with some of the roles; without any, of one
+// with all.
+func collectorConfig(broker, dsn, pages, http string, roles ...string) doc {
+	d := doc{
 		"mqtt",
 		doc{"url", "tcp://" + broker},
 		"database",
 		doc{"dsn", dsn},
+		"web",
+		doc{"listen", pages, "site", "lab"},
+		"http",
+		doc{"listen", http},
+	}
+	if len(roles) > 0 {
+		d = append(d, "roles", roles)
+	}
+	return d
+}
+
+func agentConfig(c Cell, data, broker, http string) doc {
+	source := doc{"name", "replay", "driver", "replay", "replay", c.Replay.config()}
+	if c.Dynos.Stations > 0 {
+		source = doc{"name", "dynos", "driver", "simulated", "simulated", c.Dynos.config()}
+	}
+	return doc{
+		"group", c.group(),
+		"node", c.Name,
+		"data", data,
+		"mqtt",
+		doc{"url", "tcp://" + broker},
+		"sources",
+		[]doc{source},
 		"http",
 		doc{"listen", http},
 	}
 }
 
-func agentConfig(c Cell, data, broker, http string) doc {
-	r := c.Replay
+func (d Dynos) config() doc {
+	out := doc{"stations", d.Stations}
+	if d.First > 0 {
+		out = append(out, "first", d.First)
+	}
+	if d.Rate > 0 {
+		out = append(out, "rate", d.Rate)
+	}
+	if d.Seed > 0 {
+		out = append(out, "seed", d.Seed)
+	}
+	if d.Programme > 0 {
+		out = append(out, "programme", d.Programme.String())
+	}
+	if d.Idle > 0 {
+		out = append(out, "idle", d.Idle.String())
+	}
+	return out
+}
+
+func (r Replay) config() doc {
 	replay := doc{"file", r.File, "format", "cmapss", "profile", "turbofan"}
 	if r.Profile != "" {
 		replay[5] = r.Profile
@@ -85,15 +130,5 @@ func agentConfig(c Cell, data, broker, http string) doc {
 	if !r.Start.IsZero() {
 		add("start", &yaml.Node{Kind: yaml.ScalarNode, Value: r.Start.UTC().Format(time.RFC3339Nano)})
 	}
-	return doc{
-		"group", Group,
-		"node", c.Name,
-		"data", data,
-		"mqtt",
-		doc{"url", "tcp://" + broker},
-		"sources",
-		[]doc{{"name", "replay", "driver", "replay", "replay", replay}},
-		"http",
-		doc{"listen", http},
-	}
+	return replay
 }

@@ -18,6 +18,7 @@ import (
 type Status struct {
 	DSN       string    `json:"dsn"`
 	Broker    string    `json:"broker"` // MQTT address
+	Pages     string    `json:"pages"`  // address of the command center
 	Data      string    `json:"data"`   // the folder of everything
 	Bin       string    `json:"bin"`
 	Processes []Process `json:"processes"`
@@ -49,7 +50,7 @@ type Wire struct {
 func (f *Factory) Status(ctx context.Context) Status {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	s := Status{DSN: f.DSN(), Broker: f.broker, Data: f.opt.Dir, Bin: f.opt.Bin}
+	s := Status{DSN: f.DSN(), Broker: f.broker, Pages: f.pages, Data: f.opt.Dir, Bin: f.opt.Bin}
 	for _, name := range f.order {
 		m := f.members[name]
 		now := m.Status()

@@ -44,6 +44,7 @@ type Factory struct {
 	opt     Options
 	db      *database
 	broker  string             // its MQTT address
+	pages   string             // address of the command center
 	members map[string]*member // by name
 	order   []string           // of names, in the order of the start
 	cables  map[string]*cable.Cable
@@ -83,7 +84,7 @@ func Start(ctx context.Context, o Options) (_ *Factory, err error) {
 		}
 	}
 	if o.Idle {
-		return f, f.awaitReady(ctx, Broker, Collector)
+		return f, f.awaitReady(ctx, append([]string{Broker}, o.collectors()...)...)
 	}
 	return f, f.awaitReady(ctx, f.order[1:]...)
 }
@@ -120,19 +121,47 @@ func (f *Factory) startBrokerAndCollector(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = f.add(Collector, "andon-collector", 0, func(_, http string) doc {
-		return collectorConfig(f.broker, f.DSN(), http)
-	})
-	if err != nil {
+	if port, err = f.ports.take(f.opt.PagesPort); err != nil {
+		return err
+	}
+	f.pages = address(port)
+	names := f.opt.collectors()
+	if err := f.addCollectors(names); err != nil {
 		return err
 	}
 	if err := f.members[Broker].Start(ctx); err != nil {
 		return err
 	}
-	if err := f.migrate(ctx, f.members[Collector].config); err != nil {
+	if err := f.migrate(ctx, f.members[names[0]].config); err != nil {
 		return err
 	}
-	return f.members[Collector].Start(ctx)
+	for _, name := range names {
+		if err := f.members[name].Start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addCollectors prepares the one collector, or one for each role.
+func (f *Factory) addCollectors(names []string) error {
+	for i, name := range names {
+		var roles []string
+		if f.opt.Split {
+			roles = []string{name}
+		}
+		nth := 0
+		if i > 0 { // behind the cells
+			nth = 1 + len(f.opt.Cells) + i
+		}
+		err := f.add(name, "andon-collector", nth, func(_, http string) doc {
+			return collectorConfig(f.broker, f.DSN(), f.pages, http, roles...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // migrate prepares the database that a collector's configuration names.
@@ -160,7 +189,7 @@ func (f *Factory) MakeDatabase(ctx context.Context, name string) (dsn string, er
 	dsn = f.db.pg.DatabaseDSN(name)
 	config := filepath.Join(f.opt.Dir, "database-"+name+".yaml")
 	// Neither broker nor HTTP is used by a migration.
-	if err := collectorConfig("127.0.0.1:1883", dsn, "").write(config); err != nil {
+	if err := collectorConfig("127.0.0.1:1883", dsn, "127.0.0.1:0", "").write(config); err != nil {
 		return "", err
 	}
 	return dsn, f.migrate(ctx, config)
@@ -237,7 +266,7 @@ func (f *Factory) Close(keep bool) error {
 		cells.Go(func() { errs[i] = f.stop(c.Name) })
 	}
 	cells.Wait()
-	for _, name := range []string{Collector, Broker} {
+	for _, name := range append(f.opt.collectors(), Broker) {
 		errs = append(errs, f.stop(name))
 	}
 	for _, c := range f.cables {

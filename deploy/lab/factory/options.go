@@ -31,9 +31,13 @@ type Options struct {
 
 	// Settings of PostgreSQL beside pgserver's own.
 	PgSettings map[string]string
-	// Ports on 127.0.0.1; 0 takes free ones. HTTPPort is the collector's; the broker's
-	// and the cells' follow it upward.
-	BrokerPort, PgPort, HTTPPort int
+	// Ports on 127.0.0.1; 0 takes free ones. PagesPort is the command center's. HTTPPort
+	// is the collector's for /healthz, /readyz and /metrics; the broker's and the cells'
+	// follow it upward.
+	BrokerPort, PgPort, PagesPort, HTTPPort int
+	// Split runs the collector as three processes, one a role: Intake, Sentinel and Web
+	// in place of Collector.
+	Split bool
 	// Direct leaves the cables out: agents connect to the broker themselves.
 	Direct bool
 	// Idle leaves the cells down; Restart starts one.
@@ -48,13 +52,27 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Cell is one cell and what it replays.
+// Cell is one cell and what it reads: a file, or dynamometers that do not exist.
 type Cell struct {
 	Name   string // such as "cell-01": node id, process name, folder
-	Replay Replay
+	Group  string // site and line; [Group] when empty
+	Replay Replay // with a File
+	Dynos  Dynos  // with Stations
 }
 
-// Replay is the source of a cell, in the words of the agent's configuration.
+// group is the cell's site and line.
+func (c *Cell) group() string { return cmp.Or(c.Group, Group) }
+
+// Dynos is a simulated source, in the words of the agent's configuration. What is zero
+// is the agent's default.
+type Dynos struct {
+	Stations, First int
+	Rate            float64
+	Seed            uint64
+	Programme, Idle time.Duration
+}
+
+// Replay is a replaying source of a cell, in the words of the agent's configuration.
 type Replay struct {
 	File       string
 	Profile    string // "turbofan" when empty
@@ -65,7 +83,7 @@ type Replay struct {
 	Start      time.Time // zero: when the agent first opens the file
 }
 
-// Group is the site and line of every cell.
+// Group is the site and line of a cell that names none.
 const Group = "austin-line1"
 
 // names of the processes beside the cells.
@@ -73,7 +91,20 @@ const (
 	Postgres  = "postgres"
 	Broker    = "broker"
 	Collector = "collector"
+
+	// Of a split collector; they are its roles.
+	Intake   = "intake"
+	Sentinel = "sentinel"
+	Web      = "web"
 )
+
+// collectors are the processes of the collector, in the order of their start.
+func (o *Options) collectors() []string {
+	if o.Split {
+		return []string{Intake, Sentinel, Web}
+	}
+	return []string{Collector}
+}
 
 // check completes the options and reports what cannot work.
 func (o *Options) check() error {
@@ -97,16 +128,22 @@ func (o *Options) check() error {
 	if len(o.Cells) == 0 && !o.DatabaseOnly {
 		return errors.New("a factory needs at least one cell")
 	}
-	seen := map[string]bool{Postgres: true, Broker: true, Collector: true}
+	seen := map[string]bool{Postgres: true, Broker: true}
+	for _, name := range o.collectors() {
+		seen[name] = true
+	}
 	for i := range o.Cells {
 		c := &o.Cells[i]
-		if err := telemetry.CheckID("cell", c.Name); err != nil {
+		if err := (telemetry.Node{Group: c.group(), ID: c.Name}).Check(); err != nil {
 			return err
 		}
 		if seen[c.Name] {
 			return fmt.Errorf("the name %s is used twice", c.Name)
 		}
 		seen[c.Name] = true
+		if c.Dynos.Stations > 0 {
+			continue
+		}
 		if c.Replay.File, err = filepath.Abs(c.Replay.File); err != nil {
 			return fmt.Errorf("file of %s: %w", c.Name, err)
 		}

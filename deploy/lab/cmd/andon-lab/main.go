@@ -21,7 +21,7 @@ const about = `The factory in a box: PostgreSQL, broker, collector and cells as 
 with a cable between every cell and the broker.
 
 Examples:
-  andon-lab up                          two cells of generated engines, until Ctrl-C
+  andon-lab up                          three cells of simulated dynos, until Ctrl-C
   andon-lab cut cell-01                 pull the cable of a cell of the running lab
   andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
   andon-lab bench path                  measure from the reading to the committed row`
@@ -35,9 +35,14 @@ type cli struct {
 	Heal    healCmd    `cmd:"" help:"Mend the cable of a cell."`
 	Kill    killCmd    `cmd:"" help:"Kill a process with SIGKILL; it stays down until restart."`
 	Restart restartCmd `cmd:"" help:"Start a process that is down, or stop and start one that runs."`
+	Inject  injectCmd  `cmd:"" help:"Give a simulated machine a fault."`
+	Stop    stopCmd    `cmd:"" help:"Stop a simulated machine."`
+	Release releaseCmd `cmd:"" help:"Let a stopped machine run again."`
 	Down    downCmd    `cmd:"" help:"Stop a running lab."`
-	Verify  verifyCmd  `cmd:"" help:"Send a whole file through and compare every line with PostgreSQL."`
-	Bench   struct {
+
+	Generate generateCmd `cmd:"" help:"Write a file in C-MAPSS form."`
+	Verify   verifyCmd   `cmd:"" help:"Send a whole file through and compare every line with PostgreSQL."`
+	Bench    struct {
 		Path benchPathCmd `cmd:"" help:"Measure the path from a reading to its committed row."`
 	} `cmd:"" help:"Measure."`
 }

@@ -10,7 +10,7 @@ import (
 	"andon.internal/shared/config"
 )
 
-func TestInject(t *testing.T) {
+func TestTwinsTakeOrders(t *testing.T) {
 	cfg := agent.DefaultConfig()
 	cfg.Group, cfg.Node, cfg.Data = "plant", "cell-01", config.Path(t.TempDir())
 	cfg.MQTT.URL = "tcp://127.0.0.1:1"
@@ -19,8 +19,8 @@ func TestInject(t *testing.T) {
 		{Name: "west", Driver: "simulated", Simulated: &agent.SimulatedConfig{Stations: 1, First: 2, Rate: 50}},
 	}
 	a := start(t, cfg)
-	post := func(kind, body string) (int, string) {
-		resp, err := http.Post("http://"+a.HTTPAddr()+"/simulated/inject", kind, strings.NewReader(body))
+	send := func(path, kind, body string) (int, string) {
+		resp, err := http.Post("http://"+a.HTTPAddr()+"/simulated/"+path, kind, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,6 +31,7 @@ func TestInject(t *testing.T) {
 		}
 		return resp.StatusCode, string(text)
 	}
+	post := func(kind, body string) (int, string) { return send("inject", kind, body) }
 	// Units are put on their stations when the sources have opened.
 	for _, unit := range []string{"dyno-01-0001", "dyno-02-0001"} {
 		eventually(t, unit+" takes a fault", func() bool {
@@ -50,6 +51,13 @@ func TestInject(t *testing.T) {
 	} {
 		if status, text := post(c.kind, c.body); status != c.status {
 			t.Errorf("%s: %d %s, want %d", c.name, status, text, c.status)
+		}
+	}
+	for _, path := range []string{"stop", "release"} {
+		for unit, want := range map[string]int{"dyno-02": http.StatusNoContent, "dyno-09": http.StatusNotFound} {
+			if status, text := send(path, "application/json", `{"unit":"`+unit+`"}`); status != want {
+				t.Errorf("%s %s: %d %s, want %d", path, unit, status, text, want)
+			}
 		}
 	}
 }
