@@ -70,7 +70,7 @@ func (a *Agent) checkAcknowledged() error {
 
 func (a *Agent) checkDatabase() error {
 	if s := a.uplink.Status(); s.Hold {
-		return fmt.Errorf("the collector has had no database for %v; readings are kept here", time.Since(s.HoldSince).Round(time.Second))
+		return fmt.Errorf("%s, for %v; readings are kept here", s.HoldWhy, time.Since(s.HoldSince).Round(time.Second))
 	}
 	return nil
 }

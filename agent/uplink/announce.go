@@ -19,8 +19,8 @@ func (s *session) next(now time.Time, dst []byte) (topic string, payload []byte,
 	if !s.birthAt.IsZero() && !now.Before(s.birthAt) {
 		return s.nodeBirth(now, dst)
 	}
-	if !s.born {
-		return "", dst, false
+	if !s.born || !s.birthAt.IsZero() {
+		return "", dst, false // who asked for births can do nothing with data before
 	}
 	for len(s.announce) > 0 {
 		unit := s.announce[0]

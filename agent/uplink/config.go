@@ -35,20 +35,21 @@ type Config struct {
 	RetryMax       time.Duration // the longest pause; 5 s
 
 	Heartbeat     time.Duration // 2 s
+	Quiet         time.Duration // nothing heard from the collector for this long: hold; 4 s
 	Silence       time.Duration // nothing heard from the collector for this long: connect anew; 15 s
 	SyncTimeout   time.Duration // no answer to a birth for this long: be born again; 5 s, doubled up to 60 s
 	SyncGrace     time.Duration // how long live waits for that answer at the start of a session; 250 ms
 	RebirthEvery  time.Duration // births are at least this far apart; 1 s
 	Retransmit    time.Duration // a record without acknowledgement is sent again; 5 s
 	RetransmitMax time.Duration // what that backs off to, per record; 60 s
-	HoldGrace     time.Duration // when the database is back, repeats wait for what the collector kept; 500 ms
+	HoldGrace     time.Duration // when a hold ends, repeats wait for what the collector kept; 500 ms
 	LiveAge       time.Duration // how long a record counts as live, as in the buffer; 10 s
 	StopRound     time.Duration // for what is in flight at a clean stop; 2.5 s
 	Farewell      time.Duration // for the death and the disconnect after that; 1 s
 
 	FirstRecords int           // window at the start of a session; 2
 	FirstBytes   int64         // bytes in flight until the collector grants some; 1 MiB
-	HoldRecords  int           // live records a second while the database is away; 2,500
+	HoldRecords  int           // live records a second while nothing is acknowledged; 2,500
 	HoldBytes    int64         // bytes likewise; 8 MiB
 	MaxMessage   int           // bytes of one message; 500 KiB, below the broker's 512 KiB
 	MaxHoles     int           // with more gaps in what is held, oldest first; 256
@@ -69,6 +70,7 @@ func (c Config) withDefaults() Config {
 	def(&c.RetryMin, 250*time.Millisecond)
 	def(&c.RetryMax, 5*time.Second)
 	def(&c.Heartbeat, 2*time.Second)
+	def(&c.Quiet, 4*time.Second)
 	def(&c.Silence, 15*time.Second)
 	def(&c.SyncTimeout, 5*time.Second)
 	def(&c.SyncGrace, 250*time.Millisecond)

@@ -3,6 +3,8 @@ package uplink_test
 import (
 	"testing"
 	"time"
+
+	"andon.internal/shared/sparkplug"
 )
 
 func TestHold(t *testing.T) {
@@ -72,5 +74,57 @@ func TestHoldAcrossSessions(t *testing.T) {
 	eventually(t, "the new live records", func() bool { return plant.count(isRecord) >= 40 })
 	never(t, 200*time.Millisecond, "a repeat while the database is away", func() bool { return plant.count(isRecord) > 40 })
 	plant.set(func(p *policy) { p.down = false })
+	cell.drained(plant)
+}
+
+// TestHoldWhileTheCollectorIsSilent: a collector that says nothing is as good as one
+// without a database. Who else listens goes on seeing live records, each once.
+func TestHoldWhileTheCollectorIsSilent(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.Quiet, cell.cfg.Silence, cell.cfg.Retransmit = 300*time.Millisecond, time.Minute, time.Minute
+	cell.cfg.Heartbeat = time.Minute // it also looks for what was forgotten
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 5)
+	cell.drained(plant)
+	plant.forget()
+	plant.set(func(p *policy) { p.mute = true })
+	cell.readings("press-1", 200)
+	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
+	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 200 })
+	never(t, 700*time.Millisecond, "a repeat while nothing is acknowledged", func() bool { return plant.count(isRecord) > 200 })
+	if n := cell.buf.Stats().Records; n != 200 {
+		t.Fatalf("%d records held, want all 200", n)
+	}
+	plant.set(func(p *policy) { p.mute = false })
+	cell.drained(plant)
+	if st := cell.up.Status(); st.Hold || st.Session != 1 {
+		t.Errorf("holding %v in session %d, want no hold in the first", st.Hold, st.Session)
+	}
+}
+
+// TestOfflineHost: a collector that is known to be away is waited for, without
+// connecting anew for its silence; one that says that it is there and is silent is not.
+func TestOfflineHost(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.Quiet, cell.cfg.Silence, cell.cfg.Retransmit = time.Minute, 500*time.Millisecond, time.Minute
+	say := func(online bool, ts int64) {
+		plant.client.Publish("spBv1.0/STATE/andon", 1, true, sparkplug.State{Online: online, Timestamp: ts}.Append(nil)).WaitTimeout(patience)
+	}
+	say(true, 1)
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 5)
+	cell.drained(plant)
+	plant.set(func(p *policy) { p.mute = true })
+	say(false, 1) // as a will has it
+	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
+	plant.forget()
+	cell.readings("press-1", 20)
+	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 20 })
+	never(t, 1500*time.Millisecond, "a second session", func() bool { return cell.up.Status().Session != 1 })
+	say(true, 2)
+	eventually(t, "a second session", func() bool { return cell.up.Status().Session == 2 })
+	plant.set(func(p *policy) { p.mute = false })
 	cell.drained(plant)
 }

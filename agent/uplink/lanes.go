@@ -23,7 +23,7 @@ type lanes struct {
 	last          flight.Lane // of the record sent last
 	lastLive      time.Time   // when one was last sent live
 	liveFrom      time.Time   // live waits for the sync until then
-	holdUntil     time.Time   // with the database away, the next live record goes out then
+	holdUntil     time.Time   // in a hold, the next live record goes out then
 	backlogFrom   time.Time   // the backlog waits until then
 	oldestFirst   bool        // too many gaps: everything goes through the backlog, in order
 }

@@ -21,7 +21,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	var f family
 	m := &Metrics{
 		connected:       f.gauge("connected", "1 while a session is up and born."),
-		hold:            f.gauge("hold", "1 while the database is away."),
+		hold:            f.gauge("hold", "1 while database or collector are away: live records are sent once, nothing is repeated."),
 		parked:          f.gauge("parked_records", "Records kept out of the way because they keep failing."),
 		inFlightRecords: f.gauge("in_flight_records", "Records sent and not acknowledged."),
 		inFlightBytes:   f.gauge("in_flight_bytes", "Bytes sent and not acknowledged."),

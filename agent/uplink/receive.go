@@ -13,9 +13,6 @@ import (
 // commandLimits bounds what is read of a command.
 var commandLimits = sparkplug.Limits{Message: 512 << 10, Metrics: 64, Properties: 64, Text: sparkplug.MaxAckText}
 
-// hostState is what is known of the primary host; it outlives sessions.
-type hostState struct{ timestamp int64 }
-
 // receive takes one message from the broker. It returns an error when the session
 // is to end.
 func (s *session) receive(now time.Time, m link.Message) error {
@@ -25,7 +22,7 @@ func (s *session) receive(now time.Time, m link.Message) error {
 		return nil
 	}
 	if t.Type == sparkplug.HostState {
-		return s.hostSaid(now, m)
+		return s.hostSaid(now, t.Host, m)
 	}
 	if m.Retained {
 		s.up.cfg.Metrics.retained.Inc()
@@ -65,26 +62,6 @@ func (s *session) receive(now time.Time, m link.Message) error {
 func (s *session) invalid(m link.Message, err error) {
 	s.up.cfg.Metrics.invalid.Inc()
 	s.log.Debug("message not understood", "topic", m.Topic, "bytes", len(m.Payload), "error", err)
-}
-
-// hostSaid follows the primary host.
-func (s *session) hostSaid(now time.Time, m link.Message) error {
-	st, err := sparkplug.ParseState(m.Payload)
-	if err != nil {
-		s.invalid(m, err)
-		return nil
-	}
-	if st.Timestamp < s.up.host.timestamp {
-		return nil // older than what is known
-	}
-	s.up.host.timestamp = st.Timestamp
-	switch {
-	case st.Online && !s.born && s.birthAt.IsZero():
-		s.birthAt = now
-	case !st.Online && (s.born || !s.birthAt.IsZero()):
-		return errHostGone
-	}
-	return nil
 }
 
 // askBirth lets the node be born again, not too soon after the last time.
@@ -146,29 +123,6 @@ func (s *session) committed(now time.Time, epoch telemetry.Epoch, set ranges.Set
 	for i := range list {
 		if r := &list[i]; r.End {
 			s.dying = append(s.dying, births.Run{Unit: r.Unit, Born: r.Born, Fingerprint: r.Fingerprint})
-		}
-	}
-}
-
-// databaseIs follows the database. While it is away each live record is sent once
-// and nothing is repeated; when it is back everything held is sent again.
-func (s *session) databaseIs(now time.Time, db sparkplug.DBState) {
-	switch {
-	case db == sparkplug.DBDown:
-		s.up.table.Hold(now)
-		if !s.hold {
-			s.hold, s.holdSince = true, now
-			s.up.cfg.Metrics.holds.Inc()
-			s.log.Warn("the database is away: holding everything")
-		}
-	case s.hold:
-		s.log.Info("the database is back", "after", now.Sub(s.holdSince).Round(time.Millisecond))
-		s.hold, s.holdSince = false, time.Time{}
-		s.up.table.Recall()
-		s.lanes.rescan()
-		s.lanes.backlogFrom = now.Add(s.up.cfg.HoldGrace)
-		if !s.sync.done {
-			s.sync.by = now.Add(max(s.sync.timeout, s.up.cfg.SyncTimeout))
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (s *session) count(now time.Time, o *outgoing, lane flight.Lane, again bool
 	m.records.WithLabelValues("backlog").Inc()
 }
 
-// spendHold spaces live records out while the database is away: there are no
+// spendHold spaces live records out in a hold: there are no
 // acknowledgements then to set the pace.
 func (s *session) spendHold(now time.Time, size int64) {
 	cfg := &s.up.cfg

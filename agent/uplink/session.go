@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -40,9 +41,13 @@ type session struct {
 	// What the collector said: see receive.go and sync.go.
 	heard     time.Time
 	heardOnce bool
-	hold      bool // the database is away
-	holdSince time.Time
-	sync      syncState
+	hostsGone time.Time // since when no host is online, see host.go; zero: one is, or none is known
+
+	hold       bool // nothing is acknowledged, see hold.go
+	holdSilent bool // because the collector says nothing
+	holdSince  time.Time
+	holdWhy    string
+	sync       syncState
 
 	lanes lanes
 
@@ -108,9 +113,8 @@ func (s *session) linkOptions() link.Options {
 		ConnectTimeout: cfg.ConnectTimeout, WriteTimeout: cfg.WriteTimeout,
 		Inbox: 256,
 	}
-	if cfg.PrimaryHost != "" {
-		o.Subscribe = append(o.Subscribe, sparkplug.Topic{Type: sparkplug.HostState, Host: cfg.PrimaryHost}.String())
-	}
+	host := cmp.Or(cfg.PrimaryHost, "+")
+	o.Subscribe = append(o.Subscribe, sparkplug.Topic{Type: sparkplug.HostState, Host: host}.String())
 	return o
 }
 
@@ -161,10 +165,11 @@ func (s *session) tick(now time.Time) error {
 	if !s.born {
 		return nil
 	}
-	if now.Sub(s.heard) >= s.up.cfg.Silence {
+	if now.Sub(s.heard) >= s.up.cfg.Silence && !s.abandoned() {
 		s.up.cfg.Metrics.watchdog.Inc()
 		return errSilent
 	}
+	s.watchHold(now)
 	if !s.hold {
 		s.reportParked(s.up.table.Expire(now))
 		s.expireSync(now)
@@ -210,7 +215,7 @@ func (s *session) wake(now time.Time) time.Time {
 	at := now.Add(time.Minute)
 	for _, t := range [...]time.Time{
 		s.birthAt, s.heartbeat, s.stopBy, s.pause, s.sync.by, s.reportAt, s.lanes.liveFrom, s.lanes.holdUntil, s.lanes.backlogFrom,
-		s.up.table.Deadline(now), s.silentAt(),
+		s.up.table.Deadline(now), s.silentAt(), s.quietAt(),
 	} {
 		if t.After(now) && t.Before(at) {
 			at = t
@@ -220,7 +225,7 @@ func (s *session) wake(now time.Time) time.Time {
 }
 
 func (s *session) silentAt() time.Time {
-	if !s.born {
+	if !s.born || s.abandoned() {
 		return time.Time{}
 	}
 	return s.heard.Add(s.up.cfg.Silence)

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/state"
+	"andon.internal/agent/uplink"
 	"andon.internal/shared/sparkplug"
 )
 
@@ -304,6 +306,38 @@ func TestSparkplugRebirth(t *testing.T) {
 	}
 	if len(units) != 2 {
 		t.Errorf("%d units were born again, want 2", len(units))
+	}
+}
+
+// TestSparkplugRebirthStopsData: between the request and the births that answer it
+// nothing else is sent, also when these have to wait for their turn.
+func TestSparkplugRebirthStopsData(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	reg := prometheus.NewRegistry()
+	cell.cfg.RebirthEvery, cell.cfg.Metrics = time.Second, uplink.NewMetrics(reg)
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 1)
+	cell.drained(plant)
+	plant.forget()
+	plant.rebirth()
+	eventually(t, "the request is taken", func() bool {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "andon_uplink_rebirth_requests_total" {
+				return f.GetMetric()[0].GetCounter().GetValue() == 1
+			}
+		}
+		return false
+	})
+	plant.forget()
+	cell.readings("press-1", 20)
+	cell.drained(plant)
+	if all := plant.all(func(*seen) bool { return true }); all[0].kind != sparkplug.NBirth {
+		t.Errorf("a %v was sent before the births that were asked for", all[0].kind)
 	}
 }
 

@@ -16,8 +16,9 @@ type Status struct {
 
 	LastHeard time.Time // last acknowledgement of whatever content; zero before the first
 	Synced    bool      // the collector has said what it has of the backlog
-	Hold      bool      // the database is away
+	Hold      bool      // nothing is acknowledged: the database or the collector is away
 	HoldSince time.Time // set while Hold
+	HoldWhy   string    // likewise
 
 	CreditRecords   int64 // what may be in flight
 	CreditBytes     int64
@@ -112,7 +113,7 @@ func (s *session) report(now time.Time, force bool) {
 	if s.heardOnce {
 		st.LastHeard = s.heard
 	}
-	st.Synced, st.Hold, st.HoldSince = s.sync.done, s.hold, s.holdSince
+	st.Synced, st.Hold, st.HoldSince, st.HoldWhy = s.sync.done, s.hold, s.holdSince, s.holdWhy
 	st.CreditRecords, st.CreditBytes = f.CreditRecords, f.CreditBytes
 	st.InFlightRecords, st.InFlightBytes = f.Records, f.Bytes
 	st.RoundTrip, st.Units, st.Parked = f.RoundTrip, s.reg.Units(), parked

@@ -59,7 +59,7 @@ type Uplink struct {
 	table *flight.Table
 	sent  map[buffer.Epoch]*ranges.Set // every position that this process has sent
 	front *buffer.Key                  // up to here the current epoch has gone through the live lane
-	host  hostState
+	hosts map[string]hostState
 	tries int // attempts since the last healthy session
 
 	mu     sync.Mutex
@@ -79,6 +79,7 @@ func New(cfg Config, b Buffer, u Units, s Sessions) (*Uplink, error) {
 		cfg: cfg, url: address, log: cfg.Logger, buf: b, units: u, sessions: s,
 		table: flight.New(cfg.flight()),
 		sent:  make(map[buffer.Epoch]*ranges.Set),
+		hosts: make(map[string]hostState),
 	}, nil
 }
 
