@@ -180,6 +180,22 @@ func TestStuckSensorKeepsItsValueAndComesBack(t *testing.T) {
 	}
 }
 
+func TestRunawayBurnsOut(t *testing.T) {
+	r := newRig(1)
+	r.faults = []dyno.Fault{{Kind: dyno.ThermalRunaway, Start: 100}}
+	hottest := 0.0
+	for r.now < 400 {
+		r.step()
+		hottest = max(hottest, r.machine.Winding)
+	}
+	if !r.machine.Burnt() || hottest < 220 || hottest > 240 {
+		t.Errorf("burnt %v, at most %.1f degC; want the insulation gone at 230, as seen once a second", r.machine.Burnt(), hottest)
+	}
+	if r.machine.Running || math.Abs(r.machine.Speed) > 1 || r.machine.Winding > hottest-50 {
+		t.Errorf("burnt out and running %v at %.1f rpm, %.1f degC", r.machine.Running, r.machine.Speed, r.machine.Winding)
+	}
+}
+
 func TestStopReallyStopsAndCools(t *testing.T) {
 	r := newRig(1)
 	r.faults = []dyno.Fault{{Kind: dyno.ThermalRunaway, Start: 100}}

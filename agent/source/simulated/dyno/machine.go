@@ -33,6 +33,7 @@ const (
 
 	pressureIdle = 310.0 // psi, of the brake circuit with no load
 	pressurePer  = 3.4   // psi per N·m of brake torque
+	burnOut      = 230.0 // degC at which the winding's insulation (class H, 180 degC, and its reserve) is gone
 	vibrationMin = 0.35  // mm/s RMS at standstill: the floor
 	unbalance    = 1.1   // mm/s at rated speed
 )
@@ -52,6 +53,7 @@ type Machine struct {
 	copper, iron float64 // losses of the last step, W
 	faults       effects
 	stopped      bool
+	burnt        bool
 	spread       spread
 }
 
@@ -74,18 +76,26 @@ func (m *Machine) Release() { m.stopped = false }
 // Stopped reports whether a stop holds the machine.
 func (m *Machine) Stopped() bool { return m.stopped }
 
+// Burnt reports whether the winding got so hot that its insulation failed. The drive
+// trips on the earth fault, and nothing makes this specimen run again.
+func (m *Machine) Burnt() bool { return m.burnt }
+
 // maxStep keeps the integration stable and exact enough: the fastest lag is 0.2 s.
 const maxStep = 0.05
 
 // Step lets dt seconds pass under the demand.
 func (m *Machine) Step(dt float64, d Demand) {
-	if m.stopped {
+	if m.stopped || m.burnt {
 		d = Demand{}
 	}
 	m.Running = d.Run
 	for dt > 0 {
 		h := min(dt, maxStep)
 		m.step(h, d)
+		if m.Winding >= burnOut && !m.burnt {
+			m.burnt, m.Running, d = true, false, Demand{}
+			m.faults.shorted, m.faults.heat = 0, 0 // the current that fed them is gone
+		}
 		dt -= h
 	}
 }
