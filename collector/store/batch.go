@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"andon.internal/shared/ranges"
@@ -24,14 +23,25 @@ type item struct {
 	runKey run
 	skip   []bool // rows that cannot be stored; nil: none
 
-	reason string // why the entry, or the skipped rows, go to quarantine
-	rows   int    // rows to store
-	late   int
+	reason    string // why the entry, or the skipped rows, go to quarantine
+	rows      int    // rows to store
+	late      int
+	recovered bool // the position was quarantined before the batch
 }
+
+// place is a position of an epoch.
+type place struct {
+	ledger   *ledgerRow
+	position uint64
+}
+
+func (it *item) place() place { return place{it.ledger, it.entry.Position} }
 
 // batch is what a Commit works on. Its methods up to plan change nothing but it.
 type batch struct {
 	items   []item
+	rows    map[epochID]*ledgerRow    // since bind
+	aside   map[place]*item           // who of the batch is quarantined; nil: nobody
 	days    map[*table]map[int64]bool // partitions that are needed and missing
 	unknown bool                      // some record's profile is not installed as it came
 	now     time.Time
@@ -165,77 +175,4 @@ func (b *batch) needs(c *cache) *needs {
 		}
 	}
 	return n
-}
-
-// bind gives every item its ledger row and run, by the cache's keys, and returns
-// the rows that the transaction must lock. ok is false when a key is missing.
-func (b *batch) bind(c *cache) (rows map[epochID]*ledgerRow, runs map[runID]*runChange, ok bool) {
-	rows, runs = map[epochID]*ledgerRow{}, map[runID]*runChange{}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	row := func(id epochID) *ledgerRow {
-		l := rows[id]
-		if l == nil {
-			key, found := c.epochs[id]
-			ok = ok && found
-			l = &ledgerRow{key: key}
-			rows[id] = l
-		}
-		return l
-	}
-	ok = true
-	for i := range b.items {
-		it := &b.items[i]
-		if it.outcome == Invalid {
-			continue
-		}
-		it.outcome, it.ledger = 0, row(it.epoch)
-		if l := it.entry.Loss; l != nil && !it.whole() {
-			row(epochID{it.epoch.node, l.Epoch})
-		}
-		if it.table != nil {
-			r, found := c.runs[it.run]
-			ok = ok && found
-			it.runKey = r
-			if runs[it.run] == nil {
-				runs[it.run] = &runChange{run: r, newest: math.MinInt64}
-			}
-		}
-	}
-	return rows, runs, ok
-}
-
-// plan decides what becomes of every entry, in the batch's order, now that the
-// ledger rows are read and locked. It changes the rows in memory.
-func (b *batch) plan(rows map[epochID]*ledgerRow) {
-	for i := range b.items {
-		it := &b.items[i]
-		if it.outcome == Invalid {
-			continue
-		}
-		p, l := it.entry.Position, it.ledger
-		l.fold(b.cfg.MaxHoles)
-		var of *ledgerRow // where a loss is noted
-		var lost ranges.Set
-		if loss := it.entry.Loss; loss != nil && !it.whole() {
-			of = rows[epochID{it.epoch.node, loss.Epoch}]
-			lost = ranges.Of(ranges.Range{From: loss.From, To: loss.To})
-		}
-		switch {
-		case l.settled(p):
-			it.outcome = Duplicate
-			l.repeats++
-		case l.crowded(p, b.cfg.MaxHoles), of != nil && of.refuses(lost, b.cfg.MaxHoles):
-			it.outcome = Deferred
-		case it.whole():
-			it.outcome = Quarantined
-			l.quarantine(p)
-		default:
-			it.outcome = Committed
-			l.commit(p)
-			if of != nil {
-				of.lose(lost)
-			}
-		}
-	}
 }

@@ -16,7 +16,7 @@ const reloadAfter = 5 * time.Second
 // Commit stores a batch, of any number of nodes, in one transaction, and returns
 // what became of each entry when that is durable. Positions that are settled
 // already, or come twice in the batch, are recognised and counted. What cannot be
-// stored is quarantined.
+// stored is quarantined, until it comes in a form that can be stored.
 //
 // It makes one attempt. On an error nothing is settled, except that with
 // RetryError.Unknown the batch may have been committed; the caller repeats it
@@ -63,7 +63,6 @@ type attempt struct {
 	careful bool // search for readings that PostgreSQL refuses
 	unknown bool // COMMIT was sent and its outcome not learnt
 	tx      *tx
-	rows    map[epochID]*ledgerRow
 	runs    map[runID]*runChange
 }
 
@@ -81,17 +80,21 @@ func (a *attempt) run(ctx context.Context) error {
 		return err
 	}
 	var ok bool
-	if a.rows, a.runs, ok = a.b.bind(a.c); !ok {
+	if a.runs, ok = a.b.bind(a.c); !ok {
 		return errors.New("keys were dropped meanwhile")
 	}
-	if len(a.rows) == 0 {
+	if len(a.b.rows) == 0 {
 		return nil // nothing that a ledger could hold
 	}
 	if err := a.lock(ctx); err != nil {
 		return err
 	}
-	a.b.plan(a.rows)
-	if err := a.copyRows(ctx); err != nil {
+	err := a.unhide(ctx)
+	if err == nil {
+		a.b.plan()
+		err = a.copyRows(ctx)
+	}
+	if err != nil {
 		a.tx.rollback()
 		return err
 	}
@@ -105,9 +108,9 @@ func (a *attempt) run(ctx context.Context) error {
 // lock begins the transaction: it checks the lease and the database's identity,
 // locks the ledger rows in order and reads them, and checks the keys.
 func (a *attempt) lock(ctx context.Context) error {
-	byKey := make(map[int32]epochID, len(a.rows))
+	byKey := make(map[int32]epochID, len(a.b.rows))
 	var keys list
-	for id, l := range a.rows {
+	for id, l := range a.b.rows {
 		byKey[l.key] = id
 		keys.int(int64(l.key))
 	}
@@ -117,7 +120,7 @@ func (a *attempt) lock(ctx context.Context) error {
 		if !ok || id.epoch.String() != epochID {
 			return errStaleKey
 		}
-		*a.rows[id] = *l
+		*a.b.rows[id] = *l
 		found++
 		return nil
 	})
@@ -130,7 +133,7 @@ func (a *attempt) lock(ctx context.Context) error {
 		return err
 	}
 	a.tx = t
-	if err = a.s.identify(a.c, t.identity); err == nil && found != len(a.rows) {
+	if err = a.s.identify(a.c, t.identity); err == nil && found != len(a.b.rows) {
 		err = errStaleKey
 	}
 	for _, r := range a.runs {
@@ -150,14 +153,15 @@ var errStaleKey = fmt.Errorf("a remembered key is not in the database: %w", ErrD
 
 // writes are the last statements of the transaction.
 func (a *attempt) writes() []call {
-	rows := make([]*ledgerRow, 0, len(a.rows))
-	for _, l := range a.rows {
+	rows := make([]*ledgerRow, 0, len(a.b.rows))
+	for _, l := range a.b.rows {
 		rows = append(rows, l)
 	}
 	calls := updateLedger(rows)
 	calls = append(calls, a.b.updateRuns(a.runs)...)
-	calls = append(calls, a.b.insertLosses(a.rows)...)
-	return append(calls, a.b.insertQuarantine()...)
+	calls = append(calls, a.b.insertLosses()...)
+	calls = append(calls, a.b.insertQuarantine()...)
+	return append(calls, a.b.deleteRecovered()...)
 }
 
 // received is when an entry came.
@@ -192,6 +196,9 @@ func (b *batch) result() Result {
 			r.Rejects = append(r.Rejects, Reject{Entry: i, Rows: rejected, Reason: it.reason})
 		case Committed:
 			n.Records++
+			if it.recovered {
+				n.Recovered++
+			}
 			n.Rows += it.rows
 			n.Late += it.late
 			r.Rows += it.rows

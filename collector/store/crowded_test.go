@@ -99,9 +99,18 @@ func TestQuarantineBetweenReadings(t *testing.T) {
 		t.Errorf("a birth is told %s and %d lost, %v", got, s.Lost, err)
 	}
 	tell(6)
-	// What was quarantined stays so: a loss of it is no news, and neither are readings.
-	f.commit(loss(epoch(2), 0, e, 0, all), entry(e, 1, 1))
-	tell(7)
+	f.commit(loss(epoch(2), 0, e, 0, all)) // which is no news
+	tell(6)
+	// What comes in a form that can be stored is stored; what is so already is not.
+	if got := f.commit(entry(e, 0, 1), entry(e, 1, 1), at(3), entry(e, 1, 1)); got != "duplicate committed duplicate duplicate" {
+		t.Errorf("in a form that can be stored: %s", got)
+	}
+	if a := f.audit(e); a.Committed != all/2+1 || a.Quarantined != all/2-1 || a.Repeats != 10 {
+		t.Errorf("audit %+v", a)
+	}
+	if got := one(t, f.dsn, `SELECT count(*), (SELECT count(*) FROM quarantine) FROM reading_mixed`); got != fmt.Sprintf("%d|%d", all/2+1, all/2-1) {
+		t.Errorf("stored and in quarantine: %s", got)
+	}
 	f.heapOnly("ledger", positions/batch+20)
 }
 
@@ -148,5 +157,22 @@ func TestLossBetweenReadings(t *testing.T) {
 	}
 	if a := f.audit(e); a.Quarantined != 1 || a.Lost != uint64(lost)-1 || !a.Holes.Empty() {
 		t.Errorf("audit %+v", a)
+	}
+}
+
+// TestRecoveryInAFullLedger: what is quarantined has its place in the ledger, and needs
+// no further one when it is stored after all.
+func TestRecoveryInAFullLedger(t *testing.T) {
+	f := setUp(t, func(c *store.Config) { c.MaxHoles = 2 })
+	e := epoch(1)
+	f.commit(poison(e, 0))
+	for n := range uint64(7) {
+		f.commit(loss(epoch(2), n, e, 2+2*n, 3+2*n))
+	}
+	if got := f.commit(entry(e, 20, 1), poison(e, 0), entry(e, 0, 1)); got != "deferred duplicate committed" {
+		t.Error(got)
+	}
+	if got := f.ledger(e); got != "{[0,1)}|{[2,3),[4,5),[6,7),[8,9),[10,11),[12,13),[14,15)}|{}|2" {
+		t.Error(got)
 	}
 }

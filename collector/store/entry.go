@@ -32,10 +32,12 @@ type Outcome uint8
 // The outcomes. After all but Deferred and Invalid the position is in the ledger
 // for good and may be acknowledged.
 const (
-	// Committed: stored now. For a loss record: the loss is noted.
+	// Committed: stored now, also where the position was quarantined before. For a loss
+	// record: the loss is noted.
 	Committed Outcome = iota + 1
-	// Duplicate: the position was committed or quarantined before, or came twice in
-	// the batch; nothing was written but the count.
+	// Duplicate: the position was committed before, or was quarantined before and this
+	// cannot be stored either, or another entry of the batch has it; nothing was written
+	// but the count.
 	Duplicate
 	// Quarantined: kept aside whole, with a reason.
 	Quarantined
@@ -79,6 +81,7 @@ type NodeCounts struct {
 	Rows        int // readings stored
 	Late        int // of these, older than a reading of their run that was there before
 	Records     int // positions committed
+	Recovered   int // of these, quarantined before
 	Duplicates  int // positions that were there already
 	Quarantined int // readings and poisoned messages set aside
 	Deferred    int // positions refused for too many holes

@@ -67,6 +67,15 @@ func TestHealth(t *testing.T) {
 	if left := h.Leases[0].Left; left > -time.Minute || left < -2*time.Minute {
 		t.Errorf("an expired lease has %v left", left)
 	}
+
+	// Nor is what is stored after all.
+	exec(t, f.dsn, `UPDATE quarantine SET noted_at = now()`)
+	for _, want := range []int{1, 0} {
+		if h := look(); len(h.Quarantined) != want {
+			t.Errorf("quarantined %+v, want %d", h.Quarantined, want)
+		}
+		f.commit(entry(e1, 3, 10))
+	}
 }
 
 func TestHealthCountsDaysAhead(t *testing.T) {

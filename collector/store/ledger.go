@@ -15,7 +15,9 @@ type ledgerRow struct {
 	key                          int32
 	committed, lost, quarantined ranges.Set
 	repeats                      int64
+	folded                       bool // committed may hold quarantined positions
 
+	hidden  ranges.Set // of these, the ones that concern the batch at hand
 	changed bool
 	union   *ranges.Set // of the three, once somebody asked
 }
@@ -33,14 +35,15 @@ func (l *ledgerRow) size() int {
 
 // fold counts the quarantined positions as committed when the row has many ranges: both
 // are settled, and where they alternate their union is small. Which they are remains in
-// the table quarantine, where each has a row for the whole of it.
+// the table quarantine, where each has a row for the whole of it; see attempt.unhide.
 func (l *ledgerRow) fold(holes int) {
 	if l.quarantined.Empty() || l.size() < holes {
 		return
 	}
 	l.committed.AddSet(l.quarantined)
+	l.hidden.AddSet(l.quarantined)
 	l.quarantined = ranges.Set{}
-	l.changed = true
+	l.folded, l.changed = true, true
 }
 
 // join returns the union of sets, in time that does not depend on how they interleave.
@@ -53,10 +56,12 @@ func join(sets ...ranges.Set) ranges.Set {
 	return ranges.Of(list...)
 }
 
-// settled reports whether a position needs nothing more.
-func (l *ledgerRow) settled(p uint64) bool {
-	return l.committed.Contains(p) || l.quarantined.Contains(p)
-}
+// has reports whether a position is committed, and nothing more can be done for it.
+func (l *ledgerRow) has(p uint64) bool { return l.committed.Contains(p) && !l.hidden.Contains(p) }
+
+// aside reports whether a position is quarantined: settled, until it comes in a form
+// that can be stored.
+func (l *ledgerRow) aside(p uint64) bool { return l.quarantined.Contains(p) || l.hidden.Contains(p) }
 
 // crowded reports whether a row that is folded has too many ranges to settle position
 // p, which is not settled: because it would open another hole, or another range beside
@@ -117,6 +122,7 @@ func (l *ledgerRow) note(from, to uint64) {
 func (l *ledgerRow) commit(p uint64) {
 	l.committed.Add(p, p+1)
 	l.quarantined.Remove(p, p+1)
+	l.hidden.Remove(p, p+1)
 	l.lost.Remove(p, p+1)
 	l.note(p, p+1)
 }
@@ -167,7 +173,7 @@ func (l *ledgerRow) stored() ranges.Set { return join(l.committed, l.quarantined
 // everywhere. where chooses them by l.epoch_key and e's columns.
 func selectLedger(where string, params [][]byte, put func(l *ledgerRow, epochID string) error) call {
 	return call{
-		sql: `SELECT l.epoch_key, l.committed, l.lost, l.quarantined, e.epoch_id FROM ledger l
+		sql: `SELECT l.epoch_key, l.committed, l.lost, l.quarantined, l.folded, e.epoch_id FROM ledger l
  JOIN epoch e USING (epoch_key) WHERE ` + where + ` ORDER BY l.epoch_key FOR UPDATE OF l`,
 		params: params,
 		row: func(v [][]byte) error {
@@ -175,13 +181,13 @@ func selectLedger(where string, params [][]byte, put func(l *ledgerRow, epochID 
 			if err != nil {
 				return err
 			}
-			l := &ledgerRow{key: int32(key)}
+			l := &ledgerRow{key: int32(key), folded: string(v[4]) == "t"}
 			for i, set := range []*ranges.Set{&l.committed, &l.lost, &l.quarantined} {
 				if *set, err = parseMultirange(v[1+i]); err != nil {
 					return fmt.Errorf("ledger of epoch key %d: %w", key, err)
 				}
 			}
-			return put(l, string(v[4]))
+			return put(l, string(v[5]))
 		},
 	}
 }
@@ -190,7 +196,7 @@ func selectLedger(where string, params [][]byte, put func(l *ledgerRow, epochID 
 // nil when none did.
 func updateLedger(rows []*ledgerRow) []call {
 	slices.SortFunc(rows, func(a, b *ledgerRow) int { return cmp.Compare(a.key, b.key) })
-	var keys, committed, lost, quarantined, repeats list
+	var keys, committed, lost, quarantined, repeats, folded list
 	for _, l := range rows {
 		if !l.changed && l.repeats == 0 {
 			continue
@@ -200,14 +206,17 @@ func updateLedger(rows []*ledgerRow) []call {
 		lost.set(l.lost)
 		quarantined.set(l.quarantined)
 		repeats.int(l.repeats)
+		folded.bool(l.folded)
 	}
 	if keys.n == 0 {
 		return nil
 	}
 	return []call{{
-		sql: `UPDATE ledger l SET committed = d.c, lost = d.l, quarantined = d.q, repeats = l.repeats + d.r
- FROM unnest($1::int[], $2::int8multirange[], $3::int8multirange[], $4::int8multirange[], $5::bigint[]) d(k, c, l, q, r)
- WHERE l.epoch_key = d.k`,
-		params: [][]byte{keys.param(), committed.param(), lost.param(), quarantined.param(), repeats.param()},
+		sql: `UPDATE ledger l SET committed = d.c, lost = d.l, quarantined = d.q, repeats = l.repeats + d.r, folded = d.f
+ FROM unnest($1::int[], $2::int8multirange[], $3::int8multirange[], $4::int8multirange[], $5::bigint[], $6::boolean[])
+ d(k, c, l, q, r, f) WHERE l.epoch_key = d.k`,
+		params: [][]byte{
+			keys.param(), committed.param(), lost.param(), quarantined.param(), repeats.param(), folded.param(),
+		},
 	}}
 }

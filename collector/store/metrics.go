@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics counts what the store does. A Metrics belongs to one Store.
 type Metrics struct {
-	rows, late, repeats, rejected, bisections, partitions, unknown prometheus.Counter
+	rows, late, repeats, rejected, recovered, bisections, partitions, unknown prometheus.Counter
 
 	positions *prometheus.CounterVec // by outcome
 	failures  *prometheus.CounterVec // by class of error
@@ -21,6 +21,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		late:       counter("late_rows_total", "Readings stored that are older than one stored before them."),
 		repeats:    counter("repeats_total", "Positions that came again."),
 		rejected:   counter("quarantined_total", "Readings and messages set aside in quarantine."),
+		recovered:  counter("recovered_total", "Positions that were quarantined and came in a form that could be stored."),
 		bisections: counter("bisections_total", "Batches that were searched for a reading that PostgreSQL refuses."),
 		partitions: counter("partitions_made_total", "Daily partitions made."),
 		unknown:    counter("unknown_commits_total", "Transactions whose outcome was not learnt."),
@@ -36,7 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.rows, m.late, m.repeats, m.rejected, m.bisections, m.partitions, m.unknown,
+		reg.MustRegister(m.rows, m.late, m.repeats, m.rejected, m.recovered, m.bisections, m.partitions, m.unknown,
 			m.positions, m.failures, m.seconds)
 	}
 	return m
@@ -64,5 +65,6 @@ func (m *Metrics) committed(r *Result, seconds float64) {
 		m.late.Add(float64(n.Late))
 		m.repeats.Add(float64(n.Duplicates))
 		m.rejected.Add(float64(n.Quarantined))
+		m.recovered.Add(float64(n.Recovered))
 	}
 }

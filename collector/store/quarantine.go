@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -66,6 +67,57 @@ func (b *batch) insertQuarantine() []call {
 			keys.param(), positions.param(), rowNos.param(), units.param(), reasons.param(), formats.param(),
 			sizes.param(), payloads.param(), received.param(),
 		},
+	}}
+}
+
+// unhide finds out which positions of the batch that could be stored now are quarantined,
+// although their rows of the ledger, which are locked, have them as committed.
+func (a *attempt) unhide(ctx context.Context) error {
+	rows := map[int64]*ledgerRow{}
+	var keys, positions list
+	for i := range a.b.items {
+		it := &a.b.items[i]
+		if it.outcome == Invalid || !it.ledger.folded || it.whole() || !it.ledger.committed.Contains(it.entry.Position) {
+			continue
+		}
+		rows[int64(it.ledger.key)] = it.ledger
+		keys.int(int64(it.ledger.key))
+		positions.int(int64(it.entry.Position))
+	}
+	if keys.n == 0 {
+		return nil
+	}
+	return a.tx.run(ctx, call{
+		sql: `SELECT q.epoch_key, q.position FROM unnest($1::int[], $2::bigint[]) d(k, p)
+ JOIN quarantine q ON (q.epoch_key, q.position, q.row_no) = (d.k, d.p, -1)`,
+		params: [][]byte{keys.param(), positions.param()},
+		row: func(v [][]byte) error {
+			var key, position int64
+			if err := ints(v, &key, &position); err != nil {
+				return err
+			}
+			rows[key].hidden.Add(uint64(position), uint64(position)+1)
+			return nil
+		},
+	})
+}
+
+// deleteRecovered deletes from quarantine what the batch stores after all.
+func (b *batch) deleteRecovered() []call {
+	var keys, positions list
+	for i := range b.items {
+		if it := &b.items[i]; it.outcome == Committed && it.recovered {
+			keys.int(int64(it.ledger.key))
+			positions.int(int64(it.entry.Position))
+		}
+	}
+	if keys.n == 0 {
+		return nil
+	}
+	return []call{{
+		sql: `DELETE FROM quarantine q USING unnest($1::int[], $2::bigint[]) d(k, p)
+ WHERE (q.epoch_key, q.position, q.row_no) = (d.k, d.p, -1)`,
+		params: [][]byte{keys.param(), positions.param()},
 	}}
 }
 

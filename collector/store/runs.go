@@ -135,7 +135,7 @@ func (r *runChange) add(it *item) {
 }
 
 // insertLosses keeps the loss records of the batch.
-func (b *batch) insertLosses(rows map[epochID]*ledgerRow) []call {
+func (b *batch) insertLosses() []call {
 	var keys, positions, reasons, units, readings, first, last, toldEpochs, toldPositions list
 	for i := range b.items {
 		it := &b.items[i]
@@ -143,7 +143,7 @@ func (b *batch) insertLosses(rows map[epochID]*ledgerRow) []call {
 		if l == nil || it.outcome != Committed {
 			continue
 		}
-		keys.int(int64(rows[epochID{it.epoch.node, l.Epoch}].key))
+		keys.int(int64(b.rows[epochID{it.epoch.node, l.Epoch}].key))
 		positions.set(ranges.Of(ranges.Range{From: l.From, To: l.To}))
 		reasons.text(clip(string(l.Reason), telemetry.MaxTextLength))
 		units.text(unitList(l.Units))

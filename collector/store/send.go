@@ -97,11 +97,11 @@ func (a *attempt) search(ctx context.Context, t *table, items []*item) error {
 		return err
 	}
 	if len(items) == 1 {
-		it := items[0]
-		it.reason = fmt.Sprintf("PostgreSQL refused it: %s (SQLSTATE %s)", data.Message, data.Code)
-		it.outcome, it.rows, it.skip = Quarantined, 0, nil
-		it.ledger.demote(it.entry.Position)
-		return nil
+		next := a.b.refuse(items[0], fmt.Sprintf("PostgreSQL refused it: %s (SQLSTATE %s)", data.Message, data.Code))
+		if next == nil || next.table == nil {
+			return nil
+		}
+		return a.search(ctx, next.table, []*item{next})
 	}
 	half := len(items) / 2
 	if err := a.search(ctx, t, items[:half]); err != nil {

@@ -34,6 +34,12 @@ func (l *list) int(i int64) {
 	l.b = strconv.AppendInt(l.b, i, 10)
 }
 
+// bool adds a boolean.
+func (l *list) bool(v bool) {
+	l.next()
+	l.b = strconv.AppendBool(l.b, v)
+}
+
 // text adds a string. What text cannot hold in PostgreSQL is replaced.
 func (l *list) text(s string) {
 	l.next()
