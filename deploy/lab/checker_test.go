@@ -182,6 +182,11 @@ var controls = []struct {
 		func(r *checker.Report) bool { return r.Ledger.Overlapping == 1 && r.Ledger.Untold == 0 },
 	},
 	{
+		"stored, and in quarantine as a whole", `insert into quarantine (epoch_key, position, row_no, reason, format, size, payload, received_at)
+		 select epoch_key, 0, -1, 'not a payload', 'message', 0, '', now() from ledger`,
+		func(r *checker.Report) bool { return r.Ledger.Unledgered == 1 && r.Ledger.Quarantined == 1 },
+	},
+	{
 		"a run that counts too much", `update unit_run set readings = readings + 1 where unit_key = (select unit_key from unit where unit_id = 'engine-2')`,
 		func(r *checker.Report) bool { return r.Ledger.Miscounted == 1 },
 	},
@@ -199,7 +204,7 @@ func columns() string {
 }
 
 // tables are what the controls change.
-var tables = []string{"reading_turbofan", "ledger", "loss", "unit_run", "unit"}
+var tables = []string{"reading_turbofan", "ledger", "loss", "quarantine", "unit_run", "unit"}
 
 func save(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
