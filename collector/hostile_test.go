@@ -15,8 +15,7 @@ func TestHostileMessagesHurtNobody(t *testing.T) {
 	c := dial(t, broker, newNode("cell"))
 	enemy := edgetest.Dial(t, broker.URL(), newNode("enemy"))
 	good := c.Node.Data(record(c.Node, 0, 1))
-	c.Send(good)
-	c.WaitAcked(1) // half of this message comes below, under the same position
+	c.Send(good) // half of this message comes below, under the same position
 	topics := []string{
 		"spBv1.0", "spBv1.0/line1/NBIRTH/enemy", "spBv1.0/line1/DBIRTH/enemy/u", "spBv1.0/line1/DDATA/enemy/u",
 		"spBv1.0/line1/NDATA/enemy", "spBv1.0/line1/NDEATH/enemy", "spBv1.0/line1/DDEATH/enemy/u",
@@ -59,6 +58,42 @@ func TestForgedIdentityIsNotStored(t *testing.T) {
 	c.Send(forged.DataAt(1, record(c.Node, 1, 1), false))
 	eventually(t, "drop", func() bool { return r.metric(`andon_intake_dropped_total{reason="wrong_session"}`) == "1" })
 	wantExact(t, dsn, c.Node, 1, 1)
+}
+
+// TestTheRecordBehindAForgedMessage: a message that takes a record's position and cannot
+// be decoded is quarantined and acknowledged; the record is stored all the same, whether it
+// comes at once or is sent again later.
+func TestTheRecordBehindAForgedMessage(t *testing.T) {
+	const records, rows = 6, 2
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn)
+	r.waitReady()
+	c := dial(t, broker, newNode("cell"))
+	enemy := edgetest.Dial(t, broker.URL(), newNode("enemy"))
+	c.WaitSync()
+	for p := range uint64(records) {
+		good := c.Node.Data(record(c.Node, p, rows))
+		enemy.Send(edgetest.Message{Topic: good.Topic, Payload: good.Payload[:len(good.Payload)/2]})
+		if p%2 == 0 {
+			c.WaitAcked(p + 1)
+			if got := query(t, dsn, `SELECT position FROM quarantine`); len(got) != 1 || got[0] != fmtUint(p) {
+				t.Fatalf("in quarantine: %v, want %d", got, p)
+			}
+			good = c.Node.DataAt(p, record(c.Node, p, rows), true)
+		}
+		c.Send(good)
+		eventually(t, "readings of position "+fmtUint(p), func() bool {
+			return len(query(t, dsn, `SELECT 1 FROM reading_dyno WHERE position = $1`, int64(p))) == rows
+		})
+	}
+	wantExact(t, dsn, c.Node, records, rows)
+	eventually(t, "each forged message, and nothing in quarantine", func() bool {
+		got := query(t, dsn, `SELECT repeats, quarantined::text, (SELECT count(*) FROM quarantine) FROM ledger`)
+		return len(got) == 1 && got[0] == "6 {} 0"
+	})
+	if got := query(t, dsn, `SELECT readings, expected FROM unit_run`); len(got) != 1 || got[0] != "12 12" {
+		t.Errorf("run: %v", got)
+	}
 }
 
 func TestQueueFullDropsAndShrinksTheCredit(t *testing.T) {
