@@ -174,9 +174,13 @@ type raw struct {
 	r *bufio.Reader
 }
 
-func (r *running) dial() *raw {
+func (r *running) dial() *raw { return r.dialFrom("127.0.0.1") }
+
+// dialFrom connects from an address of this machine.
+func (r *running) dialFrom(ip string) *raw {
 	r.t.Helper()
-	c, err := net.Dial("tcp", r.Addr())
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	c, err := d.Dial("tcp", r.Addr())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -271,10 +275,15 @@ func subscribe(version byte, filter string, qos byte) []byte {
 // session connects a raw client.
 func (r *running) session(version byte, id string) *raw {
 	r.t.Helper()
-	c := r.dial()
+	return r.dial().join(version, id)
+}
+
+// join begins a session.
+func (c *raw) join(version byte, id string) *raw {
+	c.t.Helper()
 	c.send(connect(version, id, 30, ""))
 	if ack := c.expect(0x20); ack[1] != 0 {
-		r.t.Fatalf("connect refused with %#x", ack[1])
+		c.t.Fatalf("connect refused with %#x", ack[1])
 	}
 	return c
 }

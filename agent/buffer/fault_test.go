@@ -22,7 +22,7 @@ func replaceFD(t *testing.T, path, with string) (restore func()) {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip(err)
+		t.Fatalf("this test needs /proc: %v", err)
 	}
 	for _, e := range fds {
 		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || target != path {
@@ -71,7 +71,7 @@ func TestWriteError(t *testing.T) {
 			if with != "/dev/null" {
 				with = filepath.Join(t.TempDir(), "pipe")
 				if err := syscall.Mkfifo(with, 0o600); err != nil {
-					t.Skip(err)
+					t.Fatalf("this test needs TMPDIR on a file system with named pipes: %v", err)
 				}
 			}
 			o := small(t.TempDir())
