@@ -69,7 +69,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	bin, err := findBinaries(ctx, o.Bin, o.Logger)
+	bin, err := newFinder(o.Logger).find(ctx, o.Bin)
 	if err != nil {
 		return nil, err
 	}
