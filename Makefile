@@ -52,7 +52,7 @@ bench: build ## Measure: the data path, then the benchmarks of each package
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 
 .PHONY: prerequisites
-prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js, Chromium), or name what is missing
+prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, Chromium, systemd-analyze, gcc), or name what is missing
 	@deploy/scripts/prerequisites
 
 .PHONY: clean
