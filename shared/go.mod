@@ -3,6 +3,7 @@ module andon.internal/shared
 go 1.26.0
 
 require (
+	github.com/alecthomas/kong v1.17.0
 	github.com/expr-lang/expr v1.17.8
 	github.com/prometheus/client_golang v1.25.0
 	go.uber.org/goleak v1.3.0

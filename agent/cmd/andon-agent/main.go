@@ -11,13 +11,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"andon.internal/agent"
+	"andon.internal/shared/cli"
 	"andon.internal/shared/ops"
 )
 
 const program = "andon-agent"
 
-// cli is the command line.
-type cli struct {
+// commands is the command line.
+type commands struct {
 	Run   runCmd   `cmd:"" help:"Run the agent until it is stopped."`
 	Check checkCmd `cmd:"" help:"Try a configuration: profiles, data folder, sources, broker."`
 
@@ -26,31 +27,12 @@ type cli struct {
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// env is what a command works with.
-type env struct {
-	ctx            context.Context
-	stdout, stderr io.Writer
-}
-
 func run(args []string, stdout, stderr io.Writer) int {
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name(program),
-		kong.Description("The cell side of Andon: takes readings and keeps each until the plant's database has committed it."),
-		kong.Vars{"version": program + " " + ops.BuildInfo().String()},
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
-	if err != nil {
-		return ops.Report(program, stderr, fmt.Errorf("build command line: %w", err))
+	p := cli.Program{
+		Name:  program,
+		About: "The cell side of Andon: takes readings and keeps each until the plant's database has committed it.",
 	}
-	command, err := parser.Parse(args)
-	if err != nil {
-		return ops.Report(program, stderr, ops.UsageError(err, program+" --help shows the commands and their flags"))
-	}
-	return ops.Main(program, stderr, func(ctx context.Context) error {
-		return command.Run(&env{ctx, stdout, stderr})
-	})
+	return p.Run(&commands{}, args, stdout, stderr)
 }
 
 // configFlag is the flag of every command.
@@ -72,17 +54,17 @@ is written to disk.
 }
 
 // Run runs the command.
-func (r *runCmd) Run(e *env) error {
+func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := agent.Load(r.Config)
 	if err != nil {
 		return err
 	}
-	c.Logger = ops.NewLogger(e.stderr, c.Log)
+	c.Logger = ops.NewLogger(e.Stderr, c.Log)
 	a, err := agent.New(c)
 	if err != nil {
 		return err
 	}
-	return a.Run(e.ctx)
+	return a.Run(ctx)
 }
 
 type checkCmd struct {
@@ -99,13 +81,13 @@ with 1 when something is wrong, and with 2 when it is the configuration itself.
 }
 
 // Run runs the command.
-func (k *checkCmd) Run(e *env) error {
+func (k *checkCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := agent.Load(k.Config)
 	if err != nil {
 		return err
 	}
-	c.Logger = ops.NewLogger(e.stderr, c.Log)
-	found, err := agent.Check(e.ctx, c)
+	c.Logger = ops.NewLogger(e.Stderr, c.Log)
+	found, err := agent.Check(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -114,7 +96,7 @@ func (k *checkCmd) Run(e *env) error {
 		if f.Err != nil {
 			result = "FAULT: " + f.Err.Error()
 		}
-		fmt.Fprintf(e.stdout, "%-16s %s\n", f.Name, result)
+		fmt.Fprintf(e.Stdout, "%-16s %s\n", f.Name, result)
 	}
 	return agent.Failed(found)
 }

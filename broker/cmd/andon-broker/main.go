@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
@@ -12,13 +11,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"andon.internal/broker"
+	"andon.internal/shared/cli"
 	"andon.internal/shared/ops"
 )
 
 const program = "andon-broker"
 
-// cli is the command line.
-type cli struct {
+// commands is the command line.
+type commands struct {
 	Run   runCmd   `cmd:"" help:"Run the broker until it is stopped."`
 	Check checkCmd `cmd:"" help:"Read a configuration and print what it comes to."`
 
@@ -27,31 +27,12 @@ type cli struct {
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// env is what a command works with.
-type env struct {
-	ctx            context.Context
-	stdout, stderr io.Writer
-}
-
 func run(args []string, stdout, stderr io.Writer) int {
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name(program),
-		kong.Description("Andon's MQTT broker: carries Sparkplug B between cells and collector, within bounds. It keeps nothing on disk."),
-		kong.Vars{"version": program + " " + ops.BuildInfo().String()},
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
-	if err != nil {
-		return ops.Report(program, stderr, fmt.Errorf("build command line: %w", err))
+	p := cli.Program{
+		Name:  program,
+		About: "Andon's MQTT broker: carries Sparkplug B between cells and collector, within bounds. It keeps nothing on disk.",
 	}
-	command, err := parser.Parse(args)
-	if err != nil {
-		return ops.Report(program, stderr, ops.UsageError(err, program+" --help shows the commands and their flags"))
-	}
-	return ops.Main(program, stderr, func(ctx context.Context) error {
-		return command.Run(&env{ctx, stdout, stderr})
-	})
+	return p.Run(&commands{}, args, stdout, stderr)
 }
 
 // configFlag is the flag of every command.
@@ -72,18 +53,18 @@ is a valid configuration.
 }
 
 // Run runs the command.
-func (r *runCmd) Run(e *env) error {
+func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := broker.Load(r.Config)
 	if err != nil {
 		return err
 	}
 	tuneMemory(c.Limits)
-	c.Logger = ops.NewLogger(e.stderr, c.Log)
+	c.Logger = ops.NewLogger(e.Stderr, c.Log)
 	b, err := broker.New(c)
 	if err != nil {
 		return err
 	}
-	return b.Run(e.ctx)
+	return b.Run(ctx)
 }
 
 // tuneMemory lets garbage grow to some ten MiB instead of 4: the library makes four
@@ -111,10 +92,10 @@ func (checkCmd) Help() string {
 }
 
 // Run runs the command.
-func (k *checkCmd) Run(e *env) error {
+func (k *checkCmd) Run(e *cli.Env) error {
 	c, err := broker.Load(k.Config)
 	if err != nil {
 		return err
 	}
-	return c.Print(e.stdout)
+	return c.Print(e.Stdout)
 }

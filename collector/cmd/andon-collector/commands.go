@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"andon.internal/collector"
 	"andon.internal/collector/health"
+	"andon.internal/shared/cli"
 	"andon.internal/shared/config"
 	"andon.internal/shared/ops"
 )
@@ -34,7 +36,7 @@ be a process of its own.
 }
 
 // Run runs the command.
-func (r *runCmd) Run(e *env) error {
+func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := r.load()
 	if err != nil {
 		return err
@@ -44,13 +46,13 @@ func (r *runCmd) Run(e *env) error {
 			return ops.UsageError(collector.CheckRoles(c.Roles), "for example --roles intake")
 		}
 	}
-	log := ops.NewLogger(e.stderr, c.Log)
-	col, err := collector.Open(e.ctx, c, log)
+	log := ops.NewLogger(e.Stderr, c.Log)
+	col, err := collector.Open(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	log.Info("collector starts", "version", ops.Version(), "roles", c.Roles, "host_id", c.HostID, "broker", c.MQTT.URL)
-	err = col.Run(e.ctx)
+	err = col.Run(ctx)
 	log.Info("collector stops")
 	return err
 }
@@ -68,15 +70,15 @@ while collectors run.
 }
 
 // Run runs the command.
-func (m *migrateCmd) Run(e *env) error {
+func (m *migrateCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := m.load()
 	if err != nil {
 		return err
 	}
-	if err := collector.Migrate(e.ctx, c, ops.NewLogger(e.stderr, c.Log)); err != nil {
+	if err := collector.Migrate(ctx, c, ops.NewLogger(e.Stderr, c.Log)); err != nil {
 		return ops.Hint(err, "check database.dsn, and that PostgreSQL 15 or later runs there")
 	}
-	fmt.Fprintln(e.stdout, "the database is ready")
+	fmt.Fprintln(e.Stdout, "the database is ready")
 	return nil
 }
 
@@ -98,7 +100,7 @@ deaths. It only listens.
 }
 
 // Run runs the command.
-func (w *watchCmd) Run(e *env) error {
+func (w *watchCmd) Run(ctx context.Context, e *cli.Env) error {
 	c := collector.DefaultConfig()
 	if w.Config != "" {
 		var err error
@@ -112,7 +114,7 @@ func (w *watchCmd) Run(e *env) error {
 		}
 	}
 	c.Log.Level = "warn"
-	return collector.Watch(e.ctx, c, w.Filter, w.JSON, e.stdout, ops.NewLogger(e.stderr, c.Log))
+	return collector.Watch(ctx, c, w.Filter, w.JSON, e.Stdout, ops.NewLogger(e.Stderr, c.Log))
 }
 
 type auditCmd struct {
@@ -134,20 +136,20 @@ positions (messages). HOLES are on the way or still at the cell; LOST will not c
 }
 
 // Run runs the command.
-func (a *auditCmd) Run(e *env) error {
+func (a *auditCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := a.load()
 	if err != nil {
 		return err
 	}
 	filter := collector.AuditFilter{Group: a.Group, Node: a.Node, Unit: a.Unit}
-	audit, err := collector.Audit(e.ctx, c, filter, ops.NewLogger(e.stderr, c.Log))
+	audit, err := collector.Audit(ctx, c, filter, ops.NewLogger(e.Stderr, c.Log))
 	if err != nil {
 		return ops.Hint(err, "andon-collector check --config FILE tries the database")
 	}
 	if a.JSON {
-		return collector.WriteAuditJSON(e.stdout, audit)
+		return collector.WriteAuditJSON(e.Stdout, audit)
 	}
-	return collector.WriteAudit(e.stdout, audit)
+	return collector.WriteAudit(e.Stdout, audit)
 }
 
 type checkCmd struct {
@@ -163,18 +165,18 @@ database, and changes nothing. It exits with 1 when something is wrong.
 }
 
 // Run runs the command.
-func (k *checkCmd) Run(e *env) error {
+func (k *checkCmd) Run(ctx context.Context, e *cli.Env) error {
 	c, err := k.load()
 	if err != nil {
 		return err
 	}
 	bad := 0
-	for _, f := range collector.Check(e.ctx, c, ops.NewLogger(e.stderr, c.Log)) {
+	for _, f := range collector.Check(ctx, c, ops.NewLogger(e.Stderr, c.Log)) {
 		state := "ok"
 		if f.Err != nil {
 			state, bad = f.Err.Error(), bad+1
 		}
-		fmt.Fprintf(e.stdout, "%-9s %s\n", f.Name, state)
+		fmt.Fprintf(e.Stdout, "%-9s %s\n", f.Name, state)
 	}
 	if bad > 0 {
 		return fmt.Errorf("%d of the checks failed", bad)
@@ -208,20 +210,20 @@ the proxy before it, which checks the token.
 }
 
 // Run runs the command.
-func (h *healthCmd) Run(e *env) error {
-	e.code = 2 // what could not be looked at is not well, also when a signal ends it
-	report, err := h.look(e)
+func (h *healthCmd) Run(ctx context.Context, e *cli.Env) error {
+	e.Code = 2 // what could not be looked at is not well, also when a signal ends it
+	report, err := h.look(ctx, e)
 	if err != nil {
 		return err
 	}
-	e.code = report.ExitCode()
+	e.Code = report.ExitCode()
 	if h.JSON {
-		return report.WriteJSON(e.stdout)
+		return report.WriteJSON(e.Stdout)
 	}
-	return report.WriteText(e.stdout)
+	return report.WriteText(e.Stdout)
 }
 
-func (h *healthCmd) look(e *env) (health.Report, error) {
+func (h *healthCmd) look(ctx context.Context, e *cli.Env) (health.Report, error) {
 	if h.URL == "" {
 		c, err := collector.Load(h.Config)
 		if err != nil {
@@ -229,7 +231,7 @@ func (h *healthCmd) look(e *env) (health.Report, error) {
 		}
 		c.Log.Level = "error" // the report says it
 		o := collector.HealthOptions{Window: h.Window, Retired: h.Retired}
-		return collector.Health(e.ctx, c, o, ops.NewLogger(e.stderr, c.Log))
+		return collector.Health(ctx, c, o, ops.NewLogger(e.Stderr, c.Log))
 	}
 	if err := health.CheckURL(h.URL); err != nil {
 		return health.Report{}, ops.UsageError(err, "for example --url https://andon.example.com")
@@ -241,5 +243,5 @@ func (h *healthCmd) look(e *env) (health.Report, error) {
 			return health.Report{}, ops.UsageError(err, "--token-file names a file with nothing but the token")
 		}
 	}
-	return health.Ask(e.ctx, h.URL, token)
+	return health.Ask(ctx, h.URL, token)
 }

@@ -3,20 +3,18 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"os"
 
 	"github.com/alecthomas/kong"
 
-	"andon.internal/shared/ops"
+	"andon.internal/shared/cli"
 )
 
 const program = "andon-collector"
 
-// cli is the command line.
-type cli struct {
+// commands is the command line.
+type commands struct {
 	Run     runCmd     `cmd:"" help:"Run the collector until it is stopped."`
 	Migrate migrateCmd `cmd:"" help:"Prepare or upgrade the database."`
 	Watch   watchCmd   `cmd:"" help:"Print live MQTT traffic, decoded."`
@@ -30,33 +28,10 @@ type cli struct {
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// env is what a command works with.
-type env struct {
-	ctx            context.Context
-	stdout, stderr io.Writer
-	code           int // to exit with, where the command worked and found fault
-}
-
 func run(args []string, stdout, stderr io.Writer) int {
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name(program),
-		kong.Description("The plant side of Andon: takes telemetry from cells over MQTT into PostgreSQL, exactly once in effect."),
-		kong.Vars{"version": program + " " + ops.BuildInfo().String()},
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
-	if err != nil {
-		return ops.Report(program, stderr, fmt.Errorf("build command line: %w", err))
+	p := cli.Program{
+		Name:  program,
+		About: "The plant side of Andon: takes telemetry from cells over MQTT into PostgreSQL, exactly once in effect.",
 	}
-	command, err := parser.Parse(args)
-	if err != nil {
-		return ops.Report(program, stderr, ops.UsageError(err, program+" --help shows the commands and their flags"))
-	}
-	e := &env{stdout: stdout, stderr: stderr}
-	code := ops.Main(program, stderr, func(ctx context.Context) error {
-		e.ctx = ctx
-		return command.Run(e)
-	})
-	return max(code, e.code)
+	return p.Run(&commands{}, args, stdout, stderr)
 }

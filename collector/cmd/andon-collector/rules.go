@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"andon.internal/collector"
+	"andon.internal/shared/cli"
 )
 
 type rulesCmd struct {
@@ -26,7 +27,7 @@ signals, functions and names too. It exits with 1 when something is wrong.
 }
 
 // Run runs the command.
-func (r *rulesCheckCmd) Run(e *env) error {
+func (r *rulesCheckCmd) Run(e *cli.Env) error {
 	c := collector.DefaultConfig()
 	if r.Config != "" {
 		var err error
@@ -38,6 +39,6 @@ func (r *rulesCheckCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s: %d rules: %s\n", r.File, len(names), strings.Join(names, ", "))
+	fmt.Fprintf(e.Stdout, "%s: %d rules: %s\n", r.File, len(names), strings.Join(names, ", "))
 	return nil
 }

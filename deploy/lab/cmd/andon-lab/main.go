@@ -5,14 +5,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 
 	"github.com/alecthomas/kong"
 
-	"andon.internal/shared/ops"
+	"andon.internal/shared/cli"
 )
 
 const program = "andon-lab"
@@ -26,7 +25,7 @@ Examples:
   andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
   andon-lab bench path                  measure from the reading to the committed row`
 
-type cli struct {
+type commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
 	Up      upCmd      `cmd:"" help:"Start a lab and keep it up until Ctrl-C or down."`
@@ -65,46 +64,13 @@ func (t terminal) logger() *slog.Logger {
 }
 
 func main() {
-	os.Exit(ops.Main(program, os.Stderr, func(ctx context.Context) error {
-		return run(ctx, os.Args[1:], terminal{os.Stdout, os.Stderr})
-	}))
-}
-
-// exit carries the code of kong's own exits (--help, --version) out of its parser.
-type exit int
-
-func run(ctx context.Context, args []string, t terminal) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case exit:
-			if p != 0 {
-				err = fmt.Errorf("ended with code %d", p)
-			}
-		default:
-			panic(p)
-		}
-	}()
-	parser, err := kong.New(&cli{},
-		kong.Name(program), kong.Description(about), kong.UsageOnError(),
-		kong.Vars{"version": program + " " + ops.BuildInfo().String()},
-		kong.Writers(t.out, t.err), kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-	)
-	if err != nil {
-		return err
+	p := cli.Program{
+		Name:  program,
+		About: about,
+		Help:  kong.HelpOptions{FlagsLast: true, WrapUpperBound: 100},
+		Hint:  func(command string) string { return "see: " + command + " --help" },
 	}
-	command, err := parser.Parse(args)
-	if err != nil {
-		hint := "see: " + program + " --help"
-		var wrong *kong.ParseError
-		if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
-			hint = "see: " + program + " " + wrong.Context.Selected().Path() + " --help"
-		}
-		return ops.UsageError(err, hint)
-	}
-	return command.Run()
+	os.Exit(p.Run(&commands{}, os.Args[1:], os.Stdout, os.Stderr, terminal{os.Stdout, os.Stderr}))
 }
 
 // interrupted makes an end by signal a failure: a measurement or a proof that was
