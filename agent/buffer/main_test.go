@@ -189,3 +189,17 @@ func recordFiles(t testing.TB, dir string) []string {
 	}
 	return list
 }
+
+// wantIDs checks that the backlog is the payloads from, from+1, ... to-1.
+func wantIDs(t *testing.T, b *buffer.Buffer, from, to int) {
+	t.Helper()
+	list := all(t, b, buffer.Backlog)
+	if len(list) != to-from {
+		t.Fatalf("%d records, want %d", len(list), to-from)
+	}
+	for i, s := range list {
+		if id, ok := idOf(s.Data); !ok || id != from+i {
+			t.Fatalf("record %d is %d, %v", from+i, id, ok)
+		}
+	}
+}
