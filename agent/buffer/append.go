@@ -141,6 +141,7 @@ func (b *Buffer) rejectLocked(items []Item, now time.Time) (first uint64) {
 		ep.next++
 		b.noteLossLocked(&l, 1, now, false)
 	}
+	b.rejectedLocked(ep.next, now)
 	return first
 }
 

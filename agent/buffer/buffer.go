@@ -33,7 +33,6 @@ type Buffer struct {
 	active      *file  // is written; nil when the next write makes one
 	scratch     []byte // of the transaction that runs
 	chainWarned bool
-	noted       uint64 // of the current epoch: see noteNext
 
 	reading sync.Mutex // one reader of files at a time, so that few are open
 
@@ -49,6 +48,11 @@ type Buffer struct {
 	losses   map[string]*openLoss // by reason
 	lossWait time.Duration        // until an open loss of a full buffer is closed
 	lost     tally                // records and rows, since Open
+
+	// Positions of the current epoch: see next.go.
+	noted             uint64 // below it are in the chain file; changes with disk held
+	rejected          uint64 // below it some were used up by appends without room
+	noteDue, lastNote time.Time
 
 	full  bool          // appends are refused until there is some room again
 	space chan struct{} // closed when there is

@@ -32,7 +32,7 @@ type link struct {
 	boot     [16]byte
 	began    int64 // unix ns
 	ended    EndKind
-	next     uint64 // see EndKind; while it is open, that many were assigned: see noteNext
+	next     uint64 // see EndKind; while it is open, that many were assigned: see next.go
 }
 
 // move says that records of one epoch are on their way into another: the k-th

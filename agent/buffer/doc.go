@@ -13,7 +13,9 @@
 //     Appends made with a cursor, and all appends in write-ahead mode, are on disk
 //     before they are given out.
 //   - Nothing held is dropped in silence: what does not fit, or no longer reads back,
-//     becomes a loss record that is kept and given out like any other.
+//     becomes a loss record that is kept and given out like any other. A loss that is
+//     still growing when the process crashes is told by where the epoch ended, but for
+//     its last second.
 //   - Append never waits for the disk. Memory, disk, open files and the size of a
 //     record are bounded.
 //   - After a crash a record may be given out again, under the same name.

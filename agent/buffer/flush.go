@@ -50,6 +50,7 @@ func (b *Buffer) dueLocked(now time.Time) time.Time {
 	for _, open := range b.losses {
 		by(open.due)
 	}
+	by(b.noteDueLocked())
 	if len(b.retained) > 0 {
 		by(b.retained[0].at.Add(b.o.Retain))
 	}
@@ -92,6 +93,7 @@ func (b *Buffer) flush(all bool) error {
 	waiting := !all && now.Before(b.retryAt)
 	last := b.x.serial // what comes later waits for the next flush
 	b.mu.Unlock()
+	defer b.noteRejected(now, all) // behind the records: an alarm does not wait for it
 	if waiting {
 		return nil
 	}

@@ -44,7 +44,6 @@ func (b *Buffer) NewEpoch() error {
 	if err := b.chain.begin(l, nil, nil, m); err != nil {
 		return wrap("begin an epoch", err)
 	}
-	b.noted = 0
 	b.mu.Lock()
 	b.switchLocked(old, newEpoch(l), m)
 	ended := old.link
@@ -106,6 +105,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
 	old.next = max(old.given.End(), old.held.End())
 	old.given = ranges.Set{}
 	b.x.addEpoch(ep)
+	b.noted, b.rejected = 0, 0
 	if b.x.show(ep) {
 		b.signalChanged()
 	}

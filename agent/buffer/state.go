@@ -146,28 +146,6 @@ func (b *Buffer) prepare(f *file, c *change) {
 	}
 }
 
-// noteAhead is how many positions are assigned before the chain file notes it again.
-const noteAhead = 4096
-
-// noteNext notes in the chain file, in its step, that positions below next were
-// assigned: with the first one, and then before a record is written that is more than
-// noteAhead beyond what was noted. So when a damaged file takes the highest position
-// with it, it is known up to noteAhead. The open epoch's link holds the note.
-func (b *Buffer) noteNext(e Epoch, next uint64) {
-	b.mu.Lock()
-	ep := b.x.current()
-	l := ep.link
-	b.mu.Unlock()
-	if l.id != e || next == 0 || b.noted > 0 && next <= b.noted+noteAhead {
-		return
-	}
-	l.next = next
-	err := b.chain.end(l)
-	if b.chainFailed(err); err == nil {
-		b.noted = next
-	}
-}
-
 // lookForCursors finds the cursors of which a newer copy may have been in a damaged
 // file. They are not given out: a source that went on from an older place, or from its
 // start, would be read twice.
