@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"time"
+
+	"andon.internal/shared/telemetry"
 )
 
 // Health is what the database itself says of the plant, read in one snapshot. Times
@@ -62,7 +64,7 @@ func (s *Store) Health(ctx context.Context, window time.Duration) (Health, error
 			{sql: s.settings},
 			{sql: leasesSQL, row: h.addLease},
 			{sql: nodesSQL, row: h.addNode},
-			{sql: lostSQL, params: [][]byte{seconds(window)}, row: addTrouble(&h.Lost)},
+			{sql: lostSQL, params: [][]byte{seconds(window), []byte(telemetry.LossCrash)}, row: addTrouble(&h.Lost)},
 			{sql: quarantinedSQL, params: [][]byte{seconds(window)}, row: addTrouble(&h.Quarantined)},
 			{sql: aheadSQL, row: h.addAhead},
 			{sql: `COMMIT`},
@@ -91,13 +93,18 @@ const nodesSQL = `SELECT n.group_id, n.node_id, (extract(epoch FROM n.born_at) *
  ORDER BY 1, 2`
 
 // lostSQL counts each position once for each reason, though several loss records may
-// name it, and leaves out what was committed or quarantined after all.
-const lostSQL = `SELECT n.group_id, n.node_id, x.reason,
- (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(x.positions * l.lost) r)::bigint
- FROM (SELECT epoch_key, reason, range_agg(positions) AS positions FROM loss
- WHERE noted_at > now() - $1::float8 * interval '1 second' GROUP BY 1, 2) x
- JOIN ledger l USING (epoch_key) JOIN epoch e USING (epoch_key) JOIN node n USING (node_key)
- WHERE NOT isempty(x.positions * l.lost) ORDER BY 1, 2, 3`
+// name it, and leaves out what was committed or quarantined after all. A crash is only
+// what nothing else explains: where one comes between a loss record and its way here, the
+// birth is answered first, and the record then gives the reason.
+const lostSQL = `WITH told AS (SELECT epoch_key, reason, range_agg(positions) AS positions FROM loss
+  WHERE noted_at > now() - $1::float8 * interval '1 second' GROUP BY 1, 2),
+ explained AS (SELECT epoch_key, range_agg(positions) AS positions FROM told WHERE reason <> $2::text GROUP BY 1)
+ SELECT n.group_id, n.node_id, x.reason, (SELECT sum(upper(r) - lower(r)) FROM unnest(x.positions) r)::bigint
+ FROM (SELECT t.epoch_key, t.reason, t.positions * l.lost
+   - CASE WHEN t.reason = $2::text THEN coalesce(e.positions, '{}') ELSE '{}' END AS positions
+  FROM told t JOIN ledger l USING (epoch_key) LEFT JOIN explained e USING (epoch_key)) x
+ JOIN epoch e USING (epoch_key) JOIN node n USING (node_key)
+ WHERE NOT isempty(x.positions) ORDER BY 1, 2, 3`
 
 const quarantinedSQL = `SELECT n.group_id, n.node_id, q.reason, count(*)
  FROM quarantine q JOIN epoch e USING (epoch_key) JOIN node n USING (node_key)
