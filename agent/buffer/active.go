@@ -4,8 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 
 	"github.com/oklog/ulid/v2"
 
@@ -91,11 +89,11 @@ func (b *Buffer) retire() {
 	held := f.live()
 	keep := make(map[string]bool, len(b.x.files))
 	for _, other := range b.x.files {
-		keep[other.name] = true
+		keep[baseName(other.name)] = true
 	}
 	b.mu.Unlock()
 	b.handles.release(f.handle)
-	b.chainFailed(b.chain.note(f.name, held, keep))
+	b.chainFailed(b.chain.note(baseName(f.name), held, keep))
 }
 
 // live returns what the file holds of each epoch.
@@ -133,15 +131,7 @@ func (b *Buffer) seal(f *file, err error) {
 
 // freeze closes a sealed file under a name that tells the next start.
 func (b *Buffer) freeze(f *file) {
-	name := f.name
-	if !strings.HasSuffix(name, sealedSuffix) {
-		name = strings.TrimSuffix(name, fileSuffix) + sealedSuffix
-	}
-	path, err := b.handles.freeze(f.handle, b.path(name))
-	if err != nil {
+	if err := b.handles.freeze(f.handle, b.path(baseName(f.name)+sealedSuffix)); err != nil {
 		b.log.Warn("cannot rename a record file", "file", f.name, "error", err)
 	}
-	b.mu.Lock()
-	f.name = filepath.Base(path)
-	b.mu.Unlock()
 }

@@ -93,9 +93,8 @@ func (h *handles) release(f *handle) {
 }
 
 // freeze closes a file that is not to be written again, under a name that says so
-// to the next start, also after a power cut. It stays readable. It returns the path
-// that the file has now.
-func (h *handles) freeze(f *handle, path string) (string, error) {
+// to the next start, also after a power cut. It stays readable.
+func (h *handles) freeze(f *handle, path string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f.readOnly, f.stale = true, true
@@ -107,7 +106,7 @@ func (h *handles) freeze(f *handle, path string) (string, error) {
 	if f.users == 0 {
 		h.closeLocked(f)
 	}
-	return f.path, err
+	return err
 }
 
 // remove unlinks a file; who reads it now reads on.

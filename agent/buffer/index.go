@@ -41,7 +41,7 @@ type epoch struct {
 // file is a record file and what lies in it.
 type file struct {
 	*handle
-	name   string
+	name   string // as it was made; it stays when the file is sealed, and its path does not
 	holds  map[Epoch]*holding
 	size   int64 // of the part in use
 	sealed bool  // not written any more

@@ -16,8 +16,9 @@ const (
 )
 
 // note stores what a file held when it was full, for the day on which it is found
-// damaged, and drops the notes of files not in keep.
-func (c *chain) note(name string, held map[Epoch]ranges.Set, keep map[string]bool) error {
+// damaged, and drops the notes of files not in keep. Files go by their base names: they
+// may be sealed before that day.
+func (c *chain) note(base string, held map[Epoch]ranges.Set, keep map[string]bool) error {
 	return c.update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(fileBucket)
 		var old [][]byte
@@ -37,15 +38,15 @@ func (c *chain) note(name string, held map[Epoch]ranges.Set, keep map[string]boo
 			v = binary.AppendUvarint(v, uint64(len(text)))
 			v = append(v, text...)
 		}
-		return errors.Join(err, b.Put([]byte(name), seal(v)))
+		return errors.Join(err, b.Put([]byte(base), seal(v)))
 	})
 }
 
 // noted returns what note stored about a file; nothing where it did not.
-func (c *chain) noted(name string) (held map[Epoch]ranges.Set, err error) {
+func (c *chain) noted(base string) (held map[Epoch]ranges.Set, err error) {
 	err = guarded(func() error {
 		return c.db.View(func(tx *bolt.Tx) error {
-			v := tx.Bucket(fileBucket).Get([]byte(name))
+			v := tx.Bucket(fileBucket).Get([]byte(base))
 			if v == nil {
 				return nil
 			}

@@ -147,7 +147,7 @@ func (b *Buffer) openFiles() (found []contents, damaged []damagedContents, err e
 		if errors.Is(err, errDamaged) {
 			d := damagedContents{name: name, rescued: rescue(b.path(name))}
 			var nerr error
-			if d.noted, nerr = b.chain.noted(name); nerr != nil {
+			if d.noted, nerr = b.chain.noted(baseName(name)); nerr != nil {
 				b.log.Warn("cannot read what a damaged file held", "file", name, "error", nerr)
 			}
 			damaged = append(damaged, d)
@@ -161,7 +161,7 @@ func (b *Buffer) openFiles() (found []contents, damaged []damagedContents, err e
 			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
 		f := &file{
-			handle: &handle{path: b.path(name), readOnly: sealed}, name: name, sealed: sealed,
+			handle: &handle{path: b.path(name), readOnly: sealed}, name: baseName(name) + fileSuffix, sealed: sealed,
 			holds: map[Epoch]*holding{}, size: c.size,
 		}
 		for e, h := range c.held {

@@ -75,11 +75,12 @@ func (c *chain) cursorState() (s cursorState, err error) {
 // activate notes which file is written from now on, and what is known of the cursors
 // that it will hold. What was noted of the file when it was full is not true any more.
 func (c *chain) activate(name string, cursors map[string]knownCursor) error {
+	base := []byte(baseName(name))
 	return c.update(func(tx *bolt.Tx) error {
-		if err := tx.Bucket(fileBucket).Delete([]byte(name)); err != nil {
+		if err := tx.Bucket(fileBucket).Delete(base); err != nil {
 			return err
 		}
-		if err := tx.Bucket(stateBucket).Put(activeKey, seal(append([]byte{stateVersion}, baseName(name)...))); err != nil {
+		if err := tx.Bucket(stateBucket).Put(activeKey, seal(append([]byte{stateVersion}, base...))); err != nil {
 			return err
 		}
 		return putKnown(tx, cursors)
