@@ -57,9 +57,9 @@ type BufferConfig struct {
 	// Retain keeps acknowledged readings this long, so that a database restored from a
 	// backup can be refilled: 0s. It implies write: ahead.
 	Retain time.Duration `yaml:"retain"`
-	// MaxDisk is what the buffer's files may take: 1GiB.
+	// MaxDisk is what the buffer's files may take: 1GiB; at least 8MiB.
 	MaxDisk config.Size `yaml:"max_disk"`
-	// MaxMemory is what records may take in memory: 16MiB.
+	// MaxMemory is what records may take in memory: 16MiB; at least 1MiB.
 	MaxMemory config.Size `yaml:"max_memory"`
 }
 
@@ -142,9 +142,10 @@ func (m *MQTTConfig) Check() error {
 	return errors.Join(errs...)
 }
 
-// Bounds of a buffer's limits: one record file and some records must fit.
+// Bounds of a buffer's limits. A record has up to 256 KiB, four must fit into memory and
+// into a record file, and eight files onto the disk.
 const (
-	minDisk   = 4 << 20
+	minDisk   = 8 << 20
 	minMemory = 1 << 20
 )
 

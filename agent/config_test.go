@@ -83,7 +83,7 @@ sources:
 		`:4:18: buffer.linger: must be above 0s`,
 		`:4:29: buffer.write: "never" is none of behind, ahead`,
 		`:4:44: buffer.retain: must not be negative`,
-		`:4:59: buffer.max_disk: must be 4MiB or more`,
+		`:4:59: buffer.max_disk: must be 8MiB or more`,
 		`:6:25: sources[0].driver: "opcua" is not known; there are: replay`,
 		`:7:3: sources[1].replay: is required by the driver replay`,
 		`:7:10: sources[1].name: "line1" is also the name of sources[0]`,

@@ -6,6 +6,12 @@ import (
 	"time"
 )
 
+// The smallest limits of a buffer.
+const (
+	MinDisk   = minDisk
+	MinMemory = minMemory
+)
+
 // Steps is the list of what is to be undone.
 type Steps struct{ steps }
 

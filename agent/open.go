@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"andon.internal/agent/buffer"
@@ -59,11 +60,11 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 	}
 	data := string(a.cfg.Data)
 	if err := a.openState(filepath.Join(data, "state.db")); err != nil {
-		return hintInUse(err, data)
+		return hintData(err, data)
 	}
 	a.steps.add("close state", a.state.Close)
 	if a.buffer, err = buffer.Open(a.bufferOptions()); err != nil {
-		return hintInUse(err, data)
+		return hintData(err, data)
 	}
 	a.steps.add("close buffer", a.buffer.Close)
 	if a.roster, err = roster.Open(a.state, roster.Options{Logger: a.log}); err != nil {
@@ -117,12 +118,16 @@ func (a *Agent) bufferOptions() buffer.Options {
 	}
 }
 
-// hintInUse says what to do when another agent has the folder.
-func hintInUse(err error, data string) error {
+// hintData says what to do when another agent has the data folder, or the system does
+// not let this one have it. Other errors say it themselves.
+func hintData(err error, data string) error {
 	if errors.Is(err, state.ErrInUse) || errors.Is(err, buffer.ErrInUse) {
 		return ops.Hint(err, "another andon-agent runs with the data folder "+data+"; stop it, or give this one a folder of its own")
 	}
-	return ops.Hint(err, "the data folder "+data+" must be writable by this user, on a local disk")
+	if system := syscall.Errno(0); errors.As(err, &system) {
+		return ops.Hint(err, "the data folder "+data+" must be writable by this user, on a local disk")
+	}
+	return err
 }
 
 func (a *Agent) newUplink() (err error) {
