@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -74,6 +75,9 @@ func (f *cmapss) parse(line []byte, r *row, values bool) (err error) {
 	}
 	if n != cmapssFields {
 		return fmt.Errorf("the line has %d fields instead of %d", n, cmapssFields)
+	}
+	if !isBlank(line[len(line)-1]) {
+		return errors.New("the line is cut off: neither a blank nor a line end follows its last number")
 	}
 	if _, r.unit, err = parseCount(fields[0]); err != nil {
 		return fmt.Errorf("unit %w", err)

@@ -82,13 +82,18 @@ func TestMalformedLines(t *testing.T) {
 	}
 }
 
-// TestLastLine checks a file that does not end with a line end.
+// TestLastLine checks a file that does not end with a line end: its last number counts
+// only where a blank shows that it is whole.
 func TestLastLine(t *testing.T) {
-	line := "1 1 " + numbers(24) + "\n1 2 " + numbers(24)
-	for cut, want := range map[int]int{0: 2, 4: 1, len(numbers(24)): 1, len(numbers(24)) + 4: 1} {
-		events, _ := readAll(t, open(t, replay.Config{File: textFile(t, line[:len(line)-cut]), Start: start}, source.Resume{}), 1000)
+	line := "1 1 " + numbers(24) + "\n1 2 " + numbers(24) + "  "
+	for cut, want := range map[int]int{0: 2, 1: 2, 2: 1, 3: 1, 4: 1, 6: 1, len(numbers(24)): 1, len(numbers(24)) + 6: 1} {
+		log, out := logBuffer()
+		events, _ := readAll(t, open(t, replay.Config{File: textFile(t, line[:len(line)-cut]), Start: start, Logger: log}, source.Resume{}), 1000)
 		if got := len(events) - 2; got != want {
 			t.Errorf("cut by %d bytes: %d readings, want %d", cut, got, want)
+		}
+		if (cut == 2 || cut == 3) && !strings.Contains(out.String(), "the line is cut off") {
+			t.Errorf("cut by %d bytes: the log does not say so:\n%s", cut, out)
 		}
 	}
 }

@@ -74,6 +74,23 @@ func TestReadCountsEveryLine(t *testing.T) {
 	}
 }
 
+// TestReadLastLine: a file's last number counts where something shows that it is whole.
+func TestReadLastLine(t *testing.T) {
+	for _, c := range []struct {
+		cut   int // bytes
+		valid int
+	}{{0, 2}, {1, 2}, {2, 2}, {3, 1}, {4, 1}, {6, 1}, {9, 1}} {
+		text := first + "\n" + first + "\n"
+		f, err := cmapss.Read(strings.NewReader(text[:len(text)-c.cut]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Read != 2 || len(f.Lines) != c.valid || len(f.Malformed) != 2-c.valid {
+			t.Errorf("cut by %d bytes: read %d, valid %d, malformed %v, want %d valid", c.cut, f.Read, len(f.Lines), f.Malformed, c.valid)
+		}
+	}
+}
+
 func TestReadRefusesAnEndlessLine(t *testing.T) {
 	if _, err := cmapss.Read(strings.NewReader(strings.Repeat("1 ", 1<<16))); err == nil {
 		t.Fatal("no error for a line of 128 KiB")

@@ -2,6 +2,7 @@ package cmapss
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,16 +28,22 @@ type File struct {
 }
 
 // Read reads a whole file. A line counts as malformed when it has not exactly 26
-// fields, when engine or cycle is not a positive integer, or when a value is not a
-// finite decimal number; the rest is read regardless. The error is that of r, or a
-// line beyond 64 KiB.
+// fields, when engine or cycle is not a positive integer, when a value is not a
+// finite decimal number, or when the file ends right behind its last number, which may
+// be cut off; the rest is read regardless. The error is that of r, or a line beyond
+// 64 KiB.
 func Read(r io.Reader) (*File, error) {
 	f := &File{}
 	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 0, 4096), maxLine)
+	in.Split(withEnd)
 	for in.Scan() {
 		f.Read++
-		line, err := ParseLine(in.Text())
+		text := in.Text()
+		line, err := ParseLine(text)
+		if err == nil && strings.TrimRight(text, blanks) == text {
+			err = errors.New("cut off: nothing follows the last number")
+		}
 		if err != nil {
 			f.Malformed = append(f.Malformed, Malformed{f.Read, err})
 			continue
@@ -50,10 +57,25 @@ func Read(r io.Reader) (*File, error) {
 	return f, nil
 }
 
-// ParseLine reads one line without its end. Line.Number is left 0.
+// withEnd splits into lines as [bufio.ScanLines] does, but keeps their ends.
+func withEnd(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	n := bytes.IndexByte(data, '\n') + 1
+	if n == 0 && atEOF {
+		n = len(data)
+	}
+	if n == 0 {
+		return 0, nil, nil
+	}
+	return n, data[:n], nil
+}
+
+// blanks separate fields and end a line.
+const blanks = " \t\r\n\v\f"
+
+// ParseLine reads one line, with its end or without. Line.Number is left 0.
 func ParseLine(s string) (Line, error) {
 	var l Line
-	fields := strings.FieldsFunc(s, func(c rune) bool { return strings.ContainsRune(" \t\r\n\v\f", c) })
+	fields := strings.FieldsFunc(s, func(c rune) bool { return strings.ContainsRune(blanks, c) })
 	if len(fields) != Fields {
 		return l, fmt.Errorf("%d fields instead of %d", len(fields), Fields)
 	}
