@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 
 	"andon.internal/agent/source"
@@ -22,7 +23,8 @@ const (
 	maxTime    = 7258118400e9 // the year 2200 in unix ns
 )
 
-// maxNamed is how many malformed lines of a file are logged one by one.
+// maxNamed is how many malformed lines of a file are warned of one by one. The others
+// are logged as debug messages: a file of the wrong kind may have nothing else.
 const maxNamed = 20
 
 // stretch is consecutive lines of one engine, all valid.
@@ -178,12 +180,16 @@ func (b *indexer) overlong(in *bufio.Reader, had int) error {
 	}
 }
 
-// malformed counts the current line, and logs the first ones.
+// malformed counts the current line, and logs its number and what is wrong with it.
 func (b *indexer) malformed(reason error) {
 	b.last = -1
 	b.x.malformed++
-	if b.x.malformed <= maxNamed {
-		b.s.log.Warn("malformed line passed over",
+	level := slog.LevelWarn
+	if b.x.malformed > maxNamed {
+		level = slog.LevelDebug
+	}
+	if ctx := context.Background(); b.s.log.Enabled(ctx, level) {
+		b.s.log.Log(ctx, level, "malformed line passed over",
 			"line", fmt.Sprintf("%s:%d", b.s.cfg.File, b.number), "reason", reason.Error())
 	}
 }
@@ -193,7 +199,7 @@ func (b *indexer) finish() (*index, error) {
 	c.Metrics.malformed.WithLabelValues(c.File).Set(float64(x.malformed))
 	c.Metrics.valid.WithLabelValues(c.File).Set(float64(x.lines))
 	if x.malformed > 0 {
-		b.s.log.Warn("replay file has malformed lines", "malformed", x.malformed, "valid", x.lines)
+		b.s.log.Warn("replay file has malformed lines; log level debug names all of them", "malformed", x.malformed, "valid", x.lines)
 	}
 	if x.lines == 0 {
 		return nil, fmt.Errorf("%w: %s has no valid line of the format %s (%d malformed): check the file and the format",

@@ -3,6 +3,7 @@ package replay_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
@@ -98,7 +99,8 @@ func TestLastLine(t *testing.T) {
 	}
 }
 
-// TestManyMalformed checks that the log is throttled and ends with a count.
+// TestManyMalformed checks that the log is throttled and ends with a count, and that
+// at level debug it names every line.
 func TestManyMalformed(t *testing.T) {
 	log, out := logBuffer()
 	file := textFile(t, strings.Repeat("1 2 3\n", 500)+"1 1 "+numbers(24)+"\n")
@@ -108,6 +110,19 @@ func TestManyMalformed(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "malformed=500 valid=1") || len(events) != 3 {
 		t.Errorf("no final count for %d events:\n%s", len(events), out)
+	}
+
+	out.Reset()
+	log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	readAll(t, open(t, replay.Config{File: file, Start: start, Logger: log}, source.Resume{}), 1000)
+	for n := 1; n <= 500; n++ {
+		level := "WARN"
+		if n > 20 {
+			level = "DEBUG"
+		}
+		if want := fmt.Sprintf(`level=%s msg="malformed line passed over" file=%s line=%[2]s:%d reason=`, level, file, n); !strings.Contains(out.String(), want) {
+			t.Fatalf("at level debug line %d is not named:\n%.300s", n, out)
+		}
 	}
 }
 

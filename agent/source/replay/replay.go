@@ -6,8 +6,9 @@
 // is killed on the way: it is rereadable, and its cursor counts the lines that are
 // done. Lines are merged by time over all units; those of one unit come in the
 // order of the file, and those of one time in the order in which their units first
-// appear. A malformed line is counted, logged with its number, and passed over. A
-// file that has changed under a cursor is refused.
+// appear. A malformed line is counted, logged with its number (as a warning the first
+// 20 of a file, as a debug message all others), and passed over. A file that has changed
+// under a cursor is refused.
 //
 // A line's values become a reading at start + cycle x period (or at its own time,
 // where a CSV has times). At a speed of 1 a reading is due when that much time has
