@@ -102,7 +102,8 @@ func (a *Agent) HTTPAddr() string {
 // Run runs the agent until ctx ends, and then stops it against the flow: sources
 // and samplers, one last round of the uplink, the roster, the buffer. The error is
 // what could not be opened, or what did not stop as it should; what was taken until
-// then is safe either way, unless it says that the buffer did not close.
+// then is safe either way, unless it says that the buffer did not close. What ends a
+// part before that is logged when it comes.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.Open(); err != nil {
 		return err

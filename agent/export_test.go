@@ -16,7 +16,7 @@ const (
 type Steps struct{ steps }
 
 // NewSteps returns an empty list.
-func NewSteps() *Steps { return &Steps{steps{log: slog.New(slog.DiscardHandler)}} }
+func NewSteps(log *slog.Logger) *Steps { return &Steps{steps{log: log}} }
 
 // Add, Start and Undo are its methods.
 func (s *Steps) Add(name string, undo func() error) { s.add(name, undo) }

@@ -42,11 +42,19 @@ func (s *steps) undo() error {
 var errStuck = errors.New("does not stop in time; going on without it")
 
 // start runs a part of the agent until it is undone, which waits for it, at most
-// for patience.
+// for patience. An error that ends it before is logged at once, and is not one of undo:
+// the other parts go on, and nobody would read it before the stop.
 func (s *steps) start(name string, patience time.Duration, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
+	go func() {
+		err := run(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("a part of the agent has ended; the others go on", "part", name, "error", err)
+			err = nil
+		}
+		done <- err
+	}()
 	s.add("stop "+name, func() error {
 		cancel()
 		late := time.NewTimer(patience)

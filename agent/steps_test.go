@@ -3,7 +3,9 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +15,7 @@ import (
 
 func TestStepsAreUndoneInReverse(t *testing.T) {
 	var order []string
-	s := agent.NewSteps()
+	s := agent.NewSteps(slog.New(slog.DiscardHandler))
 	note := func(name string, err error) func() error {
 		return func() error { order = append(order, name); return err }
 	}
@@ -42,7 +44,7 @@ func TestStepsAreUndoneInReverse(t *testing.T) {
 func TestAPartThatDoesNotStopHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := agent.NewSteps()
+		s := agent.NewSteps(slog.New(slog.DiscardHandler))
 		closed := false
 		s.Add("close buffer", func() error { closed = true; return nil })
 		s.Start("sources", 5*time.Second, func(context.Context) error { <-release; return nil })
@@ -55,5 +57,23 @@ func TestAPartThatDoesNotStopHoldsUpNobody(t *testing.T) {
 			t.Errorf("error is %v", err)
 		}
 		close(release)
+	})
+}
+
+// A part that ends of itself is told when it ends, and once.
+func TestAPartThatEndsIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out logBuffer
+		s := agent.NewSteps(slog.New(slog.NewTextHandler(&out, nil)))
+		s.Start("http", time.Minute, func(context.Context) error { return errors.New("port is gone") })
+		s.Start("sources", time.Minute, func(context.Context) error { return nil })
+		synctest.Wait()
+		told := `level=ERROR msg="a part of the agent has ended; the others go on" part=http error="port is gone"`
+		if got := out.String(); !strings.Contains(got, told) || strings.Count(got, "\n") != 1 {
+			t.Errorf("the log is:\n%s", got)
+		}
+		if err := s.Undo(); err != nil {
+			t.Errorf("undo returns it again: %v", err)
+		}
 	})
 }
