@@ -23,27 +23,15 @@ func rescue(path string) (r rescued) {
 		return r
 	}
 	defer f.Close()
-	var root, end, txid uint64
-	metas := 0
-	for i := range int64(2) {
-		var page [pageHead + metaLength]byte
-		if _, err := f.ReadAt(page[:], i*pageSize); err != nil {
-			continue
-		}
-		if m, ok := parseMeta(page[pageHead:]); ok {
-			if metas++; metas == 1 || m.txid > txid {
-				root, end, txid = m.root, m.end, m.txid
-			}
-		}
-	}
+	m, ok := bothMetas(f)
 	info, err := f.Stat()
-	if err != nil || metas < 2 {
-		return r // the other one may have been the newer, and what it says not the latest
+	if err != nil || !ok {
+		return r
 	}
-	end = min(end, uint64(info.Size())/pageSize)
+	end := min(m.end, uint64(info.Size())/pageSize)
 	c := checker{f: f, end: end, seen: make([]uint64, end/64+1)}
 	buckets := map[string][]byte{}
-	err = c.walk(root, 0, func(flags uint32, key, value []byte) bool {
+	err = c.walk(m.root, 0, func(flags uint32, key, value []byte) bool {
 		if flags&bucketFlag != 0 {
 			buckets[string(key)] = value
 		}
@@ -52,24 +40,67 @@ func rescue(path string) (r rescued) {
 	if err != nil {
 		return r
 	}
-	counts, cursors, held := map[Epoch]count{}, map[string]cursor{}, map[Epoch]ranges.Set{}
-	if c.bucket(buckets[string(epochsBucket)], func(_ uint32, key, value []byte) bool {
-		n, err := decodeCount(value)
-		if err == nil && len(key) == len(Epoch{}) {
-			counts[Epoch(key)] = n
-		}
-		return err == nil && len(key) == len(Epoch{})
-	}) {
-		r.counts = counts
+	r.counts = c.counts(buckets[string(epochsBucket)])
+	r.cursors = c.cursors(buckets[string(cursorsBucket)])
+	if r.counts != nil {
+		r.held = c.held(buckets[string(recordsBucket)], r.counts)
 	}
-	if c.bucket(buckets[string(cursorsBucket)], func(_ uint32, key, value []byte) bool {
+	return r
+}
+
+// bothMetas returns the newer meta page. Where only one of them reads back, the other
+// may have been the newer, and what the file says is not the latest.
+func bothMetas(f *os.File) (newest boltMeta, ok bool) {
+	for i := range int64(2) {
+		var page [pageHead + metaLength]byte
+		if _, err := f.ReadAt(page[:], i*pageSize); err != nil {
+			return newest, false
+		}
+		m, ok := parseMeta(page[pageHead:])
+		if !ok {
+			return newest, false
+		}
+		if i == 0 || m.txid > newest.txid {
+			newest = m
+		}
+	}
+	return newest, true
+}
+
+// counts reads the bucket of counts; nil where not all of it reads back.
+func (c *checker) counts(bucket []byte) map[Epoch]count {
+	out := map[Epoch]count{}
+	if !c.bucket(bucket, func(_ uint32, key, value []byte) bool {
+		n, err := decodeCount(value)
+		if err != nil || len(key) != len(Epoch{}) {
+			return false
+		}
+		out[Epoch(key)] = n
+		return true
+	}) {
+		return nil
+	}
+	return out
+}
+
+// cursors reads the bucket of cursors; nil where not all of it reads back.
+func (c *checker) cursors(bucket []byte) map[string]cursor {
+	out := map[string]cursor{}
+	if !c.bucket(bucket, func(_ uint32, key, value []byte) bool {
 		cur, err := decodeCursor(value)
-		cursors[string(key)] = cur
+		out[string(key)] = cur
 		return err == nil
 	}) {
-		r.cursors = cursors
+		return nil
 	}
-	if r.counts == nil || !c.bucket(buckets[string(recordsBucket)], func(_ uint32, key, _ []byte) bool {
+	return out
+}
+
+// held reads the keys of the bucket of records; nil where not all of it reads back, or
+// where there are not as many as were counted.
+func (c *checker) held(bucket []byte, counts map[Epoch]count) map[Epoch]ranges.Set {
+	out := map[Epoch]ranges.Set{}
+	if !c.bucket(bucket, func(_ uint32, key, _ []byte) bool {
 		if len(key) != len(Epoch{})+8 {
 			return false
 		}
@@ -77,20 +108,19 @@ func rescue(path string) (r rescued) {
 		if p > maxPosition {
 			return false
 		}
-		set := held[Epoch(key)]
+		set := out[Epoch(key)]
 		set.Add(p, p+1)
-		held[Epoch(key)] = set
+		out[Epoch(key)] = set
 		return true
 	}) {
-		return r
+		return nil
 	}
-	for e, n := range r.counts {
-		if set := held[e]; set.Len() != n.records {
-			return r
+	for e, n := range counts {
+		if set := out[e]; set.Len() != n.records {
+			return nil
 		}
 	}
-	r.held = held
-	return r
+	return out
 }
 
 // bucket walks a bucket, given its value in the root, and reports whether all of it

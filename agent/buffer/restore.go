@@ -27,22 +27,7 @@ func (b *Buffer) restore(links []link, found []contents, damaged []damagedConten
 		was[l.id] = l
 		b.x.addEpoch(newEpoch(l))
 	}
-	blind := false
-	for i := range damaged {
-		blind = blind || damaged[i].blind()
-		for e, n := range damaged[i].counts {
-			if ep := b.x.byID[e]; ep != nil {
-				ep.next = max(ep.next, n.next)
-			}
-		}
-	}
-	for _, ep := range b.x.epochs {
-		if blind && ep.ended == EndOpen && ep.next > 0 {
-			b.log.Error("how many positions were assigned before the crash is not known",
-				"at_least", ep.next, "at_most", ep.next+noteAhead)
-			ep.next += noteAhead
-		}
-	}
+	b.raiseNext(damaged)
 	for _, c := range found {
 		for e, n := range c.next {
 			if c.held[e] == nil && b.x.byID[e] == nil {
@@ -83,6 +68,27 @@ func (b *Buffer) restore(links []link, found []contents, damaged []damagedConten
 		}
 	}
 	return changed
+}
+
+// raiseNext brings the ends of the epochs up to what damaged files tell of them; where
+// one tells nothing, the open epoch's to where it can have been at the latest.
+func (b *Buffer) raiseNext(damaged []damagedContents) {
+	blind := false
+	for i := range damaged {
+		blind = blind || damaged[i].blind()
+		for e, n := range damaged[i].counts {
+			if ep := b.x.byID[e]; ep != nil {
+				ep.next = max(ep.next, n.next)
+			}
+		}
+	}
+	for _, ep := range b.x.epochs {
+		if blind && ep.ended == EndOpen && ep.next > 0 {
+			b.log.Error("how many positions were assigned before the crash is not known",
+				"at_least", ep.next, "at_most", ep.next+noteAhead)
+			ep.next += noteAhead
+		}
+	}
 }
 
 // epochFor returns an epoch of which a file has records; one that the chain does not

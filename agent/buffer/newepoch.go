@@ -1,0 +1,110 @@
+package buffer
+
+import (
+	"time"
+
+	"andon.internal/shared/ranges"
+)
+
+// NewEpoch ends the current epoch and begins a new one. Records of the current epoch
+// that were never given out move into it and get new positions, in their order;
+// the others keep their names. It is for a resumed machine snapshot, whose
+// collector names positions that this epoch has not assigned. It must be called
+// from the goroutine that calls Next and Get. On an error the old epoch goes on, or,
+// where records could not be moved yet, they are held back and moved as soon as the
+// disk lets it.
+//
+// A crash at any moment neither loses nor doubles: which record gets which new name
+// is on disk before the first is written under it.
+func (b *Buffer) NewEpoch() error {
+	b.disk.Lock()
+	defer b.disk.Unlock()
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	if err := b.flush(true); err != nil {
+		return wrap("begin an epoch", err)
+	}
+	b.mu.Lock()
+	old := b.x.current()
+	m := &move{from: old.id, set: b.x.onDisk(old)}
+	m.set.RemoveSet(old.given)
+	l := b.newLink()
+	m.to, m.seq = l.id, l.seq
+	b.mu.Unlock()
+
+	if err := b.step("begin"); err != nil {
+		return wrap("begin an epoch", err)
+	}
+	if err := b.chain.begin(l, nil, nil, m); err != nil {
+		return wrap("begin an epoch", err)
+	}
+	b.mu.Lock()
+	b.switchLocked(old, newEpoch(l), m)
+	ended := old.link
+	b.mu.Unlock()
+	b.log.Warn("a new epoch begins", "records_moved", m.set.Len())
+	if err := b.step("end"); err != nil {
+		return wrap("begin an epoch", err)
+	}
+	b.chainFailed(b.chain.end(ended)) // without it the next start finds it unclean
+	if err := b.finishMoves(); err != nil {
+		b.failed(err, nil)
+		return wrap("move records to the new epoch", err)
+	}
+	return nil
+}
+
+// onDisk returns the held positions of an epoch that are in a file.
+func (x *index) onDisk(ep *epoch) ranges.Set {
+	var out ranges.Set
+	for _, f := range x.files {
+		if h := f.holds[ep.id]; h != nil {
+			out.AddSet(h.live.Intersect(ep.held))
+		}
+	}
+	return out
+}
+
+// switchLocked makes the new epoch current. What waits in memory gets a new name at
+// once, what is on disk when it is copied.
+func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
+	now := time.Now()
+	b.closeDueLossesLocked(now, true)
+	b.moves = append(b.moves, m)
+	old.held.RemoveSet(m.set)
+	for p, e := range old.mem {
+		if m.set.Contains(p) {
+			b.x.drop(old, e)
+		}
+	}
+	for _, k := range old.marks.list {
+		ep.marks.put(m.rank(k.position), k.at)
+	}
+	ep.next = m.set.Len()
+	old.hidden = nil
+	for _, e := range b.x.queue {
+		p := e.key.Position
+		if e.cursor != nil || e.stage == gone || e.key.Epoch != old.id || old.given.Contains(p) {
+			continue
+		}
+		old.held.Remove(p, p+1)
+		delete(old.mem, p)
+		e.key = Key{ep.id, ep.next}
+		ep.marks.add(ep.next, e.appended, b.o.markStep())
+		ep.next++
+		ep.mem[e.key.Position] = e
+		ep.hidden = append(ep.hidden, e)
+	}
+	old.ended = EndClosed
+	old.next = max(old.given.End(), old.held.End())
+	old.given = ranges.Set{}
+	b.x.addEpoch(ep)
+	b.noted, b.rejected = 0, 0
+	if b.x.show(ep) {
+		b.signalChanged()
+	}
+}
