@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
@@ -140,53 +141,17 @@ func Load(path string, data []byte, profiles []*telemetry.Profile) (*Rules, erro
 // compile checks the rule against the profiles and makes its predicates. at takes
 // each fault with its key.
 func (c *compiled) compile(profiles []*telemetry.Profile, at func(string, error)) {
-	var of []*telemetry.Profile
-	for _, p := range profiles {
-		if c.Profile == "" || c.Profile == p.Name {
-			of = append(of, p)
-		}
-	}
-	if len(of) == 0 {
+	// A rule without a profile is for all: it knows no signal.
+	i := slices.IndexFunc(profiles, func(p *telemetry.Profile) bool { return c.Profile == "" || c.Profile == p.Name })
+	if i < 0 {
 		at("profile", fmt.Errorf("there is no profile %q", c.Profile))
 		return
 	}
 	env := map[string]any{period: 1.0}
 	if c.Profile != "" {
-		for _, s := range of[0].Signals {
-			c.signals = append(c.signals, s.Name)
-			env[s.Name] = 1.0
-			if s.Type == telemetry.Boolean {
-				env[s.Name] = true
-			}
-		}
+		c.takeSignals(profiles[i], env)
 	}
-	for name, f := range c.Features {
-		key := "features." + name
-		if _, taken := env[name]; taken {
-			at(key, fmt.Errorf("%q is a signal; name the feature differently", name))
-		}
-		if f.Signal != "" && c.Profile == "" {
-			at(key, errors.New("a rule with signals needs a profile"))
-		} else if f.Signal != "" && of[0].Index(f.Signal) < 0 {
-			at(key+".signal", fmt.Errorf("profile %s has no signal %q", c.Profile, f.Signal))
-		}
-		if f.Fn == "silence" {
-			if c.silence != "" {
-				at(key, errors.New("a rule has one silence"))
-			}
-			c.silence = name
-		}
-		c.features = append(c.features, named{name, f})
-	}
-	slices.SortFunc(c.features, func(a, b named) int {
-		if a.name < b.name {
-			return -1
-		}
-		return 1
-	})
-	if c.silence != "" && len(c.Features) > 1 {
-		at("features", errors.New("silence stands alone: it has no reading to go with"))
-	}
+	c.takeFeatures(profiles[i], env, at)
 	for _, f := range c.features {
 		env[f.name] = 1.0
 	}
@@ -204,6 +169,44 @@ func (c *compiled) compile(profiles []*telemetry.Profile, at func(string, error)
 		made, err := newPredicate(p.text, env)
 		at(p.key, err)
 		*p.into = made
+	}
+}
+
+// takeSignals makes the profile's signals known to expressions, each with a value of
+// its type.
+func (c *compiled) takeSignals(p *telemetry.Profile, env map[string]any) {
+	for _, s := range p.Signals {
+		c.signals = append(c.signals, s.Name)
+		env[s.Name] = 1.0
+		if s.Type == telemetry.Boolean {
+			env[s.Name] = true
+		}
+	}
+}
+
+// takeFeatures checks the features against the profile and the names that are taken.
+func (c *compiled) takeFeatures(p *telemetry.Profile, taken map[string]any, at func(string, error)) {
+	for name, f := range c.Features {
+		key := "features." + name
+		if _, ok := taken[name]; ok {
+			at(key, fmt.Errorf("%q is a signal; name the feature differently", name))
+		}
+		if f.Signal != "" && c.Profile == "" {
+			at(key, errors.New("a rule with signals needs a profile"))
+		} else if f.Signal != "" && p.Index(f.Signal) < 0 {
+			at(key+".signal", fmt.Errorf("profile %s has no signal %q", c.Profile, f.Signal))
+		}
+		if f.Fn == "silence" {
+			if c.silence != "" {
+				at(key, errors.New("a rule has one silence"))
+			}
+			c.silence = name
+		}
+		c.features = append(c.features, named{name, f})
+	}
+	slices.SortFunc(c.features, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	if c.silence != "" && len(c.Features) > 1 {
+		at("features", errors.New("silence stands alone: it has no reading to go with"))
 	}
 }
 
