@@ -109,16 +109,40 @@ func TestSeriesFromMemory(t *testing.T) {
 		}
 		ask := fmt.Sprintf("/api/v1/units/austin-line1/dyno-0001/series?signals=winding_temp_c,unknown&from=%d&to=%d", start.UnixMilli(), time.Now().UnixMilli())
 		want := "0s 60; 1s 61; 2s 62; 3s 63; 4s 64; 16s 76; 17s 77; 18s 78; 19s 79; gap 5s 16s; high 16s 20s"
-		got := f.get(ask, http.StatusOK)
-		if lines(start, got) != want {
-			t.Errorf("got  %s\nwant %s", lines(start, got), want)
+		before := fmt.Sprintf("/api/v1/units/austin-line1/dyno-0001/series?from=%d&to=%d", start.UnixMilli(), start.Add(5*time.Second).UnixMilli())
+		if got := f.get(before, http.StatusOK); len(got["gaps"].([]any)) != 0 || len(f.history.asked) != 0 {
+			t.Errorf("gaps %v; the database was asked %d times for what lies in memory", got["gaps"], len(f.history.asked))
 		}
-		if len(f.history.asked) != 0 {
-			t.Error("the database was asked for what lies in memory")
+		if got := f.get(ask, http.StatusOK); lines(start, got) != want {
+			t.Errorf("got  %s\nwant %s", lines(start, got), want)
 		}
 		csv := f.do(http.MethodGet, ask+"&format=csv", "")
 		if body := csv.Body.String(); !strings.Contains(body, "time,winding_temp_c\n1999-12-31T19:00:00.000-06:00,60\n") {
 			t.Errorf("csv:\n%s", body)
+		}
+	})
+}
+
+// TestSeriesThatMemoryLacks has a unit that was on test before this process began, as
+// after a restart: the database knows more of the last minutes.
+func TestSeriesThatMemoryLacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := setUp(t)
+		time.Sleep(12 * time.Hour) // the unit was born at midnight
+		now := time.Now()
+		f.read("dyno-0001", now, 0, values(60, 400, true))
+		from := now.Add(-10 * time.Minute)
+		f.history.series = web.Series{
+			Profile: dyno, Times: []time.Time{from, now}, Qualities: []telemetry.Quality{0, 0},
+			Signals: []web.SignalSeries{{Signal: 2, Avg: []float64{3, 60}}},
+		}
+		const ask = "/api/v1/units/austin-line1/dyno-0001/series?range=15m&signals=winding_temp_c"
+		if got, want := lines(from, f.get(ask, http.StatusOK)), "0s 3; 10m0s 60"; !strings.HasPrefix(got, want) {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+		f.history.setDown(errAway)
+		if got, want := lines(now, f.get(ask, http.StatusOK)), "0s 60; gap -15m0s 0s"; got != want {
+			t.Errorf("without the database got  %s\nwant %s", got, want)
 		}
 	})
 }

@@ -157,15 +157,20 @@ func (w *Web) getSeries(rw http.ResponseWriter, r *http.Request) {
 func (w *Web) series(ctx context.Context, q request) (s seriesView, found bool, err error) {
 	now := w.config.Now()
 	u, live := w.sources.Plant.Unit(now, q.group, q.unit)
-	s = seriesView{
+	empty := seriesView{
 		Stamp: w.hub.lastStamp(), Group: q.group, Unit: q.unit, From: millis(q.from), To: millis(q.to),
 		Gaps: [][2]int64{}, Bands: []bandView{}, Runs: [][2]int64{},
 	}
+	s = empty
 	recent := live && !q.from.Before(now.Add(-plant.Window-2*time.Second))
 	if recent && w.fromMemory(&s, &u, q) {
 		s.mark(now, &u, live, nil)
-		s.Bands = w.bands(ctx, q, now, false)
-		return s, true, nil
+		// What memory lacks the database may have: this process may be younger than the run.
+		if len(s.Gaps) == 0 || u.Skewed || w.links.databaseAway() != nil {
+			s.Bands = w.bands(ctx, q, now, false)
+			return s, true, nil
+		}
+		s = empty
 	}
 	found, err = w.fromHistory(ctx, &s, &u, live, q)
 	if err == nil && found {
