@@ -215,6 +215,20 @@ func TestNodeDeathIsToldAtOnce(t *testing.T) {
 	r.want("10.0 node-offline raised")
 }
 
+// TestFiguresOfSilence: a silence says how long it was, an announced death says nothing.
+func TestFiguresOfSilence(t *testing.T) {
+	r := newRig(t)
+	raised := r.engine.Tick(begin.Add(time.Minute))
+	if len(raised) == 0 || len(raised[0].Figures) != 1 || math.Abs(raised[0].Figures[0].Value-4) > 0.01 {
+		t.Errorf("a silent node: %+v, want age 4", raised)
+	}
+	r = newRig(t)
+	raised = r.engine.NodeDied(r.now, "plant", "cell-01")
+	if len(raised) != 1 || len(raised[0].Figures) != 0 {
+		t.Errorf("a node whose death was announced: %+v, want no figure", raised)
+	}
+}
+
 func TestMissingDataHoldsADelay(t *testing.T) {
 	r := newRig(t)
 	r.drive(20, calm)

@@ -153,7 +153,8 @@ func (i *instance) silenceEnv(age time.Duration) map[string]any {
 	return env
 }
 
-// age returns for how long nothing was heard.
+// age returns for how long nothing was heard. An announced death counts as the longest
+// silence there is.
 func (i *instance) age(now time.Time) time.Duration {
 	if i.node != nil {
 		if i.node.dead {

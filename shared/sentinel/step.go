@@ -135,7 +135,8 @@ func (e *Engine) tell(k Kind, i *instance, now time.Time) {
 			t.Figures = append(t.Figures, Figure{b.name, v})
 		}
 	}
-	if i.rule.silence != "" {
+	// Of an announced death there is no silence to tell: it was decided at once.
+	if i.rule.silence != "" && (i.node == nil || !i.node.dead) {
 		t.Figures = append(t.Figures, Figure{i.rule.silence, i.age(now).Seconds()})
 	}
 	e.out = append(e.out, t)
