@@ -245,9 +245,12 @@ func TestBrowserUnit(t *testing.T) {
 	}
 	s.do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(s.url+"/unit/austin-line1/dyno-0001"))
 	s.see("charts", `document.querySelectorAll('andon-history .charts canvas').length === 4`)
-	s.keepReading(t, "dyno-0001", values(83.4, 412, true))
+	still := values(83.4, 412, true)
+	still[0] = telemetry.DoubleValue(-0.04)
+	s.keepReading(t, "dyno-0001", still)
 	s.see("the new value", says("andon-values", "83.4"))
 	s.see("the new value under the chart", says("andon-history .u-legend", "83.4"))
+	s.see("no minus before a zero", `[...document.querySelectorAll('andon-history .u-legend')].some((l) => /Torque:?\s*0\.0/.test(l.textContent))`)
 	s.do(chromedp.Click(chromedp.CSS(`input[name=winding_temp_c]`)))
 	s.see("a signal less", `document.querySelectorAll('andon-history .charts canvas').length === 3`)
 	address, err := chromedp.Run(s.tab, chromedp.Location())
@@ -256,5 +259,41 @@ func TestBrowserUnit(t *testing.T) {
 	}
 	s.do(chromedp.Click(chromedp.CSS(`andon-history .tools button`)))
 	s.see("the table", `document.querySelectorAll('andon-history table.series tbody tr').length > 100`)
+	s.quiet()
+}
+
+// TestBrowserCutsNothingOff looks at both pages through windows of a phone, a tablet and a
+// desk: nothing may stand out of the window, or over its neighbour in a row.
+func TestBrowserCutsNothingOff(t *testing.T) {
+	s := openSite(t)
+	now := time.Now()
+	for i := range 30 {
+		s.read("dyno-03-0001", now.Add(time.Duration(i-29)*time.Second), telemetry.QualitySimulated, values(118.4, 545, true))
+	}
+	s.read("dyno-04-0001", now, telemetry.QualitySimulated, values(61.2, 412, true))
+	s.raise("x1", "dyno-03-0001", sentinel.Critical, now)
+	s.p.Heartbeat(now, cell, heartbeat(18234, 27*time.Minute))
+	s.p.NodeDied(now, cell)
+	const sticksOut = `[...document.querySelectorAll('body *:not(.scroll *):not(.hidden-text):not(.skip):not(.sprite *)')]
+		.filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5)
+		.concat([...document.querySelectorAll('tr.unit')].flatMap((r) => [...r.querySelectorAll('.num')]
+			.filter((n) => n.getBoundingClientRect().right > n.parentElement.getBoundingClientRect().right + 0.5)))
+		.map((e) => e.outerHTML.slice(0, 80))`
+	for _, width := range []int64{360, 390, 800, 1200, 1440} {
+		for path, ready := range map[string]string{
+			"/":                               `document.querySelector('andon-fleet tr.unit')`,
+			"/unit/austin-line1/dyno-03-0001": `document.querySelectorAll('andon-history .charts canvas').length === 4`,
+		} {
+			s.do(chromedp.EmulateViewport(width, 900), chromedp.Navigate(s.url+path))
+			s.see("the page", `!!(`+ready+`)`)
+			out, err := chromedp.Run(s.tab, chromedp.Evaluate[[]string](sticksOut))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, element := range out {
+				t.Errorf("%s at %d pixels: %s sticks out", path, width, element)
+			}
+		}
+	}
 	s.quiet()
 }

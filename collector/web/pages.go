@@ -52,6 +52,7 @@ func (p *pages) functions() template.FuncMap {
 			return time.UnixMilli(ms).In(p.web.config.Location).Format("2006-01-02 15:04:05")
 		},
 		"count":   groupDigits,
+		"plain":   plainText,
 		"title":   titleCase,
 		"percent": percentText,
 		"millis":  millis,

@@ -43,6 +43,16 @@ func TestFleetIsReadableWithoutJavaScript(t *testing.T) {
 	}
 }
 
+func TestWorstIsTheValueBeyondItsLimit(t *testing.T) {
+	f := setUp(t)
+	f.read("dyno-0001", time.Now(), 0, values(61.2, 545, true))
+	f.raise("x1", "dyno-0001", sentinel.High, time.Now())
+	const want = "Worst dyno-0001 high thermal-runaway Pressure 545.0 psi"
+	if got := text(f.do(http.MethodGet, "/", "").Body.String()); !strings.Contains(got, want) {
+		t.Errorf("the page lacks %q:\n%s", want, got)
+	}
+}
+
 func TestManyUnitsBecomeTiles(t *testing.T) {
 	f := setUp(t)
 	now := time.Now()
@@ -97,7 +107,7 @@ func TestUnitPage(t *testing.T) {
 	rec := f.do(http.MethodGet, "/unit/austin-line1/dyno-0001", "")
 	got := text(rec.Body.String())
 	for _, want := range []string{
-		"SIM dyno-0001 · andon", "dyno-0001 SIM Running", "Winding 65.9 °C", "max 110", "Efficiency 91.0 %", "Running yes",
+		"SIM dyno-0001 · andon", "Fleet / austin-line1 / dyno-0001", "dyno-0001 SIM Running", "−60 60", "Winding 65.9 °C", "max 110", "Efficiency 91.0 %", "Running yes",
 		"15 min 1 h 8 h 24 h 7 d", "Steps of 30", "finished cell-07 3 590 10",
 	} {
 		if !strings.Contains(got, want) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,17 @@ type unitRow struct {
 	Alarm                  *alarmView // its worst open one
 	Values                 []valueCell
 	rank                   int
+}
+
+// Telling is the value that says most: the first beyond a limit, else the first.
+func (r *unitRow) Telling() *valueCell {
+	if i := slices.IndexFunc(r.Values, func(c valueCell) bool { return c.Class == "limit" }); i >= 0 {
+		return &r.Values[i]
+	}
+	if len(r.Values) == 0 {
+		return nil
+	}
+	return &r.Values[0]
 }
 
 // valueCell is a value with its bar and sparkline.

@@ -31,6 +31,11 @@ func valueText(s *Signal, v float64) string {
 	return strings.Replace(text, "-", "−", 1)
 }
 
+// plainText writes a number with the digits that it has.
+func plainText(v *float64) string {
+	return strings.Replace(strconv.FormatFloat(*v, 'f', -1, 64), "-", "−", 1)
+}
+
 // ageText writes how long something is ago.
 func ageText(d time.Duration) string {
 	switch d = max(d, 0); {

@@ -35,11 +35,11 @@ define(
           <tbody>
             ${repeat(list, (c) => c.group + "/" + c.node, (c) => html`<tr class="link-${c.link}${c.oldest_ms > BEHIND ? " behind" : ""}">
               <th scope="row">${c.node} <span class="dim">${c.group}</span></th>
-              <td>${icon(c.link)}${c.link === "online" ? "online" : html`<b>${c.link}</b> ${ageText(store.now() - c.since)}`}</td>
+              <td>${icon(c.link)}${c.link === "online" ? "online" : html`<b>${c.link}</b> <span class="dim">${ageText(store.now() - c.since)}</span>`}</td>
               <td class="r">${c.units}</td>
-              <td class="r rows">${c.beaten ? countText(c.rows) : MISSING}</td>
-              <td class="r">${c.beaten && c.rows ? ageText(c.oldest_ms) : MISSING}</td>
-              <td class="r">${ageText(c.lag_ms)}</td>
+              <td class="r said rows">${c.beaten ? countText(c.rows) : MISSING}</td>
+              <td class="r said">${c.beaten && c.rows ? ageText(c.oldest_ms) : MISSING}</td>
+              <td class="r said">${ageText(c.lag_ms)}</td>
             </tr>`)}
           </tbody>
         </table>`;

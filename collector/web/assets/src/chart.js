@@ -1,7 +1,7 @@
 // What is drawn into a chart around its lines: gaps, alarm bands, runs, limits, SIM.
 
 import uPlot from "uplot";
-import { plantDate } from "./text.js";
+import { plantDate, valueText } from "./text.js";
 import { store } from "./store.js";
 
 const probe = document.createElement("i");
@@ -89,8 +89,8 @@ function label(ctx, text, left, top, scale) {
   ctx.fillText(text, left, top);
 }
 
-/** Draws over the lines: limits, names of the alarms, ends of the runs, SIM. */
-function above(marks, signals) {
+/** Draws over the lines: limits, and in the first of several charts the names of the alarms. */
+function above(marks, signals, first) {
   return (u) => {
     const { ctx, bbox } = u;
     const m = marks();
@@ -118,16 +118,16 @@ function above(marks, signals) {
       }
     }
     let free = -Infinity;
-    for (const b of m.bands) {
-      const left = Math.max(u.valToPos(b.from / 1000, "x", true), bbox.left) + 5 * scale;
-      if (left < free || b.to / 1000 < u.scales.x.min) continue;
+    for (const b of first ? m.bands : []) {
       const text = `${b.priority}: ${b.rule}`;
+      const width = ctx.measureText(text).width;
+      const from = Math.max(u.valToPos(b.from / 1000, "x", true), bbox.left);
+      let left = from + 7 * scale;
+      // Of an alarm that has just begun the name stands before it.
+      if (left + width > bbox.left + bbox.width) left = from - width - 7 * scale;
+      if (left < free || b.to / 1000 < u.scales.x.min) continue;
       label(ctx, text, left, bbox.top + 6 * scale, scale);
-      free = left + ctx.measureText(text).width + 12 * scale;
-    }
-    if (m.sim) {
-      ctx.font = `600 ${11 * scale}px Inter, sans-serif`;
-      label(ctx, "SIM", bbox.left + bbox.width - ctx.measureText("SIM").width - 6 * scale, bbox.top + bbox.height - 18 * scale, scale);
+      free = left + width + 12 * scale;
     }
     ctx.restore();
   };
@@ -158,14 +158,14 @@ const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
  * Makes a chart of signals of one engineering unit. data is [t, then for each signal
  * its line, and where there are extremes its low and high].
  */
-export function makeChart(target, { signals, extremes, data, marks, width, height, live, sync, last }) {
+export function makeChart(target, { signals, extremes, data, marks, width, height, live, sync, first, last }) {
   const ink = [colour("--line-1"), colour("--line-2"), colour("--line-3"), colour("--line-4")];
   const text = colour("--text-2");
   const grid = { stroke: colour("--grid"), width: 1 };
   const series = [{ label: "Time", value: (u, t) => (t === null ? "–" : plantDate(t * 1000, store.offset()).toISOString().slice(11, 19)) }];
   const bands = [];
   signals.forEach((s, i) => {
-    const show = (u, v) => (v === null || v === undefined ? "–" : v.toFixed(s.digits).replace("-", "−"));
+    const show = (u, v) => valueText(s, v);
     series.push({ label: s.label, stroke: ink[i % 4], width: 1.6, dash: DASHES[i % 4], value: show, points: { show: false }, spanGaps: false });
     if (extremes) {
       const at = series.length;
@@ -206,7 +206,7 @@ export function makeChart(target, { signals, extremes, data, marks, width, heigh
       padding: [8, 10, 0, 0],
       hooks: {
         drawClear: [behind(marks)],
-        draw: [above(marks, signals)],
+        draw: [above(marks, signals, first)],
         setCursor: [newest],
         setData: [newest],
       },

@@ -55,9 +55,12 @@ define(
       let worst = null;
       for (const l of lines()) if (l.rows[0].rank > 4 && l.rows[0].rank > (worst?.rank ?? 0)) worst = { ...l.rows[0], profile: l.profile };
       if (!worst) return html`${icon("ok")}No unit in alarm`;
-      const s = worst.profile.signals[worst.profile.fleet[0]];
+      // The value that says most: the first beyond a limit, else the first.
+      const signals = worst.profile.fleet.map((i) => worst.profile.signals[i]);
+      const i = Math.max(signals.findIndex((s, i) => valueClass(s, worst.u.v[i]) === "limit"), 0);
+      const s = signals[i];
       return html`Worst <a href=${unitURL(worst.u.group, worst.u.unit)}>${worst.u.unit}</a> ${alarmMark(worst.alarm)}${
-        s ? html` ${s.label} <b>${valueText(s, worst.u.v[0])}</b> ${s.unit ?? ""}` : nothing
+        s ? html` ${s.label} <b>${valueText(s, worst.u.v[i])}</b> ${s.unit ?? ""}` : nothing
       }`;
     }
   },
@@ -110,7 +113,7 @@ define(
           ${repeat(rows, (r) => r.u.k, (r) => html`<tr class="unit ${unitClass(r.u, r.alarm)}">
             <th scope="row"><a href=${unitURL(r.u.group, r.u.unit)}>${r.u.unit}</a>${isSim(r.u) ? html` ${sim}` : nothing}</th>
             <td class="state">${state(r.u.state)}${r.alarm ? alarmMark(r.alarm) : nothing}</td>
-            ${signals.map((s, i) => html`<td class="v">${value(s, r.u.v[i], r.u.spark?.[i])}</td>`)}
+            ${signals.map((s, i) => html`<td class="v" data-label=${s.unit ? s.label + " " + s.unit : s.label}>${value(s, r.u.v[i], r.u.spark?.[i])}</td>`)}
           </tr>`)}
         </tbody>
       </table>`;

@@ -1,7 +1,7 @@
 // The history of a unit: live charts of the last minutes, or any range from the
 // database; and the same as a table.
 
-import { html, nothing } from "lit-html";
+import { html, nothing, render } from "lit-html";
 import { Panel, define } from "./panel.js";
 import { badges } from "./header.js";
 import { sim } from "./parts.js";
@@ -77,7 +77,7 @@ define(
       const chosen = new Set(d.signals.map((s) => s.name));
       const csv = this.url().replace(/points=\d+/, "points=4000") + "&format=csv";
       return html`<h2>
-          History ${badges(d)}${d.sim ? html` ${sim}` : nothing}
+          History ${badges(d)}${d.sim && d.source !== "simulated" ? html` ${sim}` : nothing}
           <span class="tools"><button aria-pressed=${this.#table} @click=${() => this.#toggle()}>Table</button><a class="button" href=${csv} download>CSV</a></span>
         </h2>
         ${d.source === "memory" && d.reason ? html`<p class="note">${d.reason}</p>` : nothing}
@@ -194,12 +194,13 @@ define(
         const box = document.createElement("figure");
         box.className = lines.length === 1 ? "single" : "several";
         const title = document.createElement("figcaption");
-        title.textContent = lines.map((l) => l.signal.label).join(", ") + (unit && lines[0].signal.unit ? ` in ${unit}` : "");
+        const names = lines.map((l) => l.signal.label).join(", ") + (unit && lines[0].signal.unit ? ` in ${unit}` : "");
+        render(html`${names} ${d.sim ? sim : nothing}`, title);
         box.append(title);
         target.append(box);
         const plot = makeChart(box, {
           signals: lines.map((l) => l.signal), extremes, data, width: target.clientWidth, height: (groups.size > 3 ? 124 : 164) + (n === groups.size ? 32 : 0),
-          live: this.live(), sync: "history", last: n === groups.size, marks: () => this.#marks(),
+          live: this.live(), sync: "history", first: n === 1, last: n === groups.size, marks: () => this.#marks(),
         });
         this.#charts.push({ plot, lines, extremes });
       }

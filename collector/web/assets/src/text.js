@@ -11,6 +11,9 @@ export function valueText(signal, v) {
   return text.replace("-", "−");
 }
 
+/** Writes a number with the digits that it has. */
+export const plainText = (n) => String(n).replace("-", "−");
+
 /** Writes how long ms milliseconds are. */
 export function ageText(ms) {
   const s = Math.max(ms, 0) / 1000;

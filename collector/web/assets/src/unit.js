@@ -4,7 +4,7 @@ import { html, nothing } from "lit-html";
 import { Panel, define } from "./panel.js";
 import { alarmMark, bar, icon, isSim, sim, spark, state, valueClass, worstAlarms } from "./parts.js";
 import { advance, store } from "./store.js";
-import { ageText, clockText, countText, dayText, MISSING, valueText } from "./text.js";
+import { ageText, clockText, countText, dayText, MISSING, plainText, valueText } from "./text.js";
 
 /** The unit of this page on the stream, or nothing. */
 export const followed = (e) => [...store.units.values()].find((u) => u.group === e.dataset.group && u.unit === e.dataset.unit);
@@ -71,7 +71,7 @@ define(
             ${this.profile.signals.map((s, i) => html`<tr>
               <th scope="row" title=${s.description ?? ""}>${s.label}</th>
               <td class="r"><span class="num ${valueClass(s, u.v[i])}">${valueText(s, u.v[i])}</span> <span class="dim">${s.unit ?? ""}</span></td>
-              <td class="range">${bar(s, u.v[i])}<span class="ends">${s.low === undefined ? nothing : html`<span>${s.low}</span>${s.max === undefined ? nothing : html`<span class="max">max ${s.max}</span>`}<span>${s.high}</span>`}</span></td>
+              <td class="range">${bar(s, u.v[i])}<span class="ends">${s.low === undefined ? nothing : html`<span>${plainText(s.low)}</span>${s.max === undefined ? nothing : html`<span class="max">max ${plainText(s.max)}</span>`}<span>${plainText(s.high)}</span>`}</span></td>
               <td>${spark(s, u.spark?.[i])}</td>
             </tr>`)}
           </tbody>
