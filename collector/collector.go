@@ -15,6 +15,7 @@ import (
 	"andon.internal/collector/feed"
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
+	"andon.internal/collector/presence"
 	"andon.internal/collector/sentry"
 	"andon.internal/collector/store"
 	"andon.internal/collector/web"
@@ -34,6 +35,8 @@ type Collector struct {
 	sentry *sentry.Sentry
 	reader *store.Reader // for the pages
 	web    *web.Web
+	roll   *presence.Roll  // who does the other roles, for the pages
+	roles  []presence.Role // those of this process that others want to know of
 	http   *ops.Server
 }
 
@@ -125,6 +128,12 @@ func (col *Collector) Run(ctx context.Context) error {
 	}
 	if col.web != nil {
 		g.Go(func() error { return col.web.Run(running) })
+	}
+	if len(col.roles) > 0 {
+		g.Go(func() error {
+			col.say(running)
+			return nil
+		})
 	}
 	g.Go(func() error {
 		defer disconnect()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,13 @@ func (r *running) fleet() (f fleet) {
 		r.t.Fatal(err)
 	}
 	return f
+}
+
+// lost reports whether one of the lines about what is lost begins so.
+func (r *running) lost(prefix string) bool {
+	r.t.Helper()
+	f := r.fleet()
+	return slices.ContainsFunc(f.Lost, func(line string) bool { return strings.HasPrefix(line, prefix) })
 }
 
 // series asks for a unit's history from the database and returns how many points came.
@@ -132,6 +140,13 @@ func TestPagesMeetTheOthersThroughBrokerAndDatabase(t *testing.T) {
 		state, _ := f.alarm("thermal-runaway")
 		return state == alarm.Acknowledged
 	})
+	eventually(t, "nothing lost", func() bool { f := pages.fleet(); return len(f.Lost) == 0 })
+	in.stop()
+	eventually(t, "the page to tell that nothing is stored", func() bool { return pages.lost("INTAKE AWAY since ") })
+	guard.stop()
+	eventually(t, "the page to tell that nobody raises alarms", func() bool { return pages.lost("SENTINEL AWAY since ") })
+	in, guard = start(t, broker, dsn, only(collector.RoleIntake)), start(t, broker, dsn, only(collector.RoleSentinel))
+	eventually(t, "nothing lost again", func() bool { f := pages.fleet(); return len(f.Lost) == 0 })
 	in.stop()
 	guard.stop()
 	d.measure(70, 400) // of a cell that the new page does not know

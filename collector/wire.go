@@ -13,6 +13,7 @@ import (
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
 	"andon.internal/collector/plant"
+	"andon.internal/collector/presence"
 	"andon.internal/collector/sentry"
 	"andon.internal/collector/store"
 	"andon.internal/collector/web"
@@ -69,11 +70,15 @@ func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.H
 		filters[alarm.AckFilter] = 1
 	}
 	if slices.Contains(c.Roles, RoleWeb) {
-		filters[alarm.StateFilter] = 1
+		filters[alarm.StateFilter], filters[presence.Filter] = 1, 0
+		col.roll = presence.NewRoll(time.Now(), RoleIntake, RoleSentinel)
 	}
 	col.host, err = host.New(host.Config{
 		URL: c.MQTT.URL, HostID: hostID, Filters: filters,
 		Receive: func(m host.Message) {
+			if col.roll != nil && col.roll.Take(m.Received, m.Topic, m.Payload) {
+				return
+			}
 			if col.intake != nil && strings.HasPrefix(m.Topic, sparkplug.Namespace+"/") {
 				col.intake.Receive(m.Topic, m.Payload, m.Retained, m.Received)
 			}
@@ -87,6 +92,9 @@ func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.H
 			}
 			if col.feed != nil {
 				col.feed.Connected()
+			}
+			if col.roll != nil {
+				col.roll.Connected(time.Now())
 			}
 		},
 		Logger: col.log.With("part", "host"), Metrics: host.NewMetrics(reg),
@@ -103,6 +111,7 @@ func (col *Collector) wireIntake(c Config, db *database, reg *prometheus.Registr
 	if err != nil {
 		return err
 	}
+	col.roles = append(col.roles, col.intakeRole())
 	health.Live("intake", col.intake.Alive)
 	health.Ready("database", col.intake.Database)
 	health.Ready("lease", col.intake.Lease)
@@ -120,6 +129,7 @@ func (col *Collector) wireSentry(c Config, db *database, reg *prometheus.Registr
 	if err != nil {
 		return err
 	}
+	col.roles = append(col.roles, col.sentinelRole())
 	health.Live("sentinel", col.sentry.Alive)
 	health.Ready("alarms", col.sentry.Journal)
 	return nil
@@ -145,7 +155,7 @@ func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Reg
 			Logger: col.log.With("part", "web"), Metrics: web.NewMetrics(reg),
 		}, web.Sources{
 			Plant: picture, History: past{col.reader}, Journal: past{col.reader}, Acks: messenger{col.host},
-			Broker: col.host.Connected,
+			Broker: col.host.Connected, Roles: roll{col.roll}.absent,
 		})
 	}
 	if err != nil {

@@ -46,9 +46,7 @@ func openSite(t *testing.T, change ...func(*web.Config)) *site {
 	for _, fn := range change {
 		fn(&c)
 	}
-	w, err := web.Open(c, web.Sources{
-		Plant: f.p, History: f.history, Acks: f.acks, Broker: func() error { return nil },
-	})
+	w, err := web.Open(c, f.sources())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +175,12 @@ func TestBrowserFleet(t *testing.T) {
 	s.see("what is lost", says("andon-lost", "DATABASE DOWN since"))
 	s.history.setDown(nil)
 	s.see("the badge going back", says("andon-source .src-simulated", "simulated")+` && !`+says("andon-lost", "DATABASE"))
+
+	s.setAbsent(web.Absence{Role: "sentinel", Since: time.Now()})
+	s.see("that nobody raises alarms", says("andon-lost", "SENTINEL AWAY since"))
+	s.see("of when the alarms are", says("andon-alarms h2", "as of"))
+	s.setAbsent()
+	s.see("the sentinel back", `!`+says("andon-lost", "SENTINEL")+` && !`+says("andon-alarms h2", "as of"))
 	s.quiet()
 
 	s.stop()

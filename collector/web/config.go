@@ -84,7 +84,8 @@ func CheckListen(address string, exposed bool) error {
 	return nil
 }
 
-// Sources is what the pages are made of. Journal may be nil; the rest is required.
+// Sources is what the pages are made of. Journal and Roles may be nil; the rest is
+// required.
 type Sources struct {
 	Plant   *plant.Plant
 	History History
@@ -93,6 +94,16 @@ type Sources struct {
 	// Broker returns nil, or why nothing is received from the broker. It must not
 	// block and must be safe for concurrent use.
 	Broker func() error
+	// Roles returns the other roles of the collector that nobody does. It is asked while
+	// the broker is there. It must not block and must be safe for concurrent use.
+	Roles func(now time.Time) []Absence
+}
+
+// Absence is a role that nobody does: intake or sentinel.
+type Absence struct {
+	Role  string
+	Since time.Time
+	Fault string // what keeps it from its work; empty: nothing is heard of it
 }
 
 func (s *Sources) check() error {

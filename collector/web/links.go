@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,11 +26,13 @@ type Stamp struct {
 	Since  time.Time `json:"since,omitzero"`   // of the reason
 	Reason string    `json:"reason,omitempty"` // why it is not live
 	// Lost says what is lost, one line for each thing that is away.
-	Lost      []string  `json:"lost,omitempty"`
-	Simulated int       `json:"simulated"` // how many of the units on test are
-	Active    int       `json:"active"`    // units on test
-	Now       time.Time `json:"now"`
-	Offset    int       `json:"offset"` // of the plant's time, minutes east of UTC
+	Lost []string `json:"lost,omitempty"`
+	// AlarmsAsOf is set when nobody tells of alarms any more: those shown are as of then.
+	AlarmsAsOf time.Time `json:"alarms_as_of,omitzero"`
+	Simulated  int       `json:"simulated"` // how many of the units on test are
+	Active     int       `json:"active"`    // units on test
+	Now        time.Time `json:"now"`
+	Offset     int       `json:"offset"` // of the plant's time, minutes east of UTC
 }
 
 const (
@@ -56,10 +59,11 @@ func (o *outage) set(err error, now time.Time) (changed bool) {
 	return changed
 }
 
-// links knows whether broker and database are there.
+// links knows whether broker, database and the other roles are there.
 type links struct {
 	history  History
 	askLink  func() error
+	askRoles func(now time.Time) []Absence
 	location *time.Location
 	now      func() time.Time
 	metrics  *Metrics
@@ -67,20 +71,24 @@ type links struct {
 	mu       sync.Mutex
 	broker   outage
 	database outage
+	roles    []Absence
 }
 
 func newLinks(c Config, s Sources) *links {
-	return &links{history: s.History, askLink: s.Broker, location: c.Location, now: c.Now, metrics: c.Metrics}
+	if s.Roles == nil {
+		s.Roles = func(time.Time) []Absence { return nil }
+	}
+	return &links{history: s.History, askLink: s.Broker, askRoles: s.Roles, location: c.Location, now: c.Now, metrics: c.Metrics}
 }
 
-// run looks after both until ctx ends, and calls tell after a change.
+// run looks after all of them until ctx ends, and calls tell after a change.
 func (l *links) run(ctx context.Context, tell func()) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		broker := l.setBroker(l.askLink())
 		database := l.check(ctx)
-		if broker || database {
+		if l.setRoles() || broker || database {
 			tell()
 		}
 		select {
@@ -95,6 +103,21 @@ func (l *links) setBroker(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.broker.set(err, l.now())
+}
+
+// setRoles asks for the other roles. Without the broker nothing is known of them, and
+// what is lost then is told already.
+func (l *links) setRoles() bool {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var absent []Absence
+	if l.broker.since.IsZero() {
+		absent = l.askRoles(now)
+	}
+	changed := !slices.Equal(absent, l.roles)
+	l.roles = absent
+	return changed
 }
 
 // check asks the database. An answer that our own end cut off says nothing.
@@ -114,15 +137,15 @@ func (l *links) check(ctx context.Context) bool {
 }
 
 // away returns what is away.
-func (l *links) away() (broker, database outage) {
+func (l *links) away() (broker, database outage, roles []Absence) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.broker, l.database
+	return l.broker, l.database, l.roles
 }
 
 // databaseAway returns why the database is away, or nil.
 func (l *links) databaseAway() error {
-	if _, d := l.away(); !d.since.IsZero() {
+	if _, d, _ := l.away(); !d.since.IsZero() {
 		return fmt.Errorf("database is away since %s: %s", l.clock(d.since), d.why)
 	}
 	return nil
@@ -153,12 +176,12 @@ func (l *links) stamp(p *plant.Picture) Stamp {
 
 // degrade writes into a stamp what is away.
 func (l *links) degrade(s *Stamp) {
-	broker, database := l.away()
+	broker, database, roles := l.away()
 	var reasons []string
 	if !broker.since.IsZero() {
-		s.Source, s.Since = Memory, broker.since
+		s.Source, s.Since, s.AlarmsAsOf = Memory, broker.since, broker.since
 		reasons = append(reasons, "broker: "+broker.why)
-		s.Lost = append(s.Lost, fmt.Sprintf("BROKER AWAY since %s: last known values, frozen; no new alarms from other processes; acknowledgements cannot be sent",
+		s.Lost = append(s.Lost, fmt.Sprintf("BROKER AWAY since %s: last known values, frozen; no new alarms; acknowledgements cannot be sent",
 			l.clock(broker.since)))
 	}
 	if !database.since.IsZero() {
@@ -173,6 +196,36 @@ func (l *links) degrade(s *Stamp) {
 	if len(reasons) > 0 {
 		s.Reason = strings.Join(reasons, "; ")
 	}
+	for _, a := range roles {
+		switch lost := lostWith[a.Role]; {
+		case a.Fault == "":
+			s.Lost = append(s.Lost, fmt.Sprintf(lost.silent, l.clock(a.Since)))
+			if a.Role == sentinelRole {
+				s.AlarmsAsOf = a.Since
+			}
+		case database.since.IsZero(): // else the database is why
+			s.Lost = append(s.Lost, fmt.Sprintf(lost.faulty, l.clock(a.Since), a.Fault))
+		}
+	}
+}
+
+// The other roles of the collector.
+const (
+	intakeRole   = "intake"
+	sentinelRole = "sentinel"
+)
+
+// lostWith says what is lost with a role: when nothing is heard of it, since when; when it
+// says itself that it cannot work, since when and why.
+var lostWith = map[string]struct{ silent, faulty string }{
+	intakeRole: {
+		"INTAKE AWAY since %s: readings are not stored; the cells keep them",
+		"READINGS NOT STORED since %s: the cells keep them (%s)",
+	},
+	sentinelRole: {
+		"SENTINEL AWAY since %s: no new alarms, and those shown are as of then; acknowledgements are not taken",
+		"ALARMS NOT JOURNALLED since %s: they are shown, and not yet durable (%s)",
+	},
 }
 
 // clock writes a time of day; of another day, with its date.

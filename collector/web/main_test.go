@@ -93,6 +93,7 @@ type fixture struct {
 	acks    *fakeAcks
 	mu      sync.Mutex
 	broker  error
+	absent  []web.Absence
 	web     *web.Web
 }
 
@@ -105,15 +106,34 @@ func setUp(tb testing.TB, change ...func(*web.Config)) *fixture {
 		fn(&c)
 	}
 	var err error
-	f.web, err = web.New(c, web.Sources{Plant: p, History: f.history, Acks: f.acks, Broker: func() error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return f.broker
-	}})
+	f.web, err = web.New(c, f.sources())
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return f
+}
+
+// sources are what the test can take away.
+func (f *fixture) sources() web.Sources {
+	return web.Sources{
+		Plant: f.p, History: f.history, Acks: f.acks,
+		Broker: func() error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.broker
+		},
+		Roles: func(time.Time) []web.Absence {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.absent
+		},
+	}
+}
+
+func (f *fixture) setAbsent(list ...web.Absence) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.absent = list
 }
 
 func (f *fixture) setBroker(err error) {

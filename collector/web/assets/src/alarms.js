@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import { Panel, define } from "./panel.js";
-import { byUrgency, icon, sim, unitURL } from "./parts.js";
+import { alarmsAsOf, byUrgency, icon, sim, unitURL } from "./parts.js";
 import { getJSON, store } from "./store.js";
 import { ageText, clockText, shortText } from "./text.js";
 
@@ -38,11 +38,12 @@ define(
       if (!store.loaded && !this.own) return null;
       const { group, unit } = this.dataset;
       const all = [...store.alarms.values()].filter((a) => !unit || (a.group === group && a.unit === unit));
+      const asOf = alarmsAsOf();
       const open = all.filter((a) => a.state !== "closed").sort(byUrgency);
-      return html`<h2>Alarms <small>${open.length} open${all.length > open.length ? `, ${all.length - open.length} closed lately` : nothing}</small></h2>
+      return html`<h2>Alarms <small>${open.length} open${all.length > open.length ? `, ${all.length - open.length} closed lately` : nothing}${asOf ? html` · <b>as of ${asOf}</b>` : nothing}</small></h2>
         <ul class="alarms">${repeat(open.slice(0, MOST), (a) => a.id, (a) => this.#alarm(a))}</ul>
         ${open.length > MOST ? html`<p class="empty">and ${open.length - MOST} more</p>` : nothing}
-        ${open.length === 0 ? html`<p class="empty">${icon("ok")}No active alarm</p>` : nothing}`;
+        ${open.length > 0 ? nothing : html`<p class="empty">${asOf ? html`${icon("warn")}No alarm was active at ${asOf}` : html`${icon("ok")}No active alarm`}</p>`}`;
     }
     #alarm(a) {
       return html`<li class="alarm p-${a.priority} a-${a.state}" data-id=${a.id}>

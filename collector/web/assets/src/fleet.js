@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import { Panel, define } from "./panel.js";
-import { alarmMark, bar, icon, isSim, NOTICED, rank, sim, state, unitClass, unitURL, value, valueClass, worstAlarms } from "./parts.js";
+import { alarmMark, alarmsAsOf, bar, icon, isSim, NOTICED, rank, sim, state, unitClass, unitURL, value, valueClass, worstAlarms } from "./parts.js";
 import { store } from "./store.js";
 import { countText, valueText } from "./text.js";
 import { tally } from "./header.js";
@@ -38,7 +38,7 @@ function lines() {
 define(
   "andon-counts",
   class extends Panel {
-    topics = ["units", "alarms"];
+    topics = ["units", "alarms", "stamp"];
     view() {
       if (!store.loaded) return null;
       const n = { running: 0, idle: 0, stopped: 0, stale: 0 };
@@ -54,7 +54,8 @@ define(
     #worst() {
       let worst = null;
       for (const l of lines()) if (l.rows[0].rank > 4 && l.rows[0].rank > (worst?.rank ?? 0)) worst = { ...l.rows[0], profile: l.profile };
-      if (!worst) return html`${icon("ok")}No unit in alarm`;
+      const asOf = alarmsAsOf();
+      if (!worst) return asOf ? html`${icon("warn")}No unit was in alarm at ${asOf}` : html`${icon("ok")}No unit in alarm`;
       // The value that says most: the first beyond a limit, else the first.
       const signals = worst.profile.fleet.map((i) => worst.profile.signals[i]);
       const i = Math.max(signals.findIndex((s, i) => valueClass(s, worst.u.v[i]) === "limit"), 0);

@@ -1,7 +1,7 @@
 // The pieces that panels are made of; templates/parts.html on the server has the same.
 
 import { html, nothing, svg } from "lit-html";
-import { valueText, titleCase } from "./text.js";
+import { clockText, valueText, titleCase } from "./text.js";
 import { store } from "./store.js";
 
 const SIMULATED = 8; // of a reading's quality
@@ -65,6 +65,9 @@ export const alarmMark = (a) =>
 export const state = (s) => html`<span class="st st-${s}">${icon(s)}${s === "stale" ? html`<b>STALE</b>` : titleCase(s)}</span>`;
 
 export const unitURL = (group, unit) => `/unit/${encodeURIComponent(group)}/${encodeURIComponent(unit)}`;
+
+/** Since when nobody tells of alarms any more, or nothing. */
+export const alarmsAsOf = () => store.stamp?.alarms_as_of && clockText(Date.parse(store.stamp.alarms_as_of), store.offset(), store.now());
 
 // Ranks, worst last; rowview.go has the same.
 const PRIORITY = { low: 1, medium: 2, high: 3, critical: 4 };

@@ -136,7 +136,7 @@ class Store extends EventTarget {
   }
 
   setStamp(d) {
-    this.stamp = { source: d.source, as_of: d.as_of, since: d.since, reason: d.reason, lost: d.lost ?? [], simulated: d.simulated, active: d.active, now: d.now, offset: d.offset };
+    this.stamp = { source: d.source, as_of: d.as_of, since: d.since, reason: d.reason, lost: d.lost ?? [], alarms_as_of: d.alarms_as_of, simulated: d.simulated, active: d.active, now: d.now, offset: d.offset };
     this.skew = Date.parse(d.now) - Date.now();
     this.tell("stamp");
   }

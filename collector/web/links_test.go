@@ -1,0 +1,68 @@
+package web_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"andon.internal/collector/web"
+)
+
+// TestRolesAway: the pages say what is lost with the sentinel and the intake, and tell
+// once what has one cause.
+func TestRolesAway(t *testing.T) {
+	const stored = "READINGS NOT STORED since 17:59:50: the cells keep them (no lease)"
+	for _, tt := range []struct {
+		name             string
+		absent           web.Absence
+		broker, database error
+		lost             string // joined with |
+		asOf             string // of the alarms
+	}{
+		{"sentinel silent", web.Absence{Role: "sentinel"}, nil, nil, "SENTINEL AWAY since 17:59:50: no new alarms", "17:59:50"},
+		{"sentinel without its journal", web.Absence{Role: "sentinel", Fault: "no lease"}, nil, nil, "ALARMS NOT JOURNALLED since 17:59:50: they", ""},
+		{"intake silent", web.Absence{Role: "intake"}, nil, nil, "INTAKE AWAY since 17:59:50: readings are not stored", ""},
+		{"intake without its lease", web.Absence{Role: "intake", Fault: "no lease"}, nil, nil, stored, ""},
+		{"intake without its database", web.Absence{Role: "intake", Fault: "no lease"}, nil, errAway, "DATABASE DOWN", ""},
+		{"intake silent, database away", web.Absence{Role: "intake"}, nil, errAway, "DATABASE DOWN|INTAKE AWAY", ""},
+		{"broker away", web.Absence{Role: "sentinel"}, errAway, nil, "BROKER AWAY", "18:00:00"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := setUp(t) // the bubble begins at midnight UTC, 18:00 in the plant
+				f.setBroker(tt.broker)
+				f.history.setDown(tt.database)
+				tt.absent.Since = time.Now().Add(-10 * time.Second)
+				f.setAbsent(tt.absent)
+				stop := f.watch()
+				defer stop()
+				time.Sleep(1500 * time.Millisecond)
+				lost, _ := f.get("/api/v1/fleet", http.StatusOK)["lost"].([]any)
+				want := strings.Split(tt.lost, "|")
+				for i := range want {
+					if len(lost) != len(want) || !strings.HasPrefix(lost[i].(string), want[i]) {
+						t.Fatalf("lost %q, want %q", lost, want)
+					}
+				}
+				got, calm := text(f.do(http.MethodGet, "/", "").Body.String()), "No active alarm"
+				if tt.asOf != "" {
+					calm = "No alarm was active at " + tt.asOf
+				}
+				for _, want := range []string{lost[0].(string), calm} {
+					if !strings.Contains(got, want) {
+						t.Errorf("the page lacks %q:\n%s", want, got)
+					}
+				}
+				f.setAbsent()
+				f.setBroker(nil)
+				f.history.setDown(nil)
+				time.Sleep(1500 * time.Millisecond)
+				if lost := f.get("/api/v1/fleet", http.StatusOK)["lost"]; lost != nil {
+					t.Errorf("all are back, lost %v", lost)
+				}
+			})
+		})
+	}
+}
