@@ -29,9 +29,10 @@ type conn struct {
 	writes      sync.Mutex // over writeTime and setting the write deadline
 	writeTime   time.Duration
 	queue       queue
-	client      atomic.Pointer[mqtt.Client] // once the CONNECT was read
-	published   ticket                      // of the client's last message; only the reading goroutine touches it
-	losses      losses                      // as told in the log; only the watch touches it
+	client      atomic.Pointer[mqtt.Client]     // once the CONNECT was read
+	asked       atomic.Pointer[map[ticket]bool] // the filters of the last SUBSCRIBE
+	published   ticket                          // of the client's last message; only the reading goroutine touches it
+	losses      losses                          // as told in the log; only the watch touches it
 	closing     sync.Once
 	closingErr  error
 	established atomic.Bool // the session was set up: from here a will is owed
@@ -80,6 +81,13 @@ func (c *conn) hurry(d time.Duration) {
 	defer c.writes.Unlock()
 	c.writeTime = min(c.writeTime, d)
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime)) // fails on a closed one only
+}
+
+// asks reports whether a text is a filter that the client has just subscribed, and
+// not the topic of a message, which may read the same.
+func (c *conn) asks(filter string) bool {
+	asked := c.asked.Load()
+	return asked != nil && (*asked)[ticketOf(filter)]
 }
 
 // SetDeadline is called by the library before it waits for a packet, first when the

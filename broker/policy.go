@@ -104,12 +104,23 @@ func (p *policy) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 		}
 		return ok
 	}
-	size, known := p.depot.sizes.Load(ticketOf(topic))
-	if !known {
-		return true // a subscription, or a small message of the broker's own
-	}
 	c, ok := cl.Net.Conn.(*conn)
-	return !ok || c.queue.admit(ticketOf(topic), size.(int64))
+	if !ok || c.asks(topic) {
+		return true
+	}
+	return c.queue.admit(ticketOf(topic), p.sizeOf(topic))
+}
+
+// sizeOf is what a message takes in a reader's queue: one that is being handed out,
+// or a retained one. When another has just taken its place, the largest counts.
+func (p *policy) sizeOf(topic string) int64 {
+	if size, ok := p.depot.sizes.Load(ticketOf(topic)); ok {
+		return size.(int64)
+	}
+	if kept, ok := p.server.Topics.Retained.Get(topic); ok && ticketOf(kept.TopicName) == ticketOf(topic) {
+		return costOf(topic, len(kept.Payload))
+	}
+	return costOf(topic, int(p.limits.MaxRetainedSize))
 }
 
 // OnSubscribe refuses filters that are malformed, shared or too many, and grants
@@ -117,6 +128,7 @@ func (p *policy) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	have := cl.State.Subscriptions.Len()
 	filters := make(packets.Subscriptions, len(pk.Filters))
+	asked := make(map[ticket]bool, len(pk.Filters))
 	for i, s := range pk.Filters {
 		_, again := cl.State.Subscriptions.Get(s.Filter)
 		if !again {
@@ -134,8 +146,12 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 			p.metrics.downgraded.Inc()
 		}
 		filters[i] = s
+		asked[ticketOf(s.Filter)] = true
 	}
 	pk.Filters = filters
+	if c, ok := cl.Net.Conn.(*conn); ok {
+		c.asked.Store(&asked)
+	}
 	return pk
 }
 
@@ -145,14 +161,23 @@ func (p *policy) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, 
 	if pk.FixedHeader.Retain && !p.mayRetain(pk.TopicName, len(pk.Payload)) {
 		pk.FixedHeader.Retain = false
 	}
-	// A topic of its own also frees the packet that it would else keep alive.
-	pk.TopicName = strings.Clone(pk.TopicName)
-	if c, ok := cl.Net.Conn.(*conn); ok {
-		p.depot.forget(c)
-		c.published = ticketOf(pk.TopicName)
-		p.depot.sizes.Store(c.published, int64(len(pk.Payload)+len(pk.TopicName)+overhead))
-	}
+	pk.TopicName = p.book(cl, pk.TopicName, len(pk.Payload))
 	return pk, nil
+}
+
+// book gives a message that cl publishes a topic string of its own, by which its
+// readers' queues know it. That also frees the packet which the topic would else keep
+// alive. The broker's own client says again what was booked for another.
+func (p *policy) book(cl *mqtt.Client, topic string, payload int) string {
+	c, ok := cl.Net.Conn.(*conn)
+	if !ok {
+		return topic
+	}
+	topic = strings.Clone(topic)
+	p.depot.forget(c)
+	c.published = ticketOf(topic)
+	p.depot.sizes.Store(c.published, costOf(topic, payload))
+	return topic
 }
 
 // mayRetain reports whether a payload of n bytes may be kept under the topic.
@@ -193,11 +218,13 @@ func (p *policy) OnPublishDropped(cl *mqtt.Client, pk packets.Packet) {
 	}
 }
 
-// OnWill keeps a will within the bounds of retained messages.
-func (p *policy) OnWill(_ *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+// OnWill does for a will what OnPublish does for a message: the library publishes a
+// will without asking it.
+func (p *policy) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 	if will.Retain && !p.mayRetain(will.TopicName, len(will.Payload)) {
 		will.Retain = false
 	}
+	will.TopicName = p.book(cl, will.TopicName, len(will.Payload))
 	return will, nil
 }
 

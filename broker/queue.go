@@ -20,8 +20,12 @@ func ticketOf(topic string) ticket { return unsafe.StringData(topic) }
 // overhead is what a queued message takes beside topic and payload, in bytes.
 const overhead = 512
 
-// depot knows the size of every message that is being handed to its readers, and
-// the sum of what waits for all of them.
+// costOf is what a message takes in a reader's queue, in bytes.
+func costOf(topic string, payload int) int64 { return int64(payload + len(topic) + overhead) }
+
+// depot knows the size of every message that is being handed to its readers, and the
+// sum of what waits for all of them. The size of a retained message, which is handed
+// out long after it was published, is told by what the library retains.
 type depot struct {
 	sizes   sync.Map // ticket -> int64
 	limit   int64    // bytes for all readers together
