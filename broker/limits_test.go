@@ -75,13 +75,53 @@ func TestSlowConnectIsEnded(t *testing.T) {
 	})
 }
 
-func TestLargePacketEndsItsConnectionOnly(t *testing.T) {
-	b := start(t, nil)
-	good := b.client("good", nil)
-	bad := b.session(4, "bad")
-	bad.send([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
-	bad.ended()
+// What a client does wrong ends its own session only, and is counted and told.
+func TestBrokenSessionsAreCountedAndTold(t *testing.T) {
+	tests := []struct {
+		name, reason string
+		bytes        []byte
+	}{
+		{"huge", "packet_too_large", []byte{0x30, 0xff, 0xff, 0xff, 0x7f}},
+		{"above the limit", "packet_too_large", publish("a", make([]byte, 600<<10))},
+		{"endless length", "malformed", []byte{0x30, 0xff, 0xff, 0xff, 0xff, 0xff}},
+		{"reserved flags", "malformed", []byte{0xc1, 0}},
+		{"no packet id", "malformed", packet(0x82)},
+		{"no such type", "malformed", []byte{0, 0}},
+		{"second CONNECT", "malformed", connect(4, "bad", 30, "")},
+		{"reserved topic", "refused", packet(0x32, text("$other"), []byte{0, 1})},
+		{"silence", "keepalive", nil},
+	}
+	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = 5 * time.Second })
+	good := b.client("good", func(o *paho.ClientOptions) { o.SetKeepAlive(time.Second) })
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := b.metric("broken_sessions_total", tt.reason)
+			bad := b.dial()
+			bad.send(connect(4, "bad", 1, ""))
+			bad.expect(0x20)
+			_, _ = bad.Write(tt.bytes) // may be cut off
+			bad.ended()
+			eventually(t, "counted as "+tt.reason, func() bool {
+				return b.metric("broken_sessions_total", tt.reason) == n+1
+			})
+			eventually(t, "told", func() bool {
+				return strings.Contains(b.log.String(), "reason="+tt.reason+" client=bad ")
+			})
+		})
+	}
 	wait(t, good.Publish("a", 1, false, make([]byte, 500<<10)))
+	for _, end := range [][]byte{{0xe0, 0}, nil} { // DISCONNECT, or just closed
+		c := b.session(4, "leaves")
+		c.send(end)
+		_ = c.Close()
+	}
+	eventually(t, "only the good one is left", func() bool { return b.metric("connections") == 1 })
+	if n := b.metric("broken_sessions_total"); n != float64(len(tests)) {
+		t.Errorf("%v counted, want %d", n, len(tests))
+	}
+	if strings.Contains(b.log.String(), "error processing packet") {
+		t.Error("it is told twice")
+	}
 }
 
 func TestSilenceIsEnded(t *testing.T) {

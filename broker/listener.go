@@ -25,6 +25,7 @@ type listener struct {
 	log     *slog.Logger
 	depot   *depot
 	rescue  func(*mqtt.Client) // cleans up behind a panic of the library
+	told    *repeats           // of what the log tells of ended sessions
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
@@ -36,7 +37,7 @@ type listener struct {
 
 func newListener(inner net.Listener, limits Limits, m *metrics, log *slog.Logger, d *depot) *listener {
 	return &listener{
-		inner: inner, limits: limits, metrics: m, log: log, depot: d,
+		inner: inner, limits: limits, metrics: m, log: log, depot: d, told: newRepeats(),
 		conns:   map[*conn]struct{}{},
 		perIP:   map[string]int{},
 		stopped: make(chan struct{}),
@@ -144,9 +145,7 @@ func (l *listener) serve(c *conn, establish listeners.EstablishFn) {
 		return // closed already
 	}
 	err := establish(listenerID, c)
-	if !c.established.Load() {
-		l.metrics.refused.WithLabelValues(refusal(err)).Inc()
-	}
+	l.ended(c, err)
 	l.log.Debug("connection ended", "remote", c.RemoteAddr().String(), "error", err)
 }
 

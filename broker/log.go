@@ -15,11 +15,16 @@ type libraryLog struct {
 	seen *repeats
 }
 
-// repeats counts messages. The library has some dozens, all constant.
+// repeats counts messages, of which there must be few: the library has some dozens,
+// all constant.
 type repeats struct {
 	mu   sync.Mutex
 	last map[string]time.Time
 	more map[string]int
+}
+
+func newRepeats() *repeats {
+	return &repeats{last: map[string]time.Time{}, more: map[string]int{}}
 }
 
 const repeatAfter = 10 * time.Second
@@ -27,7 +32,7 @@ const repeatAfter = 10 * time.Second
 func newLibraryLog(log *slog.Logger) *slog.Logger {
 	return slog.New(&libraryLog{
 		next: log.With("library", "mochi-mqtt").Handler(),
-		seen: &repeats{last: map[string]time.Time{}, more: map[string]int{}},
+		seen: newRepeats(),
 	})
 }
 
@@ -38,6 +43,9 @@ func (h *libraryLog) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle writes the record without packets, or counts it as a repeat.
 func (h *libraryLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "error processing packet" {
+		return nil // which ends the session, and is told with it
+	}
 	more, tell := h.seen.tell(r.Message, r.Time)
 	if !tell {
 		return nil

@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	connections          prometheus.Gauge
 	refused              *prometheus.CounterVec
+	broken               *prometheus.CounterVec
 	refusedSubscriptions prometheus.Counter
 	refusedMessages      prometheus.Counter
 	acceptErrors         prometheus.Counter
@@ -34,6 +35,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "andon_broker_refused_connections_total", Help: "Connections that came to no session, by reason.",
 		}, []string{"reason"}),
+		broken: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "andon_broker_broken_sessions_total", Help: "Sessions ended for what their client did, by reason.",
+		}, []string{"reason"}),
 		refusedSubscriptions: counter("refused_subscriptions_total", "Topic filters that were malformed, shared or too many."),
 		refusedMessages:      counter("refused_messages_total", "Messages to topics that are too long, too deep or reserved."),
 		acceptErrors:         counter("accept_errors_total", "Connections that could not be accepted."),
@@ -43,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		notRetained:          counter("not_retained_total", "Messages that passed through but were too large or too many to retain."),
 		panics:               counter("panics_total", "Packets that made the MQTT library panic."),
 	}
-	reg.MustRegister(m.connections, m.refused)
+	reg.MustRegister(m.connections, m.refused, m.broken)
 	return m
 }
 

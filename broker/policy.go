@@ -1,9 +1,6 @@
 package broker
 
 import (
-	"errors"
-	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -226,24 +223,4 @@ func (p *policy) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 	}
 	will.TopicName = p.book(cl, will.TopicName, len(will.Payload))
 	return will, nil
-}
-
-// refusal names, for the metric, why a connection came to no session.
-func refusal(err error) string {
-	var code packets.Code
-	switch {
-	case err == nil:
-		return "closed"
-	case errors.Is(err, errConnectSize), errors.Is(err, packets.ErrPacketTooLarge):
-		return "connect_too_large"
-	case errors.Is(err, errNotConnect), errors.Is(err, errConnectForm):
-		return "not_mqtt"
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "connect_timeout"
-	case errors.As(err, &code):
-		return "connect_invalid"
-	case errors.Is(err, net.ErrClosed):
-		return "stopping"
-	}
-	return "closed"
 }
