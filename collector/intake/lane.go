@@ -8,6 +8,7 @@ import (
 	"andon.internal/collector/intake/reply"
 	"andon.internal/collector/session"
 	"andon.internal/shared/ops"
+	"andon.internal/shared/sparkplug"
 )
 
 // lane is one worker with its writer: the nodes that hash to it are decoded by one
@@ -107,6 +108,9 @@ func (l *lane) handle(m session.Message) {
 		}
 	case session.Foreign:
 		i.metrics.foreign.Inc()
+		if m.Topic.Type == sparkplug.NBirth { // it may have been ours
+			i.onBoard(func(b *reply.Board, _ time.Time) { b.Gone(r.Node) })
+		}
 	case session.Dropped:
 		i.metrics.drop(string(r.Reason))
 		i.log.Debug("message is dropped", "node", r.Node, "type", m.Topic.Type, "unit", m.Topic.Device,
