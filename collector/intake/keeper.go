@@ -167,6 +167,7 @@ func (i *Intake) restored() {
 	now := time.Now()
 	i.onBoard(func(b *reply.Board, _ time.Time) { b.Reset() })
 	for _, l := range i.lanes {
+		l.writer.forget.Store(true) // before births come that are to be noted
 		l.reset(now)
 	}
 }

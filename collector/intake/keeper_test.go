@@ -232,3 +232,33 @@ func TestRestoredDatabaseAsksEveryNode(t *testing.T) {
 		r.wantAcked(n, "[5,6)")
 	})
 }
+
+// TestUnitsAreNotedAgainAfterARestore: a unit on test without a reading is known to
+// the database by its birth alone.
+func TestUnitsAreNotedAgainAfterARestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, n := newPlant(t), edgetest.NewNode(group, "cell")
+		r := newRig(t, intake.Config{}, p)
+		defer r.stop()
+		r.births(n)
+		pass(time.Second)
+		p.set(func() { p.fail = fmt.Errorf("commit: %w", intake.ErrRestored) })
+		r.send(n, 1)
+		synctest.Wait()
+		p.set(func() { p.fail, p.calls = nil, nil })
+		pass(2 * time.Second)
+		r.births(n)
+		pass(time.Second)
+		r.births(n) // once is enough
+		pass(time.Second)
+		noted := 0
+		for _, c := range p.log() {
+			if c == "unit "+unit {
+				noted++
+			}
+		}
+		if noted != 1 {
+			t.Errorf("noted %d times behind the restore: %v", noted, p.log())
+		}
+	})
+}

@@ -139,6 +139,9 @@ func (w *writer) answer(ctx context.Context, lease Lease, j syncJob) error {
 }
 
 func (w *writer) note(ctx context.Context, lease Lease, k key, b *sparkplug.UnitBirth) error {
+	if w.forget.Swap(false) {
+		clear(w.noted)
+	}
 	if born, ok := w.noted[k]; ok && born == b.Born {
 		return nil
 	}

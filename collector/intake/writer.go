@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"andon.internal/collector/session"
@@ -36,7 +37,8 @@ type writer struct {
 	syncs    []syncJob
 	births   map[key]*sparkplug.UnitBirth
 
-	noted map[key]int64 // runs known to the database; of the run loop alone
+	noted  map[key]int64 // runs known to the database; of the run loop alone
+	forget atomic.Bool   // noted is of a database that is gone
 }
 
 type item struct {
