@@ -151,8 +151,8 @@ var ends = map[sparkplug.EndKind]store.EndKind{
 	sparkplug.EndUnclean: store.EndUnclean,
 }
 
-func (l *lease) UnitBorn(ctx context.Context, n telemetry.Node, b *sparkplug.UnitBirth) error {
-	return translate(l.store.UnitBorn(ctx, l.lease, n, b.Unit, b.Profile.Name, b.Born))
+func (l *lease) UnitBorn(ctx context.Context, n telemetry.Node, u intake.Unit) error {
+	return translate(l.store.UnitBorn(ctx, l.lease, n, u.Name, u.Profile, u.Born))
 }
 
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {

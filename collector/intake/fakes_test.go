@@ -156,13 +156,13 @@ func (p *plant) Sync(_ context.Context, n telemetry.Node, b *session.Birth) (rep
 	return has, nil
 }
 
-func (p *plant) UnitBorn(_ context.Context, _ telemetry.Node, b *sparkplug.UnitBirth) error {
+func (p *plant) UnitBorn(_ context.Context, _ telemetry.Node, u intake.Unit) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.errLocked(); err != nil {
 		return err
 	}
-	p.calls = append(p.calls, "unit "+b.Unit)
+	p.calls = append(p.calls, "unit "+u.Name)
 	return nil
 }
 

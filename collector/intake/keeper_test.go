@@ -251,14 +251,8 @@ func TestUnitsAreNotedAgainAfterARestore(t *testing.T) {
 		pass(time.Second)
 		r.births(n) // once is enough
 		pass(time.Second)
-		noted := 0
-		for _, c := range p.log() {
-			if c == "unit "+unit {
-				noted++
-			}
-		}
-		if noted != 1 {
-			t.Errorf("noted %d times behind the restore: %v", noted, p.log())
+		if got := p.noted(); got != 1 {
+			t.Errorf("noted %d times behind the restore: %v", got, p.log())
 		}
 	})
 }

@@ -106,6 +106,8 @@ func (l *lane) handle(m session.Message) {
 		if !r.Unit.Backlog {
 			l.writer.born(r.Node, r.Unit)
 		}
+	case session.UnitDied:
+		l.writer.died(r.Node, m.Topic.Device)
 	case session.Foreign:
 		i.metrics.foreign.Inc()
 		if m.Topic.Type == sparkplug.NBirth { // it may have been ours

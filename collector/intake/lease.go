@@ -7,7 +7,6 @@ import (
 
 	"andon.internal/collector/intake/reply"
 	"andon.internal/collector/session"
-	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
 
@@ -39,11 +38,18 @@ type Lease interface {
 	// committed fact, and closes what the birth shows to be over.
 	Sync(ctx context.Context, n telemetry.Node, b *session.Birth) (reply.Epochs, error)
 	// UnitBorn notes that a unit is on test.
-	UnitBorn(ctx context.Context, n telemetry.Node, b *sparkplug.UnitBirth) error
+	UnitBorn(ctx context.Context, n telemetry.Node, u Unit) error
 	// Renew keeps the right for ttl from now.
 	Renew(ctx context.Context, ttl time.Duration) error
 	// Release gives the right back.
 	Release(ctx context.Context) error
+}
+
+// Unit is a unit on test, as its birth says.
+type Unit struct {
+	Name    string
+	Profile string // its name
+	Born    int64  // unix ns
 }
 
 // Outcome says what became of an entry.

@@ -26,7 +26,7 @@ type Metrics struct {
 	outcomes [Invalid + 1]prometheus.Counter
 
 	bytes, rows, late, gaps, foreign         prometheus.Counter
-	failures, refused, syncs                 prometheus.Counter
+	failures, refused, syncs, unnoted        prometheus.Counter
 	acks, rebirths, unsent                   prometheus.Counter
 	commitSeconds, settleSeconds, batchCount prometheus.Histogram
 
@@ -54,6 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.failures = counter("database_failures_total", "Attempts at the database that failed and are made again.")
 	m.refused = counter("refused_entries_total", "Entries given up because their transaction can never succeed.")
 	m.syncs = counter("syncs_total", "Births answered.")
+	m.unnoted = counter("unnoted_units_total", "Births of units not noted because too many waited; their first records note them.")
 	m.acks = counter("acks_total", "Acknowledgements sent.")
 	m.rebirths = counter("rebirths_total", "Births asked for.")
 	m.unsent = counter("unsent_total", "Messages to nodes that could not be sent.")

@@ -11,7 +11,6 @@ import (
 
 	"andon.internal/collector/intake/reply"
 	"andon.internal/collector/session"
-	"andon.internal/shared/sparkplug"
 )
 
 // The times of one attempt at the database.
@@ -40,11 +39,11 @@ func (w *writer) round(ctx context.Context, lease Lease) error {
 		}
 	}
 	for range maxUnitsARound {
-		k, b := w.nextUnit()
-		if b == nil {
+		k, u, ok := w.nextUnit()
+		if !ok {
 			break
 		}
-		if err := w.note(ctx, lease, k, b); err != nil {
+		if err := w.note(ctx, lease, k, u); err != nil {
 			return err
 		}
 	}
@@ -79,14 +78,14 @@ func (w *writer) nextSync() (syncJob, bool) {
 	return j, true
 }
 
-func (w *writer) nextUnit() (key, *sparkplug.UnitBirth) {
+func (w *writer) nextUnit() (key, Unit, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for k, b := range w.births { // any one
+	for k, u := range w.births { // any one
 		delete(w.births, k)
-		return k, b
+		return k, u, true
 	}
-	return key{}, nil
+	return key{}, Unit{}, false
 }
 
 // commit stores a batch, however long it takes, and only then owes the nodes their
@@ -138,14 +137,14 @@ func (w *writer) answer(ctx context.Context, lease Lease, j syncJob) error {
 	return err
 }
 
-func (w *writer) note(ctx context.Context, lease Lease, k key, b *sparkplug.UnitBirth) error {
+func (w *writer) note(ctx context.Context, lease Lease, k key, u Unit) error {
 	if w.forget.Swap(false) {
 		clear(w.noted)
 	}
-	if born, ok := w.noted[k]; ok && born == b.Born {
+	if born, ok := w.noted[k]; ok && born == u.Born {
 		return nil
 	}
-	err := w.persist(ctx, "note unit", func(ctx context.Context) error { return lease.UnitBorn(ctx, k.node, b) })
+	err := w.persist(ctx, "note unit", func(ctx context.Context) error { return lease.UnitBorn(ctx, k.node, u) })
 	if errors.Is(err, ErrRefused) {
 		w.intake.log.Warn("birth of a unit is refused", "node", k.node, "unit", k.unit, "error", err)
 		err = nil
@@ -154,7 +153,7 @@ func (w *writer) note(ctx context.Context, lease Lease, k key, b *sparkplug.Unit
 		if len(w.noted) >= maxNoted {
 			clear(w.noted)
 		}
-		w.noted[k] = b.Born
+		w.noted[k] = u.Born
 	}
 	return err
 }

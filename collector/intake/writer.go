@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ const (
 	fullBatch = 1 << 20
 	// maxUnitsARound is how many births of units are noted between two batches.
 	maxUnitsARound = 8
+	// maxBirths bounds the births of units that wait to be noted, as they do while the
+	// database is away; 4 MiB or so. The others are noted by their first records.
+	maxBirths = 16384
 	// maxNoted bounds what is remembered of noted births.
 	maxNoted = 65536
 )
@@ -35,7 +39,7 @@ type writer struct {
 	accepted uint64 // entries ever added
 	settled  uint64 // entries ever committed or given up
 	syncs    []syncJob
-	births   map[key]*sparkplug.UnitBirth
+	births   map[key]Unit
 
 	noted  map[key]int64 // runs known to the database; of the run loop alone
 	forget atomic.Bool   // noted is of a database that is gone
@@ -63,7 +67,7 @@ type key struct {
 func newWriter(i *Intake) *writer {
 	return &writer{
 		intake: i, ready: make(chan struct{}, 1),
-		births: map[key]*sparkplug.UnitBirth{}, noted: map[key]int64{},
+		births: map[key]Unit{}, noted: map[key]int64{},
 	}
 }
 
@@ -84,11 +88,29 @@ func (w *writer) sync(n telemetry.Node, b *session.Birth) {
 	signal(w.ready)
 }
 
+// born has a unit noted as on test. What is kept is no part of the message.
 func (w *writer) born(n telemetry.Node, b *sparkplug.UnitBirth) {
+	u := Unit{Name: strings.Clone(b.Unit), Profile: strings.Clone(b.Profile.Name), Born: b.Born}
+	k := key{n, u.Name}
 	w.mu.Lock()
-	w.births[key{n, b.Unit}] = b
+	_, waits := w.births[k]
+	full := !waits && len(w.births) >= maxBirths
+	if !full {
+		w.births[k] = u
+	}
 	w.mu.Unlock()
+	if full {
+		w.intake.metrics.unnoted.Inc()
+		return
+	}
 	signal(w.ready)
+}
+
+// died takes back a birth that waits: the record of the run's end tells of both.
+func (w *writer) died(n telemetry.Node, unit string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.births, key{n, unit})
 }
 
 // discard gives up all that waits. It was not acknowledged, so it comes again.
