@@ -89,7 +89,8 @@ func (c *DatabaseConfig) Source() (string, error) {
 
 // IntakeConfig is the part `intake:` of a configuration.
 type IntakeConfig struct {
-	// Queue bounds the bytes received and not yet committed; 64MiB.
+	// Queue bounds the bytes of memory that hold what is received and not yet
+	// committed; 64MiB.
 	Queue config.Size `yaml:"queue"`
 	// Writers is how many transactions run at a time; 2.
 	Writers int `yaml:"writers"`

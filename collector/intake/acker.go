@@ -14,10 +14,14 @@ func (i *Intake) onBoard(change func(b *reply.Board, now time.Time)) {
 	i.boardMu.Lock()
 	change(i.board, time.Now())
 	i.boardMu.Unlock()
-	select {
-	case i.wake <- struct{}{}:
-	default:
-	}
+	signal(i.wake)
+}
+
+// weigh notes what a record takes; the next acknowledgement is early enough to say it.
+func (i *Intake) weigh(n telemetry.Node, wire int, memory int64) {
+	i.boardMu.Lock()
+	defer i.boardMu.Unlock()
+	i.board.Weigh(n, wire, memory)
 }
 
 // acknowledge sends what is owed, until ctx ends; then once more.

@@ -13,6 +13,7 @@ import (
 	"andon.internal/collector/intake"
 	"andon.internal/collector/internal/edgetest"
 	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
 )
 
 // foreignBirth is the NBIRTH of another maker's node.
@@ -130,6 +131,133 @@ func TestBirthsOfDeadUnitsAreNotNoted(t *testing.T) {
 		pass(time.Minute)
 		if got := p.noted(); got != 1 {
 			t.Errorf("%d births are noted, want that of the unit on test", got)
+		}
+	})
+}
+
+// sparse is a record of rows of which each has one of many signals: on the wire a row
+// takes 17 bytes, and in memory 16 for every signal.
+func sparse(rows, signals int) *telemetry.Record {
+	p := &telemetry.Profile{Name: "sparse", Version: 1}
+	for i := range signals {
+		p.Signals = append(p.Signals, telemetry.Signal{Name: fmt.Sprint("signal_", i), Type: telemetry.Boolean})
+	}
+	rec := &telemetry.Record{Unit: unit, Profile: p, Born: 1}
+	row := make([]telemetry.Value, signals)
+	row[0] = telemetry.BooleanValue(true)
+	for i := range rows {
+		rec.Append(time.Now().UnixNano()+int64(i)*1e6, 0, row)
+	}
+	return rec
+}
+
+func TestQueueBoundsWhatIsDecoded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queue, rows, signals, records = 4 << 20, 100, 256, 100 // 170 KB on the wire, 41 MB in memory
+		p, n, reg := newPlant(t), edgetest.NewNode(group, "cell"), prometheus.NewRegistry()
+		r := newRig(t, intake.Config{Queue: queue, Metrics: intake.NewMetrics(reg)}, p)
+		defer r.stop()
+		rec := sparse(rows, signals)
+		n.Profile = rec.Profile
+		r.births(n)
+		pass(time.Second)
+		release := make(chan struct{})
+		p.set(func() { p.block = release })
+		for range records {
+			r.take(n.Data(rec))
+		}
+		pass(time.Second)
+		if got := metric(t, reg, "queue_bytes"); got > queue {
+			t.Errorf("%v bytes are held, the bound is %d", got, queue)
+		}
+		dropped := metric(t, reg, "dropped_total", "queue_full")
+		p.set(func() { p.block = nil })
+		close(release)
+		pass(time.Minute)
+		const values = rows * signals * 16 // of one record, in bytes
+		taken := int(n.Next) - int(dropped)
+		if taken*values > queue || (taken+2)*values < queue*7/8 {
+			t.Errorf("%d records of %d bytes were taken into %d", taken, values, queue)
+		}
+		if got := r.wire.acked(n.ID, n.Epoch).Len(); got != uint64(taken) {
+			t.Errorf("%d records are acknowledged, %d were taken", got, taken)
+		}
+		if got := metric(t, reg, "queue_bytes"); got != 0 {
+			t.Errorf("%v bytes are held behind it all", got)
+		}
+	})
+}
+
+// sender sends records as a cell may: in a window that grows with acknowledgements and
+// stays within the credit.
+type sender struct {
+	node   *edgetest.Node
+	flying map[uint64]int64 // bytes by position
+	window int
+}
+
+func (s *sender) step(r *rig, rec *telemetry.Record) {
+	acked := r.wire.acked(s.node.ID, s.node.Epoch)
+	sum := int64(0)
+	for position, size := range s.flying {
+		if acked.Contains(position) {
+			delete(s.flying, position)
+			s.window++
+		} else {
+			sum += size
+		}
+	}
+	credit := r.wire.last(s.node.ID).Credit
+	for len(s.flying) < min(s.window, credit.Records) {
+		m := s.node.DataAt(s.node.Next, rec, false)
+		size := int64(len(m.Payload))
+		if len(s.flying) > 0 && sum+size > credit.Bytes {
+			s.node.Seq-- // not sent
+			return
+		}
+		s.flying[s.node.Next] = size
+		s.node.Next++
+		sum += size
+		r.take(m)
+	}
+}
+
+// TestHonestCellsAreThrottled: cells whose records are far larger in memory than on
+// the wire, before a slow database, lose nothing to a full queue.
+func TestHonestCellsAreThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queue, rows, signals, cells = 16 << 20, 48, 256, 8 // 200 KB a record, 70 fit
+		p, reg := newPlant(t), prometheus.NewRegistry()
+		r := newRig(t, intake.Config{Queue: queue, Metrics: intake.NewMetrics(reg)}, p)
+		defer r.stop()
+		rec := sparse(rows, signals)
+		var all []*sender
+		for i := range cells {
+			n := edgetest.NewNode(group, fmt.Sprint("cell-", i))
+			n.Profile = rec.Profile
+			r.births(n)
+			all = append(all, &sender{node: n, flying: map[uint64]int64{}, window: 2})
+		}
+		pass(time.Second)
+		p.set(func() { p.slow = 300 * time.Millisecond })
+		highest := 0.0
+		for range 500 { // 10 s
+			for _, s := range all {
+				s.step(r, rec)
+			}
+			pass(20 * time.Millisecond)
+			highest = max(highest, metric(t, reg, "queue_bytes"))
+		}
+		if got := metric(t, reg, "dropped_total", "queue_full"); got != 0 {
+			t.Errorf("%v records were dropped", got)
+		}
+		if highest < queue/4 || highest > queue*7/8 {
+			t.Errorf("at most %v of %d bytes were held", highest, queue)
+		}
+		for _, s := range all {
+			if got := r.wire.acked(s.node.ID, s.node.Epoch).Len(); got < 25 {
+				t.Errorf("%s: %d records are acknowledged", s.node.ID, got)
+			}
 		}
 	})
 }

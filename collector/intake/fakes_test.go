@@ -31,6 +31,7 @@ type plant struct {
 	fail    error         // of every call
 	refuse  error         // of Commit alone
 	block   chan struct{} // Commit waits for it to be closed
+	slow    time.Duration // how long Commit takes
 	outcome func(session.Entry) intake.Outcome
 	taken   bool // another process has the lease
 	lost    bool // the lease that was given is no longer good
@@ -105,6 +106,11 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 		}
 		p.busy[n] = true
 		defer delete(p.busy, n)
+	}
+	if p.slow > 0 {
+		p.mu.Unlock()
+		time.Sleep(p.slow)
+		p.mu.Lock()
 	}
 	if block := p.block; block != nil {
 		p.mu.Unlock()

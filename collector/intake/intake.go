@@ -10,7 +10,7 @@
 //
 // It promises that nothing is acknowledged that the database has not committed, that
 // the handler never blocks, that memory is bounded in bytes from the handler to the
-// commit, and that neither a lost broker nor a lost database ends it: without a
+// commit, decoded records included, and that neither a lost broker nor a lost database ends it: without a
 // database it goes on receiving and tells the cells to hold.
 //
 // Nodes of other makers are recognised by their births and counted; their data is
@@ -35,7 +35,10 @@ import (
 
 // Config configures an Intake. The zero value of each field means its default.
 type Config struct {
-	Queue   int64         // bytes received and not yet settled; 64 MiB
+	// Queue bounds what is received and not yet settled, in bytes of memory; 64 MiB. A
+	// record that takes more decoded than seven eighths of it is never taken; the
+	// largest takes 17 MiB.
+	Queue   int64
 	Writers int           // lanes: workers, and transactions at a time; 2
 	Flush   time.Duration // the shortest time between the starts of two transactions of a writer; 20 ms
 	Lease   time.Duration // how long the lease outlives its holder; 5 s

@@ -83,13 +83,7 @@ func (l *lane) handle(m session.Message) {
 		i.metrics.gaps.Add(float64(r.Gap))
 	}
 	if r.Kind == session.Data {
-		if r.Entry.Poison != nil {
-			if skipped, ok := i.poison.pass(time.Now()); ok {
-				i.log.Warn("record cannot be decoded and is quarantined", "node", r.Node,
-					"epoch", r.Entry.Epoch, "position", r.Entry.Position, "error", r.Err, "others", skipped)
-			}
-		}
-		l.writer.add(*r.Entry, cost)
+		l.data(r, m)
 		return
 	}
 	i.budget.give(cost)
@@ -121,6 +115,25 @@ func (l *lane) handle(m session.Message) {
 	if r.Rebirth {
 		i.rebirth(r.Node, string(r.Reason))
 	}
+}
+
+// data hands an entry to the writer. What it takes decoded is taken from the budget
+// in the place of the message; where that is not there it is dropped, and comes again.
+func (l *lane) data(r session.Result, m session.Message) {
+	i := l.intake
+	if r.Entry.Poison != nil {
+		if skipped, ok := i.poison.pass(time.Now()); ok {
+			i.log.Warn("record cannot be decoded and is quarantined", "node", r.Node,
+				"epoch", r.Entry.Epoch, "position", r.Entry.Position, "error", r.Err, "others", skipped)
+		}
+	}
+	cost := costOfEntry(r.Entry)
+	i.weigh(r.Node, len(m.Payload), cost)
+	if !i.budget.exchange(costOf(m.Payload), cost, false) {
+		i.metrics.drop(reasonQueue)
+		return
+	}
+	l.writer.add(*r.Entry, cost)
 }
 
 // tick does what time alone brings about.

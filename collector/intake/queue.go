@@ -7,12 +7,25 @@ import (
 	"andon.internal/collector/session"
 )
 
-// overhead is what a message costs beside its payload: topic, headers, a place in a
-// queue, its decoded form's headers.
+// overhead is what a message costs beside its payload, or its decoded form: topic,
+// headers, a place in a queue.
 const overhead = 512
 
-// costOf is what a message takes from the budget until it is settled.
+// costOf is what a message takes from the budget until it is decoded.
 func costOf(payload []byte) int64 { return int64(len(payload)) + overhead }
+
+// costOfEntry is what an entry takes from the budget until it is settled. A record
+// may be far larger decoded than on the wire, because there a missing value takes
+// nothing.
+func costOfEntry(e *session.Entry) int64 {
+	switch {
+	case e.Record != nil:
+		return e.Record.Size() + overhead
+	case e.Loss != nil:
+		return e.Loss.Size() + overhead
+	}
+	return costOf(e.Poison.Payload) + int64(len(e.Poison.Reason))
+}
 
 // budget bounds the bytes between the handler and the commit. Its last eighth is
 // kept for what is not data, so that a birth is not lost in a flood of records.
@@ -23,11 +36,17 @@ type budget struct {
 
 // take takes n bytes, or nothing when they are not there. It never blocks.
 func (b *budget) take(n int64, control bool) bool {
+	return b.exchange(0, n, control)
+}
+
+// exchange gives old bytes back and takes n, or only gives back when these are not
+// there.
+func (b *budget) exchange(old, n int64, control bool) bool {
 	limit := b.limit
 	if !control {
 		limit -= limit / 8
 	}
-	if b.used.Add(n) > limit {
+	if b.used.Add(n-old) > limit && n > old {
 		b.used.Add(-n)
 		return false
 	}

@@ -88,6 +88,36 @@ func TestWhoHasDataGetsMore(t *testing.T) {
 	}
 }
 
+// TestCreditIsOfMemory: the credit is in bytes on the wire, the bound in bytes of
+// memory, so the credit of a node whose records take ten times as much is a tenth.
+func TestCreditIsOfMemory(t *testing.T) {
+	r := newRig(t, reply.Config{Bytes: 1 << 20})
+	r.board.Born(node)
+	r.board.Born(other)
+	r.run(500 * time.Millisecond)
+	before := r.credits()
+	r.board.Weigh(node, 1000, 10_000)
+	r.board.Weigh(node, 1000, 9000)
+	r.board.Weigh(other, 1000, 700)
+	r.run(time.Second)
+	after := r.credits()
+	if got, want := after[node].Bytes, before[node].Bytes/10; got < want || got > want*11/10 {
+		t.Errorf("credit is %d bytes, want %d", got, want)
+	}
+	if after[other] != before[other] {
+		t.Errorf("the other's credit was %v and is %v", before[other], after[other])
+	}
+	for range 100 { // small records again
+		r.board.Weigh(node, 1000, 1000)
+	}
+	r.run(2 * time.Second)
+	if got, want := r.credits()[node].Bytes, before[node].Bytes; got < want*9/10 || got > want {
+		t.Errorf("credit is %d bytes, want %d again", got, want)
+	}
+	r.board.Weigh(telemetry.Node{Group: "line1", ID: "stranger"}, 1, 1000) // is no matter
+	r.board.Weigh(node, 0, 1000)
+}
+
 func BenchmarkCommittedAndDue(b *testing.B) {
 	board := reply.New(reply.Config{})
 	nodes := make([]telemetry.Node, 100)

@@ -33,7 +33,7 @@ type Config struct {
 	// 2 s and 10 s after the first time.
 	SyncAgain []time.Duration
 	Records   int   // in flight over all nodes: half of the broker's queue for the collector; 4,096
-	Bytes     int64 // in flight over all nodes: half of the intake queue; 32 MiB
+	Bytes     int64 // in flight over all nodes, as they take memory: half of the intake queue; 32 MiB
 	MaxText   int   // bytes of one acknowledgement's text; 16 KiB
 	// Rebirths bounds the births asked for per second, over all nodes, since each
 	// node answers with all it has; 100.
@@ -96,6 +96,7 @@ type owed struct {
 	said          time.Time // the last message
 	repeated      time.Time // the last time that recent and older were said
 	data          time.Time // the last commit
+	weight        float64   // bytes of memory that a byte of its records takes
 	sync          *answer
 	queue         []sparkplug.Ack // what is being said: parts that wait for the next Interval
 }
@@ -112,7 +113,7 @@ type answer struct {
 func (b *Board) Born(n telemetry.Node) {
 	o := b.nodes[n]
 	if o == nil {
-		o = &owed{fresh: Epochs{}, recent: Epochs{}, older: Epochs{}}
+		o = &owed{fresh: Epochs{}, recent: Epochs{}, older: Epochs{}, weight: 1}
 		b.nodes[n] = o
 	}
 	o.sync, o.queue, o.news = nil, nil, true
