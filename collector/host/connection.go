@@ -57,8 +57,6 @@ func (h *Host) connection(ctx context.Context) error {
 	if h.config.Connected != nil {
 		h.config.Connected()
 	}
-	h.use(client) // what is received first may have to be answered
-	defer h.use(nil)
 	if err := h.subscribe(ctx, client); err != nil {
 		return err
 	}
@@ -67,6 +65,8 @@ func (h *Host) connection(ctx context.Context) error {
 			return err
 		}
 	}
+	h.use(client) // the host's first message is its STATE; what is owed is said again
+	defer h.use(nil)
 	h.up()
 	err := h.stay(ctx, client, state, present, lost)
 	h.down(err)

@@ -135,29 +135,41 @@ func TestSparkplugHostConnect(t *testing.T) {
 
 func TestSparkplugHostBirth(t *testing.T) {
 	h := newHosted(t)
+	n := edgetest.NewNode(group, "cell") // which the host has something to say to
+	c := edgetest.Dial(t, h.broker.URL(), n)
+	c.Send(n.Birth(), n.UnitBirth(unit, 1, false), n.Data(n.Reading(unit, 1, time.Now().UnixNano(), 0, 1)))
+	c.WaitAcked(1)
+	h.broker.AnswerLate(700 * time.Millisecond) // longer than it is silent, with two SUBSCRIBEs
 	h.broker.Drop("andon-host-")
 	h.until("a second session", func() bool { return len(h.states()) >= 2 })
-	sessions, at := 0, 0
+	h.until("an acknowledgement in it", func() bool {
+		list := h.packets()
+		return strings.Contains(list[len(list)-1].Topic, "/NCMD/")
+	})
+	sessions, subscribed, published := 0, 0, 0
 	var will sparkplug.State
 	for _, p := range h.packets() {
 		switch p.Kind {
 		case "CONNECT":
-			sessions, at = sessions+1, 0
+			sessions, subscribed, published = sessions+1, 0, 0
 			will, _ = sparkplug.ParseState(p.Will.Payload)
 		case "SUBSCRIBE":
-			if at++; at == 1 && p.Topic != stateTopic {
+			if subscribed++; subscribed == 1 && p.Topic != stateTopic {
 				t.Errorf("subscribes %s first", p.Topic)
 			}
-			if at == 2 && len(strings.Fields(p.Topic)) != len(host.Filters()) {
+			if subscribed == 2 && len(strings.Fields(p.Topic)) != len(host.Filters()) {
 				t.Errorf("subscribes %s", p.Topic)
 			}
 		case "PUBLISH":
-			if at++; at != 3 {
+			if published++; published > 1 {
 				continue
 			}
 			s, err := sparkplug.ParseState(p.Payload)
 			if err != nil || p.Topic != stateTopic || !s.Online || s.Timestamp != will.Timestamp || p.QoS != 1 || !p.Retain {
 				t.Errorf("first publish is %s %s, QoS %d, retained %v; the will's time is %d", p.Topic, p.Payload, p.QoS, p.Retain, will.Timestamp)
+			}
+			if subscribed != 2 {
+				t.Errorf("STATE is published behind %d SUBSCRIBEs", subscribed)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
@@ -27,6 +28,7 @@ type Broker struct {
 	mu     sync.Mutex
 	server *mqtt.Server
 	lose   func(topic string) bool
+	late   time.Duration // a SUBSCRIBE is answered by so much
 }
 
 // StartBroker starts a broker on a free port of the loopback. The test's end stops it.
@@ -53,7 +55,7 @@ func (b *Broker) Start() {
 		b.t.Fatal(err)
 	}
 	s := mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	for _, h := range []mqtt.Hook{new(auth.AllowHook), &loser{broker: b}, &b.witness} {
+	for _, h := range []mqtt.Hook{new(auth.AllowHook), &fault{broker: b}, &b.witness} {
 		if err := s.AddHook(h, nil); err != nil {
 			b.t.Fatal(err)
 		}
@@ -100,6 +102,14 @@ func (b *Broker) Lose(lose func(topic string) bool) {
 	b.lose = lose
 }
 
+// AnswerLate makes the broker wait with the answer to every SUBSCRIBE, and with what
+// the client sends behind it.
+func (b *Broker) AnswerLate(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.late = by
+}
+
 // LoseCommands loses everything that is sent to nodes.
 func LoseCommands(topic string) bool { return strings.Contains(topic, "/NCMD/") }
 
@@ -125,22 +135,30 @@ func (b *Broker) Publish(topic, payload string, retain bool) {
 	}
 }
 
-// loser is the hook that loses messages.
-type loser struct {
+// fault is the hook that loses messages and answers late.
+type fault struct {
 	mqtt.HookBase
 	broker *Broker
 }
 
-func (*loser) ID() string { return "loser" }
+func (*fault) ID() string { return "fault" }
 
-func (*loser) Provides(b byte) bool { return b == mqtt.OnPublish }
+func (*fault) Provides(b byte) bool { return b == mqtt.OnPublish || b == mqtt.OnSubscribe }
 
-func (l *loser) OnPublish(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	l.broker.mu.Lock()
-	lose := l.broker.lose
-	l.broker.mu.Unlock()
+func (f *fault) OnPublish(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	f.broker.mu.Lock()
+	lose := f.broker.lose
+	f.broker.mu.Unlock()
 	if lose != nil && lose(pk.TopicName) {
 		return pk, packets.CodeSuccessIgnore
 	}
 	return pk, nil
+}
+
+func (f *fault) OnSubscribe(_ *mqtt.Client, pk packets.Packet) packets.Packet {
+	f.broker.mu.Lock()
+	late := f.broker.late
+	f.broker.mu.Unlock()
+	time.Sleep(late)
+	return pk
 }
