@@ -82,17 +82,19 @@ func (l *lane) handle(m session.Message) {
 	if r.Gap > 0 {
 		i.metrics.gaps.Add(float64(r.Gap))
 	}
-	if r.Kind == session.Data {
+	switch r.Kind {
+	case session.Data:
 		l.data(r, m)
 		return
-	}
-	i.budget.give(cost)
-	switch r.Kind {
 	case session.NodeBorn:
 		i.log.Info("node is born", "node", r.Node, "session", r.Birth.Session, "version", r.Birth.Version,
 			"epochs", len(r.Birth.Chain))
 		i.onBoard(func(b *reply.Board, _ time.Time) { b.Born(r.Node) })
-		l.writer.sync(r.Node, r.Birth)
+		l.writer.sync(r.Node, r.Birth, cost)
+		return
+	}
+	i.budget.give(cost)
+	switch r.Kind {
 	case session.NodeDied:
 		i.log.Info("node has died", "node", r.Node)
 		i.onBoard(func(b *reply.Board, _ time.Time) { b.Gone(r.Node) })

@@ -121,6 +121,7 @@ func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
 }
 
 func (w *writer) answer(ctx context.Context, lease Lease, j syncJob) error {
+	defer w.intake.budget.give(j.cost)
 	var has reply.Epochs
 	err := w.persist(ctx, "sync node", func(ctx context.Context) (err error) {
 		has, err = lease.Sync(ctx, j.node, j.birth)

@@ -51,11 +51,13 @@ type item struct {
 }
 
 // syncJob is a birth to answer, behind everything of the node that was received
-// before it: what waits here would be told as lost.
+// before it: what waits here would be told as lost. It keeps what its message took
+// from the budget.
 type syncJob struct {
 	node  telemetry.Node
 	birth *session.Birth
 	after uint64
+	cost  int64
 }
 
 // key names a unit of a node.
@@ -80,10 +82,14 @@ func (w *writer) add(e session.Entry, cost int64) {
 }
 
 // sync puts a birth in the queue, in the place of an older one of the node.
-func (w *writer) sync(n telemetry.Node, b *session.Birth) {
+func (w *writer) sync(n telemetry.Node, b *session.Birth, cost int64) {
 	w.mu.Lock()
-	w.syncs = slices.DeleteFunc(w.syncs, func(j syncJob) bool { return j.node == n })
-	w.syncs = append(w.syncs, syncJob{n, b, w.accepted})
+	older := slices.IndexFunc(w.syncs, func(j syncJob) bool { return j.node == n })
+	if older >= 0 {
+		w.intake.budget.give(w.syncs[older].cost)
+		w.syncs = slices.Delete(w.syncs, older, older+1)
+	}
+	w.syncs = append(w.syncs, syncJob{n, b, w.accepted, cost})
 	w.mu.Unlock()
 	signal(w.ready)
 }
@@ -118,6 +124,9 @@ func (w *writer) discard() {
 	w.mu.Lock()
 	list := w.entries
 	w.settled += uint64(len(list))
+	for _, j := range w.syncs {
+		w.intake.budget.give(j.cost)
+	}
 	w.entries, w.syncs = nil, nil
 	clear(w.births)
 	w.mu.Unlock()
