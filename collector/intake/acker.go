@@ -75,5 +75,9 @@ func (i *Intake) send(o reply.Out, now time.Time) {
 // rebirth asks a node for its births.
 func (i *Intake) rebirth(n telemetry.Node, why string) {
 	i.log.Info("births are asked for", "node", n, "reason", why)
-	i.onBoard(func(b *reply.Board, _ time.Time) { b.Rebirth(n) })
+	i.onBoard(func(b *reply.Board, _ time.Time) {
+		if !b.Rebirth(n) {
+			i.metrics.unasked.Inc()
+		}
+	})
 }

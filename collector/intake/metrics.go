@@ -27,7 +27,7 @@ type Metrics struct {
 
 	bytes, rows, late, gaps, foreign         prometheus.Counter
 	failures, refused, syncs, unnoted        prometheus.Counter
-	acks, rebirths, unsent                   prometheus.Counter
+	acks, rebirths, unasked, unsent          prometheus.Counter
 	commitSeconds, settleSeconds, batchCount prometheus.Histogram
 
 	register func(prometheus.Collector)
@@ -57,6 +57,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.unnoted = counter("unnoted_units_total", "Births of units not noted because too many waited; their first records note them.")
 	m.acks = counter("acks_total", "Acknowledgements sent.")
 	m.rebirths = counter("rebirths_total", "Births asked for.")
+	m.unasked = counter("rebirths_put_off_total", "Births not asked for because too many nodes waited to be asked.")
 	m.unsent = counter("unsent_total", "Messages to nodes that could not be sent.")
 
 	vector := func(name, help, label string) func(value string) prometheus.Counter {

@@ -160,12 +160,21 @@ func (b *Board) Answer(n telemetry.Node, session uint64, has Epochs, now time.Ti
 }
 
 // Rebirth asks a node to say its births again, once however often it is called
-// before it is sent.
-func (b *Board) Rebirth(n telemetry.Node) {
-	if !slices.Contains(b.asked, n) {
-		b.asked = append(b.asked, n)
+// before it is sent. It reports whether it will be: beyond maxAsked nodes that wait to
+// be asked it is not, and whoever still needs it asks again.
+func (b *Board) Rebirth(n telemetry.Node) bool {
+	switch {
+	case slices.Contains(b.asked, n):
+		return true
+	case len(b.asked) >= maxAsked:
+		return false
 	}
+	b.asked = append(b.asked, n)
+	return true
 }
+
+// maxAsked is 40 seconds' worth of Rebirths.
+const maxAsked = 4096
 
 // Database sets the state that every acknowledgement carries. A change is told at
 // once.

@@ -332,3 +332,25 @@ func TestRebirths(t *testing.T) {
 		t.Errorf("%d nodes were asked %d times", len(seen), count())
 	}
 }
+
+// TestRebirthsThatWaitAreBounded: a stranger may use any number of names.
+func TestRebirthsThatWaitAreBounded(t *testing.T) {
+	const bound, strangers = 4096, 5000
+	r := newRig(t, reply.Config{Rebirths: 1000})
+	refused := 0
+	for i := range strangers {
+		if !r.board.Rebirth(telemetry.Node{Group: "line1", ID: fmt.Sprint("cell-", i)}) {
+			refused++
+		}
+	}
+	if !r.board.Rebirth(telemetry.Node{Group: "line1", ID: "cell-0"}) {
+		t.Error("what waits already counts as refused")
+	}
+	r.run(10 * time.Second)
+	if len(r.log) != bound || refused != strangers-bound {
+		t.Errorf("%d nodes are asked and %d are not, want %d and %d", len(r.log), refused, bound, strangers-bound)
+	}
+	if !r.board.Rebirth(telemetry.Node{Group: "line1", ID: "cell-4999"}) {
+		t.Error("there is no room when all are asked")
+	}
+}
