@@ -244,3 +244,36 @@ func TestStopDoesNotWaitForAHangingDatabase(t *testing.T) {
 		r.wantAcked(n, "")
 	})
 }
+
+// TestSparkplugReorderTimeout: a message that is missing may still come for five
+// seconds; then the births are asked for.
+func TestSparkplugReorderTimeout(t *testing.T) {
+	for name, late := range map[string]time.Duration{"never": 0, "in time": 4 * time.Second, "too late": 6 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, n := newPlant(t), edgetest.NewNode(group, "cell")
+				r := newRig(t, intake.Config{}, p)
+				defer r.stop()
+				r.births(n)
+				missing := n.Data(n.Reading(unit, 1, time.Now().UnixNano(), n.Next, 1))
+				r.send(n, 1)
+				pass(4 * time.Second)
+				if r.wire.asked(n.ID) != 0 {
+					t.Error("asked before the timeout")
+				}
+				if late > 0 {
+					time.Sleep(late - 4*time.Second)
+					r.take(missing)
+				}
+				pass(10 * time.Second)
+				want := 1
+				if name == "in time" {
+					want = 0
+				}
+				if got := r.wire.asked(n.ID); got != want {
+					t.Errorf("asked %d times, want %d", got, want)
+				}
+			})
+		})
+	}
+}
