@@ -1,9 +1,12 @@
 package sparkplug_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
 
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/sparkplug/internal/sparkplugpb"
@@ -29,6 +32,7 @@ func checkEnvelope(t *testing.T, p *sparkplugpb.Payload, seq uint64) {
 // standard, timestamp, and a value of that type or null, never both.
 func checkBirthMetrics(t *testing.T, p *sparkplugpb.Payload) {
 	t.Helper()
+	checkOrder(t, p)
 	var names []string
 	for _, m := range p.Metrics {
 		names = append(names, strings.ToLower(m.GetName()))
@@ -59,6 +63,18 @@ func checkBirthMetrics(t *testing.T, p *sparkplugpb.Payload) {
 	slices.Sort(names)
 	if n := len(slices.Compact(slices.Clone(names))); n != len(names) {
 		t.Errorf("names are not distinct in lower case: %q", names)
+	}
+}
+
+// checkOrder checks that the values of a message are in chronological order.
+func checkOrder(t *testing.T, p *sparkplugpb.Payload) {
+	t.Helper()
+	var last uint64
+	for _, m := range p.Metrics {
+		if m.GetTimestamp() < last {
+			t.Errorf("%s is of %d ms, behind a value of %d ms", m.GetName(), m.GetTimestamp(), last)
+		}
+		last = m.GetTimestamp()
 	}
 }
 
@@ -198,9 +214,7 @@ func TestSparkplugHeartbeat(t *testing.T) {
 	heartbeat := sampleHeartbeat()
 	p := generated(t, heartbeat.Append(nil, now, 12))
 	checkEnvelope(t, p, 12)
-	if len(p.Metrics) == 0 {
-		t.Error("the heartbeat has no metrics")
-	}
+	checkOrder(t, p)
 	for _, m := range p.Metrics {
 		born := metricNamed(birth, m.GetName())
 		if born == nil || born.Alias != nil || m.Alias != nil {
@@ -210,6 +224,23 @@ func TestSparkplugHeartbeat(t *testing.T) {
 		if m.Datatype != nil || m.Timestamp == nil || !fits(sparkplug.DataType(born.GetDatatype()), m) {
 			t.Errorf("%s is %v, born as %v", m.GetName(), m, born)
 		}
+	}
+	// What a birth would say otherwise than the one before, the heartbeat says.
+	other := sampleNodeBirth()
+	other.Heartbeat = sparkplug.Heartbeat{}
+	changed := 0
+	for _, was := range generated(t, other.Append(nil)).Metrics {
+		is := metricNamed(birth, was.GetName())
+		if proto.Equal(was, is) {
+			continue
+		}
+		changed++
+		if told := metricNamed(p, was.GetName()); told == nil || !reflect.DeepEqual(told.Value, is.Value) {
+			t.Errorf("%s changed to %v and is told as %v", was.GetName(), is.Value, told)
+		}
+	}
+	if fields := reflect.TypeFor[sparkplug.Heartbeat]().NumField(); changed != fields {
+		t.Errorf("%d metrics changed, want one for each of the %d fields", changed, fields)
 	}
 }
 
