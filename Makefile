@@ -47,8 +47,9 @@ fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	@deploy/scripts/fuzz
 
 .PHONY: bench
-bench: build ## Measure: the data path, then the benchmarks of each package
+bench: build ## Measure: the data path, the alarms, then the benchmarks of each package
 	@bin/andon-lab bench path
+	@bin/andon-lab bench alarms
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 
 .PHONY: prerequisites

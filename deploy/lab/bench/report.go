@@ -1,5 +1,6 @@
-// Package bench measures the path from a reading to its committed row, on the real
-// binaries and a real PostgreSQL, and puts the figures beside their targets.
+// Package bench measures the paths from a reading to its committed row ([Path]) and to
+// the alarm on the page ([Alarms]), on the real binaries and a real PostgreSQL, and puts
+// the figures beside their targets.
 package bench
 
 import (

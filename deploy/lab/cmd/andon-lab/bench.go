@@ -44,13 +44,17 @@ func (c *benchPathCmd) Run(ctx context.Context, t terminal) error {
 	return writeFigures(t.out, r)
 }
 
-func writeFigures(out io.Writer, r *bench.Report) error {
-	m := r.Machine
+// writeMachine writes what figures were measured on.
+func writeMachine(out io.Writer, m *bench.Machine, short bool) {
 	fmt.Fprintf(out, "%d cores (%s), %.1f GiB, Linux %s, %s, PostgreSQL %s\n", m.Cores, m.CPU, m.MemoryGiB, m.Kernel, m.Go, m.PostgreSQL)
 	fmt.Fprintf(out, "load before the start: %s\n", m.Load)
-	if r.Short {
+	if short {
 		fmt.Fprintln(out, "short form: these figures are not for quoting")
 	}
+}
+
+func writeFigures(out io.Writer, r *bench.Report) error {
+	writeMachine(out, &r.Machine, r.Short)
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	if len(r.Latency) > 0 {
 		fmt.Fprintln(w, "\nLATENCY of a reading\treadings\tp50 ms\tp99 ms\tmax ms\ttarget")

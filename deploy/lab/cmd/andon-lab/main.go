@@ -23,7 +23,8 @@ Examples:
   andon-lab up                          three cells of simulated dynos, until Ctrl-C
   andon-lab cut cell-01                 pull the cable of a cell of the running lab
   andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
-  andon-lab bench path                  measure from the reading to the committed row`
+  andon-lab bench path                  measure from the reading to the committed row
+  andon-lab bench alarms                measure from the deciding reading to the page`
 
 type commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -42,7 +43,8 @@ type commands struct {
 	Generate generateCmd `cmd:"" help:"Write a file in C-MAPSS form."`
 	Verify   verifyCmd   `cmd:"" help:"Send a whole file through and compare every line with PostgreSQL."`
 	Bench    struct {
-		Path benchPathCmd `cmd:"" help:"Measure the path from a reading to its committed row."`
+		Path   benchPathCmd   `cmd:"" help:"Measure the path from a reading to its committed row."`
+		Alarms benchAlarmsCmd `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
 }
 

@@ -1,0 +1,32 @@
+package lab_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"andon.internal/lab/bench"
+)
+
+// The short form of the benchmark of alarms sees every fault that it injects, at rest
+// and in a burst. How fast is for make bench to say.
+func TestBenchAlarms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("breaks machines for a minute")
+	}
+	t.Parallel()
+	dir := place(t)
+	var r bench.AlarmReport
+	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "alarms", "--short", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Loads) != 3 || r.Loads[0].Burst || r.Loads[1].Burst || !r.Loads[2].Burst || r.Machine.PostgreSQL == "" {
+		t.Fatalf("%+v", r)
+	}
+	for i, faults := range []int{24, 20, 20} {
+		l := &r.Loads[i]
+		if l.Faults != faults || len(l.Missed) > 0 || l.Total.N != faults || l.Received.N != faults || l.Shown.N != faults || l.Spread <= 0 {
+			t.Errorf("%+v", l)
+		}
+	}
+	expectNothingLeft(t, dir)
+}
