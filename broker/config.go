@@ -72,9 +72,11 @@ const (
 	maxTopic       = 1024 // bytes of a topic or filter
 	maxTopicLevels = 32   // the library's time for a topic grows with their square
 	stopTimeout    = 5 * time.Second
-	readBuffer     = 16 << 10
-	writeBuffer    = 64 << 10
-	sysInterval    = 10 // seconds between $SYS messages
+	// takeOverTimeout is how long a client waits for the end of another of its id.
+	takeOverTimeout = time.Second
+	readBuffer      = 16 << 10
+	writeBuffer     = 64 << 10
+	sysInterval     = 10 // seconds between $SYS messages
 )
 
 // DefaultConfig returns the documented defaults.

@@ -35,7 +35,8 @@ type conn struct {
 	losses      losses                          // as told in the log; only the watch touches it
 	closing     sync.Once
 	closingErr  error
-	established atomic.Bool // the session was set up: from here a will is owed
+	ended       chan struct{} // closed by the listener when all is cleaned up
+	established atomic.Bool   // the session was set up: from here a will is owed
 }
 
 // Read reads from the client.

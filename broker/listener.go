@@ -113,7 +113,7 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 		return
 	}
 	c := &conn{
-		Conn: raw, metrics: l.metrics,
+		Conn: raw, metrics: l.metrics, ended: make(chan struct{}),
 		opening:   opening{limit: int(l.limits.MaxConnectPacket)},
 		writeTime: l.limits.WriteTimeout,
 		queue:     queue{depot: l.depot, limit: int64(l.limits.ClientQueueBytes)},
@@ -153,6 +153,7 @@ func (l *listener) forget(c *conn, ip string) {
 	_ = c.Close() // it may be closed already
 	c.queue.close()
 	l.depot.forget(c)
+	close(c.ended)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c)

@@ -78,13 +78,19 @@ func (p *policy) refuse(cl *mqtt.Client, pk packets.Packet) packets.Code {
 // broker yet.
 func (p *policy) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
-// OnSessionEstablish clears the way for a client whose id is still connected: the
-// library says goodbye to the old connection first, and would wait for as long as a
-// write to it stands.
+// OnSessionEstablish ends the connection of a client whose id is still connected, and
+// waits for its end. The library does it later: it would wait for as long as a write to
+// it stands, and the end of the old connection, if it came late, would take the new one's
+// subscriptions with it.
 func (p *policy) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	if old, ok := p.server.Clients.Get(cl.ID); ok {
 		if c, ok := old.Net.Conn.(*conn); ok {
 			c.hurry(100 * time.Millisecond)
+			_ = p.server.DisconnectClient(old, packets.ErrSessionTakenOver) // returns what it is given
+			select {
+			case <-c.ended:
+			case <-time.After(takeOverTimeout): // its will waits for a stuck reader
+			}
 		}
 	}
 	if c, ok := cl.Net.Conn.(*conn); ok {

@@ -122,6 +122,28 @@ func TestTakeOverOfAStuckClientIsQuick(t *testing.T) {
 	}
 }
 
+// A client that takes over from one of its id keeps what it subscribes, however long the
+// end of the other takes: here with many subscriptions.
+func TestTakeOverKeepsTheNewSession(t *testing.T) {
+	const filters, times = 60, 500
+	b := start(t, nil)
+	other := b.client("other", nil)
+	for range times {
+		c := b.session(4, "cell-01")
+		for i := range filters {
+			c.send(subscribe(4, fmt.Sprint("mine/", i), 1))
+			c.expect(0x90)
+		}
+		wait(t, other.Publish("mine/0", 0, false, "x"))
+		if body := c.expect(0x30); !bytes.HasSuffix(body, []byte("x")) {
+			t.Fatalf("got %q", body)
+		}
+	}
+	if n := b.metric("subscriptions"); n != filters {
+		t.Errorf("%v subscriptions are left, want %d", n, filters)
+	}
+}
+
 // The library reads past the end of a SUBSCRIBE of MQTT 5 that lacks its options.
 func TestPanicEndsItsConnectionOnly(t *testing.T) {
 	b := start(t, nil)
