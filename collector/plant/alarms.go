@@ -9,7 +9,8 @@ import (
 type heldAlarm struct {
 	alarm.Alarm
 	closed  bool
-	heard   time.Time // when its last change came
+	missed  bool      // of closed: by Unrepeated
+	heard   time.Time // when it last came; of a closed one, when it was closed
 	changed uint64
 }
 
@@ -19,7 +20,10 @@ func (p *Plant) Alarm(now time.Time, a alarm.Alarm) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	have := p.alarms[a.ID]
-	if have != nil && (a.Sequence < have.Sequence || (a.Sequence == have.Sequence && a.Quality == have.Quality)) {
+	if have != nil && !have.missed && (a.Sequence < have.Sequence || (a.Sequence == have.Sequence && a.Quality == have.Quality)) {
+		if !have.closed {
+			have.heard = now
+		}
 		return
 	}
 	closed := a.State() == alarm.Closed
@@ -35,6 +39,22 @@ func (p *Plant) Alarm(now time.Time, a alarm.Alarm) {
 	select {
 	case p.alarmed <- struct{}{}:
 	default:
+	}
+}
+
+// Unrepeated closes the open alarms that were last heard before a time. The sentinel
+// repeats all open ones, so these are over, and the message that said so was lost. If
+// it speaks of one again, that is open again.
+func (p *Plant) Unrepeated(now, before time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.alarms {
+		if h.closed || !h.heard.Before(before) {
+			continue
+		}
+		h.Condition, h.ClearedAt, h.AckedAt, h.AckedBy = alarm.Normal, now, now, "andon"
+		h.Note = "over: the sentinel no longer speaks of it"
+		h.closed, h.missed, h.heard, h.changed = true, true, now, p.next()
 	}
 }
 

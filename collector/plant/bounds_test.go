@@ -62,6 +62,29 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
+// TestUnrepeatedAlarms: the message that an alarm is over may be lost.
+func TestUnrepeatedAlarms(t *testing.T) {
+	p := plant.New(plant.Config{})
+	p.Alarm(at(0), raised("gone", sentinel.High, 1))
+	p.Alarm(at(0), raised("there", sentinel.High, 1))
+	p.Alarm(at(10), raised("there", sentinel.High, 1)) // repeated
+	before := p.Snapshot(at(10)).Version
+	p.Unrepeated(at(40), at(5))
+	want := func(id string, want alarm.State) {
+		t.Helper()
+		if a, _ := p.AlarmByID(id); a.State() != want {
+			t.Errorf("%s is %s, want %s", id, a.State(), want)
+		}
+	}
+	want("gone", alarm.Closed)
+	want("there", alarm.Unacknowledged)
+	if pic, ok := p.Changes(at(40), before); !ok || len(pic.Alarms) != 1 || pic.Alarms[0].ID != "gone" {
+		t.Errorf("changed alarms: %+v", pic.Alarms)
+	}
+	p.Alarm(at(50), raised("gone", sentinel.High, 1)) // it was only quiet
+	want("gone", alarm.Unacknowledged)
+}
+
 func TestBounds(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	p := plant.New(plant.Config{Limits: plant.Limits{Cells: 2, Units: 2, Signals: 5, Alarms: 2}, Metrics: plant.NewMetrics(reg)})

@@ -175,11 +175,23 @@ func (r *Reader) Alarms(ctx context.Context, group, unit string, from, to time.T
 	if err != nil {
 		return nil, r.s.fail(ctx, nil, "read alarms", err, false)
 	}
+	return alarmsOf(list), nil
+}
+
+// OpenAlarms returns the alarms that are active or not acknowledged, as
+// [Store.OpenAlarms] does.
+func (r *Reader) OpenAlarms(ctx context.Context) ([]alarm.Alarm, error) {
+	list, err := r.s.OpenAlarms(ctx)
+	return alarmsOf(list), err
+}
+
+// alarmsOf leaves out what only the journal needs.
+func alarmsOf(list []JournalledAlarm) []alarm.Alarm {
 	out := make([]alarm.Alarm, len(list))
 	for i := range list {
 		out[i] = list[i].Alarm
 	}
-	return out, nil
+	return out
 }
 
 func (s *Store) selectAlarms(ctx context.Context, sql string, params ...[]byte) (out []JournalledAlarm, err error) {

@@ -163,6 +163,8 @@ type Journal interface {
 	// Alarms returns the alarms of a unit that were raised before to and not over
 	// before from, the newest first.
 	Alarms(ctx context.Context, group, unit string, from, to time.Time, limit int) ([]alarm.Alarm, error)
+	// OpenAlarms returns the alarms that are active or not acknowledged.
+	OpenAlarms(ctx context.Context) ([]alarm.Alarm, error)
 }
 
 // Acknowledger brings an operator's acknowledgement to the sentinel. It must be safe

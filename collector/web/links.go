@@ -72,6 +72,8 @@ type links struct {
 	broker   outage
 	database outage
 	roles    []Absence
+	told     time.Time // since when the sentinel's alarms come here without a break; zero: they do not
+	unknown  bool      // the open alarms are not known yet
 }
 
 func newLinks(c Config, s Sources) *links {
@@ -117,7 +119,37 @@ func (l *links) setRoles() bool {
 	}
 	changed := !slices.Equal(absent, l.roles)
 	l.roles = absent
+	silent := func(a Absence) bool { return a.Role == sentinelRole && a.Fault == "" }
+	switch {
+	case !l.broker.since.IsZero() || slices.ContainsFunc(absent, silent):
+		l.told = time.Time{}
+	case l.told.IsZero():
+		l.told = now
+	}
 	return changed
+}
+
+// toldFor returns for how long the sentinel's alarms have come here without a break.
+func (l *links) toldFor(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told.IsZero() {
+		return 0
+	}
+	return now.Sub(l.told)
+}
+
+// setUnknown notes whether the open alarms are known.
+func (l *links) setUnknown(unknown bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unknown = unknown
+}
+
+func (l *links) alarmsUnknown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unknown
 }
 
 // check asks the database. An answer that our own end cut off says nothing.
@@ -195,6 +227,9 @@ func (l *links) degrade(s *Stamp) {
 	}
 	if len(reasons) > 0 {
 		s.Reason = strings.Join(reasons, "; ")
+	}
+	if l.alarmsUnknown() {
+		s.Lost = append(s.Lost, "ALARMS NOT KNOWN YET: neither the journal nor the sentinel has told which are open")
 	}
 	for _, a := range roles {
 		switch lost := lostWith[a.Role]; {

@@ -94,13 +94,20 @@ type fixture struct {
 	mu      sync.Mutex
 	broker  error
 	absent  []web.Absence
+	journal web.Journal // nil: none
 	web     *web.Web
 }
 
 func setUp(tb testing.TB, change ...func(*web.Config)) *fixture {
 	tb.Helper()
+	return setUpWith(tb, nil, change...)
+}
+
+// setUpWith is setUp with a journal.
+func setUpWith(tb testing.TB, journal web.Journal, change ...func(*web.Config)) *fixture {
+	tb.Helper()
 	p := plant.New(plant.Config{})
-	f := &fixture{tb: tb, p: p, history: &fakeHistory{}, acks: &fakeAcks{p: p}}
+	f := &fixture{tb: tb, p: p, history: &fakeHistory{}, acks: &fakeAcks{p: p}, journal: journal}
 	c := web.Config{Site: "austin", Location: time.FixedZone("CST", -6*3600)}
 	for _, fn := range change {
 		fn(&c)
@@ -116,7 +123,7 @@ func setUp(tb testing.TB, change ...func(*web.Config)) *fixture {
 // sources are what the test can take away.
 func (f *fixture) sources() web.Sources {
 	return web.Sources{
-		Plant: f.p, History: f.history, Acks: f.acks,
+		Plant: f.p, History: f.history, Acks: f.acks, Journal: f.journal,
 		Broker: func() error {
 			f.mu.Lock()
 			defer f.mu.Unlock()

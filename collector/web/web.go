@@ -60,6 +60,7 @@ func New(c Config, s Sources) (*Web, error) {
 	}
 	w := &Web{config: c, sources: s, log: c.Logger, display: newDisplays(c.Displays)}
 	w.links = newLinks(c, s)
+	w.links.setUnknown(s.Journal != nil)
 	w.hub = newHub(w)
 	w.reports = newReports(c)
 	w.assets = assets.Load()
@@ -76,11 +77,13 @@ func (w *Web) Addr() string { return w.listener.Addr().String() }
 // Close frees the port of a Web that is not run.
 func (w *Web) Close() error { return w.listener.Close() }
 
-// Watch looks after database and broker and feeds the event streams until ctx ends.
+// Watch looks after database, broker, the other roles and the alarms, and feeds the event
+// streams, until ctx ends.
 func (w *Web) Watch(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { w.links.run(ctx, w.hub.tell); return nil })
 	g.Go(func() error { w.hub.run(ctx); return nil })
+	g.Go(func() error { w.keepAlarms(ctx); return nil })
 	return g.Wait()
 }
 
