@@ -124,6 +124,7 @@ func TestOfflineHost(t *testing.T) {
 	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 20 })
 	never(t, 1500*time.Millisecond, "a second session", func() bool { return cell.up.Status().Session != 1 })
 	say(true, 2)
+	never(t, 300*time.Millisecond, "a second session before it could say anything", func() bool { return cell.up.Status().Session != 1 })
 	eventually(t, "a second session", func() bool { return cell.up.Status().Session == 2 })
 	plant.set(func(p *policy) { p.mute = false })
 	cell.drained(plant)

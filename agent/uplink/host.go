@@ -48,10 +48,13 @@ func (s *session) hostSaid(now time.Time, host string, m link.Message) error {
 // lookAtHosts notes since when none of the hosts is online.
 func (s *session) lookAtHosts(now time.Time) {
 	for _, h := range s.up.hosts {
-		if h.online {
-			s.hostsGone = time.Time{}
-			return
+		if !h.online {
+			continue
 		}
+		if !s.hostsGone.IsZero() {
+			s.hostsGone, s.hostBack = time.Time{}, now // it has its time to say something
+		}
+		return
 	}
 	if s.hostsGone.IsZero() {
 		s.hostsGone = now

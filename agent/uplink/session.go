@@ -42,6 +42,7 @@ type session struct {
 	heard     time.Time
 	heardOnce bool
 	hostsGone time.Time // since when no host is online, see host.go; zero: one is, or none is known
+	hostBack  time.Time // when one last came back
 
 	hold       bool // nothing is acknowledged, see hold.go
 	holdSilent bool // because the collector says nothing
@@ -165,7 +166,7 @@ func (s *session) tick(now time.Time) error {
 	if !s.born {
 		return nil
 	}
-	if now.Sub(s.heard) >= s.up.cfg.Silence && !s.abandoned() {
+	if at := s.silentAt(); !at.IsZero() && !now.Before(at) {
 		s.up.cfg.Metrics.watchdog.Inc()
 		return errSilent
 	}
@@ -228,7 +229,11 @@ func (s *session) silentAt() time.Time {
 	if !s.born || s.abandoned() {
 		return time.Time{}
 	}
-	return s.heard.Add(s.up.cfg.Silence)
+	from := s.heard
+	if s.hostBack.After(from) {
+		from = s.hostBack
+	}
+	return from.Add(s.up.cfg.Silence)
 }
 
 // end closes the connection in the way that fits why the session ended.

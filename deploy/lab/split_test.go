@@ -104,9 +104,10 @@ func (s *split) restart(process string) {
 	}
 }
 
-func (s *split) overheat(station string) {
+// overload gives a machine a fault with which it goes on.
+func (s *split) overload(station string) {
 	s.t.Helper()
-	if err := s.f.Inject(s.t.Context(), station, factory.Fault{Kind: "thermal-runaway"}); err != nil {
+	if err := s.f.Inject(s.t.Context(), station, factory.Fault{Kind: "overpressure"}); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -163,8 +164,8 @@ func (s *split) intakeIsKilled(t *testing.T) {
 	s.keepsSaying("that the machines run", 20*time.Second, func(p *plant) bool {
 		return slices.Equal(p.states(), []string{"running"}) && len(p.Alarms) == 0
 	})
-	s.overheat("dyno-01")
-	s.says("that dyno-01 is hot", func(p *plant) bool { return p.alarm("dyno-01") == "unacknowledged" })
+	s.overload("dyno-01")
+	s.says("that dyno-01 is in danger", func(p *plant) bool { return p.alarm("dyno-01") == "unacknowledged" })
 	if n := rows(t, s.f.DSN(), "cell-01"); n != stored {
 		t.Errorf("%d readings are stored without an intake, %d were", n, stored)
 	}
@@ -181,10 +182,10 @@ func (s *split) intakeIsKilled(t *testing.T) {
 func (s *split) sentinelIsKilled(t *testing.T) {
 	s.kill(factory.Sentinel)
 	s.says("that nobody watches", func(p *plant) bool { return p.lost("SENTINEL AWAY since ") && !p.AlarmsAsOf.IsZero() })
-	s.overheat("dyno-03")
+	s.overload("dyno-03")
 	expectMoreRows(t, s.f.DSN(), "cell-02")
 	s.restart(factory.Sentinel)
-	s.says("that all is well, and dyno-03 hot", func(p *plant) bool {
+	s.says("that all is well, and dyno-03 in danger", func(p *plant) bool {
 		return whole(p) && p.alarm("dyno-03") == "unacknowledged" && p.alarm("dyno-01") == "unacknowledged"
 	})
 }
@@ -196,7 +197,7 @@ func (s *split) webIsKilled(t *testing.T) {
 	s.restart(factory.Web)
 	s.says("what it said before", func(p *plant) bool {
 		if len(p.Units) == 4 && len(p.Lost) == 0 && p.alarm("dyno-01") == "" {
-			t.Fatal("the pages say that nothing is lost and nothing wrong, and two machines are hot")
+			t.Fatal("the pages say that nothing is lost and nothing wrong, and two machines are in danger")
 		}
 		return whole(p) && p.alarm("dyno-03") == "unacknowledged" && p.alarm("dyno-01") == "unacknowledged"
 	})
