@@ -221,6 +221,7 @@ func TestSparkplugQoSAndRetain(t *testing.T) {
 
 func TestSparkplugSequence(t *testing.T) {
 	_, plant, _, cell := plant(t)
+	cell.cfg.SyncTimeout, cell.cfg.Silence = patience, patience // one session, and one birth
 	cell.birth("press-1", press)
 	cell.birth("press-2", press)
 	cell.start()

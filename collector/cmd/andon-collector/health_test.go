@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,14 +58,6 @@ func TestHealth(t *testing.T) {
 	expect(2, "andon-collector migrate", "--config", plant)
 
 	stop := startCollector(t, plant)
-	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if state, ok := broker.Retained("spBv1.0/STATE/andon"); ok && strings.Contains(state, "true") {
-			break
-		}
-		if time.Now().After(limit) {
-			t.Fatal("the collector is not online")
-		}
-	}
 	expect(0, "HEALTHY ", "--config", plant)
 	expect(0, `"state": "healthy"`, "--config", plant, "--json")
 
@@ -87,7 +80,7 @@ func TestHealth(t *testing.T) {
 	expect(2, "connection refused", "--url", "https://127.0.0.1:1", "--token-file", token)
 }
 
-// startCollector runs a collector until stop is called.
+// startCollector runs a collector until stop is called, and returns when it is ready.
 func startCollector(t *testing.T, config string) (stop func()) {
 	t.Helper()
 	c, err := collector.Load(config)
@@ -101,6 +94,19 @@ func startCollector(t *testing.T, config string) (stop func()) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- col.Run(ctx) }()
+	ready := func() bool {
+		response, err := http.Get("http://" + col.HTTPAddr() + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	}
+	for limit := time.Now().Add(30 * time.Second); !ready(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("the collector is not ready")
+		}
+	}
 	return func() {
 		t.Helper()
 		cancel()
