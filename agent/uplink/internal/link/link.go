@@ -68,6 +68,7 @@ type Link struct {
 	free    chan *Packet
 	writer  sync.WaitGroup
 	lost    chan struct{} // closed by fail
+	dropped chan struct{} // closed by Drop: nothing more is expected of client
 	failed  sync.Once
 	ended   sync.Once
 	err     error
@@ -77,10 +78,11 @@ type Link struct {
 // ctx ends it at once.
 func Dial(ctx context.Context, o Options) (*Link, error) {
 	l := &Link{
-		inbox: make(chan Message, o.Inbox),
-		out:   make(chan *Packet, packets),
-		free:  make(chan *Packet, packets),
-		lost:  make(chan struct{}),
+		inbox:   make(chan Message, o.Inbox),
+		out:     make(chan *Packet, packets),
+		free:    make(chan *Packet, packets),
+		lost:    make(chan struct{}),
+		dropped: make(chan struct{}),
 	}
 	for range packets {
 		l.free <- &Packet{}
@@ -208,9 +210,7 @@ func (l *Link) Send(p *Packet) { l.out <- p }
 // write hands packets to the library one by one.
 func (l *Link) write() {
 	for p := range l.out {
-		t := l.client.Publish(p.Topic, p.qos, false, p.Payload)
-		<-t.Done() // ends with the connection
-		if err := t.Error(); err != nil {
+		if err := l.publish(p); err != nil {
 			l.fail(err)
 		}
 		if p.sent != nil {
@@ -218,6 +218,24 @@ func (l *Link) write() {
 			continue
 		}
 		l.free <- p
+	}
+}
+
+// publish hands a packet to the library and waits until that is done with it. A packet
+// that meets the end of the connection may be forgotten: the library takes it while it
+// disconnects, and never says more. So the wait ends with Drop at the latest.
+func (l *Link) publish(p *Packet) error {
+	select {
+	case <-l.dropped:
+		return net.ErrClosed
+	default:
+	}
+	t := l.client.Publish(p.Topic, p.qos, false, p.Payload)
+	select {
+	case <-t.Done():
+		return t.Error()
+	case <-l.dropped:
+		return net.ErrClosed
 	}
 }
 
@@ -236,6 +254,7 @@ func (l *Link) Drop() {
 		l.cut()
 		close(l.out)
 		l.client.Disconnect(uint(dropTimeout.Milliseconds()))
+		close(l.dropped)
 		l.writer.Wait()
 	})
 }

@@ -161,6 +161,38 @@ func TestPeerThatStopsReading(t *testing.T) {
 	}
 }
 
+// TestForgottenPacket: a packet that the library takes and never completes does not keep
+// the connection from ending.
+func TestForgottenPacket(t *testing.T) {
+	for name, end := range map[string]func(*link.Link){
+		"drop":  (*link.Link).Drop,
+		"close": func(l *link.Link) { l.Close("t", []byte("farewell"), 100*time.Millisecond) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := link.Dial(context.Background(), options(peer(t, [][]byte{connack, suback}, hang)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Forget()
+			for range 2 {
+				p := <-l.Free()
+				p.Topic, p.Payload = "t", []byte("p")
+				l.Send(p)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				end(l)
+			}()
+			select {
+			case <-done:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it waits for what never comes")
+			}
+		})
+	}
+}
+
 func TestCloseIsBounded(t *testing.T) {
 	o := options(peer(t, [][]byte{connack, suback}, hang))
 	o.WriteTimeout = time.Minute
