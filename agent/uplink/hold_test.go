@@ -122,6 +122,7 @@ func TestOfflineHost(t *testing.T) {
 	plant.forget()
 	cell.readings("press-1", 20)
 	eventually(t, "each live record", func() bool { return plant.count(isRecord) == 20 })
+	plant.rebirth() // pages or a sentinel that start again ask for it
 	never(t, 1500*time.Millisecond, "a second session", func() bool { return cell.up.Status().Session != 1 })
 	say(true, 2)
 	never(t, 300*time.Millisecond, "a second session before it could say anything", func() bool { return cell.up.Status().Session != 1 })

@@ -61,8 +61,9 @@ func (s *session) lookAtHosts(now time.Time) {
 	}
 }
 
-// abandoned reports whether it is known that nobody is there to acknowledge: every
-// host said that it is offline, or the broker said it for them, and none was heard since.
+// abandoned reports whether it is known that nobody is there to acknowledge: every host
+// said that it is offline, or the broker said it for them, and nothing was acknowledged
+// since.
 func (s *session) abandoned() bool {
-	return !s.hostsGone.IsZero() && !s.heard.After(s.hostsGone)
+	return !s.hostsGone.IsZero() && !s.acked.After(s.hostsGone)
 }

@@ -77,7 +77,7 @@ func (s *session) askBirth(now time.Time) {
 
 // acknowledged applies what the collector says.
 func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
-	s.heard, s.heardOnce = now, true
+	s.heard, s.acked, s.heardOnce = now, now, true
 	s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
 	for i := range a.Epochs {
 		e := &a.Epochs[i]

@@ -40,6 +40,7 @@ type session struct {
 
 	// What the collector said: see receive.go and sync.go.
 	heard     time.Time
+	acked     time.Time // when an acknowledgement last came: others than the intake ask for births too
 	heardOnce bool
 	hostsGone time.Time // since when no host is online, see host.go; zero: one is, or none is known
 	hostBack  time.Time // when one last came back

@@ -161,9 +161,11 @@ func (s *split) intakeIsKilled(t *testing.T) {
 	s.kill(factory.Intake)
 	stored := rows(t, s.f.DSN(), "cell-01")
 	s.says("that nothing is stored", func(p *plant) bool { return p.lost("INTAKE AWAY since ") })
+	s.restart(factory.Sentinel) // which asks for births, and is not the intake
 	s.keepsSaying("that the machines run", 20*time.Second, func(p *plant) bool {
 		return slices.Equal(p.states(), []string{"running"}) && len(p.Alarms) == 0
 	})
+	s.says("that only the intake is away", func(p *plant) bool { return p.lost("INTAKE AWAY since ") })
 	s.overload("dyno-01")
 	s.says("that dyno-01 is in danger", func(p *plant) bool { return p.alarm("dyno-01") == "unacknowledged" })
 	if n := rows(t, s.f.DSN(), "cell-01"); n != stored {
