@@ -10,6 +10,7 @@ import (
 	"andon.internal/collector/store"
 	"andon.internal/collector/web"
 	"andon.internal/shared/alarm"
+	"andon.internal/shared/sparkplug"
 )
 
 // painter is the feed's sink that keeps the live picture.
@@ -21,6 +22,7 @@ func (p painter) Take(e feed.Event) {
 	switch e.Kind {
 	case feed.NodeBorn:
 		p.plant.NodeBorn(now, e.Node, e.Birth.Version)
+		p.plant.Heartbeat(now, e.Node, bufferOf(&e.Birth.Heartbeat))
 	case feed.NodeDied:
 		p.plant.NodeDied(now, e.Node)
 	case feed.NodeHeard:
@@ -29,10 +31,7 @@ func (p painter) Take(e feed.Event) {
 			p.plant.NodeHeard(now, e.Node)
 			return
 		}
-		p.plant.Heartbeat(now, e.Node, plant.Buffer{
-			Rows: h.Rows, Bytes: h.Bytes, Oldest: time.Duration(min(h.OldestMS, maxAgeMS)) * time.Millisecond,
-			Lost: h.Lost, DiskFree: h.DiskFree, Clock: h.Clock, Stops: h.Stops,
-		})
+		p.plant.Heartbeat(now, e.Node, bufferOf(h))
 	case feed.UnitBorn:
 		u := e.Unit
 		p.plant.UnitBorn(now, e.Node, plant.Birth{
@@ -46,6 +45,13 @@ func (p painter) Take(e feed.Event) {
 		if a, err := alarm.ParseAlarm(e.Topic, e.Payload); err == nil {
 			p.plant.Alarm(now, a)
 		}
+	}
+}
+
+func bufferOf(h *sparkplug.Heartbeat) plant.Buffer {
+	return plant.Buffer{
+		Rows: h.Rows, Bytes: h.Bytes, Oldest: time.Duration(min(h.OldestMS, maxAgeMS)) * time.Millisecond,
+		Lost: h.Lost, DiskFree: h.DiskFree, Clock: h.Clock, Stops: h.Stops,
 	}
 }
 

@@ -39,15 +39,37 @@ type Cell struct {
 	Beaten  time.Time     // when Buffer came; zero: it has not said
 	Lag     time.Duration // from taking a reading to its arrival here, of the last live record
 	Units   int           // on test
+	// Reckoned: the cell says nothing, so Buffer.Rows, Buffer.Oldest and Lag are what they
+	// must be if its units go on as they did.
+	Reckoned bool
 }
 
 type cell struct {
 	Cell
-	dead    bool
-	changed uint64
+	dead     bool
+	changed  uint64
+	reckoned time.Time // when its figures were last worked out
 }
 
-func (c *cell) view() Cell { return c.Cell }
+// reckonEvery is how often the figures of a cell that says nothing are worked out.
+const reckonEvery = time.Second
+
+// viewCell is the cell at now.
+func (p *Plant) viewCell(c *cell, now time.Time) Cell {
+	v := c.Cell
+	if v.Link == Online || v.Beaten.IsZero() {
+		return v
+	}
+	v.Reckoned = true
+	v.Lag = max(v.Lag, now.Sub(v.Heard))
+	v.Buffer.Oldest += now.Sub(v.Heard)
+	for _, u := range p.units {
+		if u.id.group == v.Node.Group && u.node == v.Node.ID && u.died.IsZero() && u.period > 0 {
+			v.Buffer.Rows += uint64(max(now.Sub(u.heard), 0) / u.period)
+		}
+	}
+	return v
+}
 
 // judgeCell sets the link's state for now.
 func (p *Plant) judgeCell(c *cell, now time.Time) {
@@ -57,6 +79,9 @@ func (p *Plant) judgeCell(c *cell, now time.Time) {
 		link = Offline
 	case now.Sub(c.Heard) > p.config.Silence:
 		link = Silent
+	}
+	if link != Online && now.Sub(c.reckoned) >= reckonEvery {
+		c.reckoned, c.changed = now, p.next()
 	}
 	if link == c.Link {
 		return

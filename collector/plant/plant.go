@@ -144,7 +144,7 @@ func (p *Plant) Changes(now time.Time, since uint64) (pic Picture, ok bool) {
 	}
 	for _, c := range p.cells {
 		if c.changed > since {
-			pic.Cells = append(pic.Cells, c.view())
+			pic.Cells = append(pic.Cells, p.viewCell(c, now))
 		}
 	}
 	for _, a := range p.alarms {

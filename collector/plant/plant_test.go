@@ -339,3 +339,37 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestSilentCellIsReckoned: a cell that says nothing goes on buffering, and what it must
+// hold by now is worked out and marked so, until it speaks again.
+func TestSilentCellIsReckoned(t *testing.T) {
+	p := plant.New(plant.Config{})
+	for i := range 10 {
+		s := float64(i)
+		p.Record(at(s), cell, reading("a", true, s), false)
+		p.Heartbeat(at(s), cell, plant.Buffer{Rows: 3, Oldest: time.Second})
+	}
+	look := func(s float64) plant.Cell {
+		t.Helper()
+		list := p.Snapshot(at(s)).Cells
+		if len(list) != 1 {
+			t.Fatalf("%d cells", len(list))
+		}
+		return list[0]
+	}
+	if c := look(10); c.Reckoned || c.Buffer.Rows != 3 {
+		t.Errorf("online: %+v", c)
+	}
+	p.NodeDied(at(10), cell)
+	version := p.Snapshot(at(40)).Version
+	if c := look(40); !c.Reckoned || c.Buffer.Rows != 3+31 || c.Buffer.Oldest != 32*time.Second || c.Lag < 30*time.Second {
+		t.Errorf("30 s offline at 1 Hz: reckoned %v, %d rows, the oldest of %v, lag %v", c.Reckoned, c.Buffer.Rows, c.Buffer.Oldest, c.Lag)
+	}
+	if pic, _ := p.Changes(at(42), version); len(pic.Cells) != 1 || pic.Cells[0].Buffer.Rows != 3+33 {
+		t.Errorf("two seconds on, the change is %+v", pic.Cells)
+	}
+	p.Heartbeat(at(43), cell, plant.Buffer{Rows: 36})
+	if c := look(43); c.Reckoned || c.Buffer.Rows != 36 {
+		t.Errorf("online again: %+v", c)
+	}
+}

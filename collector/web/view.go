@@ -146,6 +146,7 @@ type cellView struct {
 	Stops    uint32 `json:"stops"`
 	Beaten   int64  `json:"beaten"` // 0: it has said nothing of itself yet
 	LagMS    int64  `json:"lag_ms"`
+	Reckoned bool   `json:"reckoned,omitempty"` // rows, oldest and lag are worked out: the cell says nothing
 }
 
 func cellViews(cells []plant.Cell) []cellView {
@@ -155,7 +156,7 @@ func cellViews(cells []plant.Cell) []cellView {
 			Group: c.Node.Group, Node: c.Node.ID, Link: string(c.Link), Since: millis(c.Since), Heard: millis(c.Heard),
 			Version: c.Version, Units: c.Units, Rows: c.Buffer.Rows, OldestMS: c.Buffer.Oldest.Milliseconds(),
 			Lost: c.Buffer.Lost, DiskFree: c.Buffer.DiskFree, Clock: c.Buffer.Clock.String(), Stops: c.Buffer.Stops,
-			Beaten: millis(c.Beaten), LagMS: c.Lag.Milliseconds(),
+			Beaten: millis(c.Beaten), LagMS: c.Lag.Milliseconds(), Reckoned: c.Reckoned,
 		})
 	}
 	slices.SortFunc(out, func(a, b cellView) int {

@@ -37,7 +37,7 @@ define(
               <th scope="row">${c.node} <span class="dim">${c.group}</span></th>
               <td>${icon(c.link)}${c.link === "online" ? "online" : html`<b>${c.link}</b> <span class="dim">${ageText(store.now() - c.since)}</span>`}</td>
               <td class="r">${c.units}</td>
-              <td class="r said rows">${c.beaten ? countText(c.rows) : MISSING}</td>
+              <td class="r said rows">${c.beaten ? (c.reckoned ? "≈ " : "") + countText(c.rows) : MISSING}</td>
               <td class="r said">${c.beaten && c.rows ? ageText(c.oldest_ms) : MISSING}</td>
               <td class="r said">${ageText(c.lag_ms)}</td>
             </tr>`)}
