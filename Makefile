@@ -52,6 +52,10 @@ bench: build ## Measure: the data path, the alarms, then the benchmarks of each 
 	@bin/andon-lab bench alarms
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 
+.PHONY: screenshots
+screenshots: build ## Take the pictures in docs/images anew, from a factory on this machine (a quarter of an hour; needs Chromium)
+	@bin/andon-lab screenshots docs/images
+
 .PHONY: prerequisites
 prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, Chromium, systemd-analyze, gcc), or name what is missing
 	@deploy/scripts/prerequisites

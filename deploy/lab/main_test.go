@@ -196,7 +196,7 @@ func (p *program) end(t *testing.T) {
 // lab runs a command to its end and returns what it wrote.
 func lab(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := command(dir, args...)
 	var out, errs bytes.Buffer

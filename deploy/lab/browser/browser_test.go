@@ -1,7 +1,10 @@
 package browser_test
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,7 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const page = `<!doctype html><title>t</title><p id="p">one</p>
+const page = `<!doctype html><title>t</title><style>body, p { margin: 0 } body { height: 500px } @media (prefers-color-scheme: dark) { p { color: red } }</style>
+<p id="p">one</p>
 <img src="/missing.png">
 <script>
 console.log("said");
@@ -41,7 +45,9 @@ func open(t *testing.T) *browser.Tab {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	tab, err := b.Open(s.URL, browser.Window{Width: 300, Height: 200, Scale: 2})
+	tab, err := b.Open(s.URL, browser.Window{
+		Width: 300, Height: 200, Scale: 2, Features: map[string]string{"prefers-color-scheme": "dark"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +65,18 @@ func TestTab(t *testing.T) {
 	}
 	if size, err := browser.Evaluate[[]int](tab, `[innerWidth, innerHeight, devicePixelRatio]`); err != nil || !slices.Equal(size, []int{300, 200, 2}) {
 		t.Errorf("the window is %v: %v", size, err)
+	}
+	if c, err := browser.Evaluate[string](tab, `getComputedStyle(document.getElementById("p")).color`); err != nil || c != "rgb(255, 0, 0)" {
+		t.Errorf("in the dark the text is %s: %v", c, err)
+	}
+	for i, want := range []image.Point{{X: 600, Y: 400}, {X: 600, Y: 1000}} {
+		b, err := tab.Picture(i == 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := png.DecodeConfig(bytes.NewReader(b)); err != nil || c.Width != want.X || c.Height != want.Y {
+			t.Errorf("picture %d is %dx%d (%v), want %v", i, c.Width, c.Height, err, want)
+		}
 	}
 	// What is missing on a server is not the page's fault.
 	want := []string{"logged Error: with a cause", "ReferenceError: missing is not defined", "elsewhere.invalid"}

@@ -1,29 +1,35 @@
 package browser
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
-// Window is the size of a tab in CSS pixels, and how many pixels of the screen one of
-// them is; a Scale of 0 is 1.
+// Window is what a tab is looked at in.
 type Window struct {
-	Width, Height int64
-	Scale         float64
+	Width, Height int64   // CSS pixels
+	Scale         float64 // pixels of the screen for one of them; 1 when 0
+	// Features of CSS media as they are to be, such as prefers-color-scheme: dark.
+	Features map[string]string
 }
 
 // Tab is one page. Its methods may be called by one goroutine at a time.
 type Tab struct {
-	ctx context.Context
+	ctx    context.Context
+	end    context.CancelFunc
+	window Window
 
 	mu         sync.Mutex
 	complaints []string
@@ -36,17 +42,18 @@ const maxComplaints = 100
 func (b *Browser) Open(address string, w Window) (*Tab, error) {
 	t := &Tab{}
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(t.hear))
-	t.ctx = ctx
-	scale := w.Scale
-	if scale == 0 {
-		scale = 1
+	t.ctx, t.end, t.window = ctx, cancel, w
+	media := emulation.SetEmulatedMediaParams{}
+	for name, value := range w.Features {
+		media.Features = append(media.Features, &emulation.MediaFeature{Name: name, Value: value})
 	}
 	err := chromedp.Do(ctx,
 		chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-			_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
-			return err
+			_, log := chromedp.Call(ctx, log.Enable, cdp.Empty{})
+			_, looks := chromedp.Call(ctx, emulation.SetEmulatedMedia, media)
+			return errors.Join(log, looks)
 		}),
-		chromedp.EmulateViewport(w.Width, w.Height, chromedp.EmulateScale(scale)),
+		t.size(w.Height),
 		chromedp.Navigate(address),
 	)
 	if err != nil {
@@ -54,6 +61,14 @@ func (b *Browser) Open(address string, w Window) (*Tab, error) {
 		return nil, fmt.Errorf("open %s: %w", address, err)
 	}
 	return t, nil
+}
+
+// Close closes the tab. Those that are not closed go with their browser.
+func (t *Tab) Close() { t.end() }
+
+// size gives the window another height.
+func (t *Tab) size(height int64) chromedp.Action[chromedp.Void] {
+	return chromedp.EmulateViewport(t.window.Width, height, chromedp.EmulateScale(cmp.Or(t.window.Scale, 1)))
 }
 
 // hear keeps what a developer would see in red: exceptions, what the page's code logs as
@@ -124,6 +139,35 @@ func (t *Tab) See(limit time.Duration, what, expression string) error {
 		return fmt.Errorf("wait for %s: %w; the page says:\n%s", what, err, body)
 	}
 	return nil
+}
+
+// pictureWithin bounds what taking a picture needs.
+const pictureWithin = 30 * time.Second
+
+// Picture returns what the window shows, as a PNG. With whole it is first made as high
+// as what the page has to show, but not lower than its own height, and stays so.
+func (t *Tab) Picture(whole bool) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, pictureWithin)
+	defer cancel()
+	if whole {
+		height, err := Evaluate[float64](t, `document.documentElement.scrollHeight`)
+		if err == nil {
+			err = chromedp.Do(ctx, t.size(max(t.window.Height, int64(height))))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("take a picture: %w", err)
+		}
+	}
+	// Two frames, so that what the new size changes has been drawn.
+	const drawn = `document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))))`
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](drawn, chromedp.EvalAwaitPromise)); err != nil {
+		return nil, fmt.Errorf("take a picture: %w", err)
+	}
+	b, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		return nil, fmt.Errorf("take a picture: %w", err)
+	}
+	return b, nil
 }
 
 // evaluateWithin bounds what a page needs for an expression.

@@ -38,7 +38,8 @@ func guide(out io.Writer, name string, took time.Duration, e registry.Entry, s f
 
   The command center:  http://%[5]s/
 
-  1. Cut a cable, see the cell's backlog grow on the page, mend it and see it come home:
+  1. Cut a cable, see on the page what the cell must hold by now, mend it, and see the
+     gap in its units' charts fill:
        %[6]s cut %[7]s --lab %[1]s
        %[6]s heal %[7]s --lab %[1]s
 

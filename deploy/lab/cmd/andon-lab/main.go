@@ -46,6 +46,7 @@ type commands struct {
 		Path   benchPathCmd   `cmd:"" help:"Measure the path from a reading to its committed row."`
 		Alarms benchAlarmsCmd `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
+	Screenshots screenshotsCmd `cmd:"" help:"Take the pictures of the documentation."`
 }
 
 // terminal is what commands write to.

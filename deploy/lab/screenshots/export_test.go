@@ -1,0 +1,4 @@
+package screenshots
+
+// Pack is pack, for tests.
+var Pack = pack
