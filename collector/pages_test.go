@@ -17,9 +17,10 @@ import (
 
 // fleet is what a page's data says, as far as these tests look.
 type fleet struct {
-	Source string   `json:"source"`
-	Lost   []string `json:"lost"`
-	Units  []struct {
+	Source     string    `json:"source"`
+	Lost       []string  `json:"lost"`
+	AlarmsAsOf time.Time `json:"alarms_as_of"`
+	Units      []struct {
 		Unit  string `json:"unit"`
 		State string `json:"state"`
 	} `json:"units"`
@@ -59,11 +60,16 @@ func (r *running) fleet() (f fleet) {
 	return f
 }
 
+// lacks reports whether one of the lines about what is lost begins so.
+func (f *fleet) lacks(prefix string) bool {
+	return slices.ContainsFunc(f.Lost, func(line string) bool { return strings.HasPrefix(line, prefix) })
+}
+
 // lost reports whether one of the lines about what is lost begins so.
 func (r *running) lost(prefix string) bool {
 	r.t.Helper()
 	f := r.fleet()
-	return slices.ContainsFunc(f.Lost, func(line string) bool { return strings.HasPrefix(line, prefix) })
+	return f.lacks(prefix)
 }
 
 // series asks for a unit's history from the database and returns how many points came.
@@ -198,4 +204,108 @@ func TestPagesSayThatTheDatabaseIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the page to recover by itself", whole)
+}
+
+// ownDatabase is a PostgreSQL of a test's own, to be stopped and started.
+func ownDatabase(t *testing.T) *pgserver.Server {
+	t.Helper()
+	pg, err := pgserver.Start(context.Background(), pgserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return pg
+}
+
+// throughout looks at something again and again for a time, and is never wrong.
+func throughout(t *testing.T, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(d); time.Now().Before(limit); <-tick.C {
+		if !ok() {
+			t.Fatalf("not always: %s", what)
+		}
+	}
+}
+
+// open reports whether the thermal runaway is open on a page.
+func (f *fleet) open() bool {
+	state, _ := f.alarm("thermal-runaway")
+	return state != "" && state != alarm.Closed
+}
+
+// TestPagesGiveNoAllClearWithoutJournal: a collector that begins without it knows nothing of the
+// alarms before, and no time makes that an all-clear.
+func TestPagesGiveNoAllClearWithoutJournal(t *testing.T) {
+	t.Parallel()
+	pg, broker := ownDatabase(t), edgetest.StartBroker(t)
+	r := start(t, broker, pg.DSN())
+	r.waitReady()
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	eventually(t, "the alarm in the journal", func() bool {
+		return slices.Contains(journal(t, pg.DSN()), "thermal-runaway 1 raised")
+	})
+	if err := pg.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	r = start(t, broker, pg.DSN())
+	eventually(t, "the page to tell that the sentinel is without its journal", func() bool { return r.lost("ALARMS MAY BE MISSING since ") })
+	throughout(t, 15*time.Second, "the page tells that alarms are not known", func() bool {
+		f := r.fleet()
+		return f.lacks("DATABASE DOWN") && f.lacks("ALARMS NOT KNOWN YET") && !f.AlarmsAsOf.IsZero()
+	})
+	if err := pg.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the alarm, and nothing lost", func() bool {
+		f := r.fleet()
+		return f.open() && len(f.Lost) == 0 && f.AlarmsAsOf.IsZero()
+	})
+}
+
+// TestPagesKeepAlarmsWhileTheSentinelIsWithoutJournal: a sentinel that began without it
+// does not repeat the alarms of before, and they are not over for that.
+func TestPagesKeepAlarmsWhileTheSentinelIsWithoutJournal(t *testing.T) {
+	t.Parallel()
+	pg, broker := ownDatabase(t), edgetest.StartBroker(t)
+	in := start(t, broker, pg.DSN(), only(collector.RoleIntake))
+	guard := start(t, broker, pg.DSN(), only(collector.RoleSentinel))
+	pages := start(t, broker, pg.DSN(), only(collector.RoleWeb))
+	for _, r := range []*running{in, guard, pages} {
+		r.waitReady()
+	}
+	d := dialDyno(t, broker, "cell")
+	d.overheat()
+	eventually(t, "the alarm on the page", func() bool { f := pages.fleet(); return f.open() })
+	eventually(t, "the alarm in the journal", func() bool {
+		return slices.Contains(journal(t, pg.DSN()), "thermal-runaway 1 raised")
+	})
+	if err := pg.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	guard.stop()
+	start(t, broker, pg.DSN(), only(collector.RoleSentinel))
+	eventually(t, "the page to tell that the sentinel is without its journal", func() bool { return pages.lost("ALARMS MAY BE MISSING since ") })
+	throughout(t, 40*time.Second, "the alarm is open", func() bool {
+		f := pages.fleet()
+		if !f.open() || f.AlarmsAsOf.IsZero() {
+			t.Logf("the page has %v as of %v, lost %q", f.Alarms, f.AlarmsAsOf, f.Lost)
+			return false
+		}
+		return true
+	})
+	if err := pg.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the alarm, and nothing lost", func() bool {
+		f := pages.fleet()
+		return f.open() && len(f.Lost) == 0 && f.AlarmsAsOf.IsZero()
+	})
 }

@@ -171,8 +171,11 @@ func (s *Sentry) Alive() error { return s.pulse.Check() }
 func (s *Sentry) Journal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mode == standby {
+	switch {
+	case s.mode == standby:
 		return errors.New("another collector holds the sentinel lease; this one stands by")
+	case s.mode == starting && s.broken == nil:
+		return errors.New("the journal was not read yet; open alarms of before are not known")
 	}
 	return s.broken
 }

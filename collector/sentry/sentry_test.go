@@ -9,6 +9,7 @@ import (
 	"andon.internal/collector/feed"
 	"andon.internal/collector/sentry"
 	"andon.internal/shared/alarm"
+	"andon.internal/shared/rules"
 	"andon.internal/shared/sentinel"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -129,6 +130,17 @@ func TestTimersFireByThemselves(t *testing.T) {
 		time.Sleep(3100 * time.Millisecond)
 		r.want("repeated", r.sent(), "node-offline 1 unacknowledged")
 	})
+}
+
+// TestJournalIsNotReadYet: a sentry that begins does not pass for one that knows what is open.
+func TestJournalIsNotReadYet(t *testing.T) {
+	s, err := sentry.New(sentry.Config{Rules: rules.Shipped()}, &link{}, &journal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Journal() == nil {
+		t.Error("the journal counts as there before it was read")
+	}
 }
 
 func TestJournalIsAway(t *testing.T) {

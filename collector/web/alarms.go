@@ -16,15 +16,16 @@ const (
 
 // keepAlarms keeps the picture's open alarms true until ctx ends: those of the time before
 // this process are read from the journal, or heard when the sentinel repeats them, and
-// those whose end was not heard are closed.
+// those whose end was not heard are closed. A sentinel that is away, or without its
+// journal, tells neither.
 func (w *Web) keepAlarms(ctx context.Context) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		now := w.config.Now()
 		told := w.links.toldFor(now)
-		if w.links.alarmsUnknown() && (w.recallAlarms(ctx) || told >= repeatedWithin) {
-			w.links.setUnknown(false)
+		if !w.links.alarmsUnknown().IsZero() && (w.recallAlarms(ctx) || told >= repeatedWithin) {
+			w.links.setUnknown(time.Time{})
 			w.hub.tell()
 		}
 		if told >= missedAfter {

@@ -81,6 +81,66 @@ func TestAlarmsOfBeforeTheStart(t *testing.T) {
 	})
 }
 
+// TestSentinelWithoutItsJournal: one that began without it knows nothing of the alarms
+// before, so that it is there and silent about them says nothing.
+func TestSentinelWithoutItsJournal(t *testing.T) {
+	const missing = "ALARMS MAY BE MISSING since "
+	faulty := func() web.Absence {
+		return web.Absence{Role: "sentinel", Since: time.Now(), Fault: "no database"}
+	}
+	down := func(f *fixture) {
+		f.history.setDown(errAway)
+		f.setAbsent(faulty())
+	}
+	up := func(f *fixture) {
+		f.history.setDown(nil)
+		f.setAbsent()
+	}
+	want := func(f *fixture, open string) {
+		t.Helper()
+		got := f.get("/api/v1/alarms", http.StatusOK)
+		if o, lost := f.alarms(); o != open || !strings.Contains(lost, "DATABASE DOWN") || !strings.Contains(lost, missing) || got["alarms_as_of"] == nil {
+			t.Errorf("open are %q as of %v, lost is %q", o, got["alarms_as_of"], lost)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) { // all of them begin anew
+		old := alarm.Alarm{ID: "old", Rule: "hot", Priority: sentinel.High, Group: cell.Group, Node: cell.ID, Condition: alarm.Active, Sequence: 1}
+		j := &fakeJournal{err: errAway}
+		f := setUpWith(t, j)
+		down(f)
+		stop := f.watch()
+		defer stop()
+		time.Sleep(10 * time.Minute)
+		want(f, "")
+		if _, lost := f.alarms(); !strings.Contains(lost, unknown) {
+			t.Errorf("nobody has told of alarms, lost is %q", lost)
+		}
+		if page := text(f.do(http.MethodGet, "/", "").Body.String()); strings.Contains(page, "No active alarm") {
+			t.Error("the page gives the all-clear")
+		}
+		j.open, j.err = []alarm.Alarm{old}, nil
+		up(f)
+		time.Sleep(1500 * time.Millisecond)
+		f.wantAlarms("with the journal", "old", "")
+	})
+	synctest.Test(t, func(t *testing.T) { // the sentinel alone does
+		f := setUp(t)
+		stop := f.watch()
+		defer stop()
+		time.Sleep(time.Minute)
+		f.raise("there", "dyno-0001", sentinel.High, time.Now())
+		time.Sleep(time.Second)
+		down(f)
+		time.Sleep(10 * time.Minute)
+		want(f, "there")
+		up(f)
+		time.Sleep(30 * time.Second)
+		f.wantAlarms("30 s after the journal is read", "there", "")
+		time.Sleep(10 * time.Second)
+		f.wantAlarms("40 s after", "", "")
+	})
+}
+
 // TestAlarmWhoseEndWasLost: what the sentinel no longer repeats is over, but only while
 // it is heard.
 func TestAlarmWhoseEndWasLost(t *testing.T) {

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +26,8 @@ type Stamp struct {
 	Reason string    `json:"reason,omitempty"` // why it is not live
 	// Lost says what is lost, one line for each thing that is away.
 	Lost []string `json:"lost,omitempty"`
-	// AlarmsAsOf is set when nobody tells of alarms any more: those shown are as of then.
+	// AlarmsAsOf is set when nobody tells of all open alarms: those shown are as of then,
+	// and that there are none is no all-clear.
 	AlarmsAsOf time.Time `json:"alarms_as_of,omitzero"`
 	Simulated  int       `json:"simulated"` // how many of the units on test are
 	Active     int       `json:"active"`    // units on test
@@ -72,8 +72,8 @@ type links struct {
 	broker   outage
 	database outage
 	roles    []Absence
-	told     time.Time // since when the sentinel's alarms come here without a break; zero: they do not
-	unknown  bool      // the open alarms are not known yet
+	told     time.Time // since when all of the sentinel's alarms come here without a break; zero: they do not
+	unknown  time.Time // since when the open alarms are not known yet; zero: they are
 }
 
 func newLinks(c Config, s Sources) *links {
@@ -107,46 +107,14 @@ func (l *links) setBroker(err error) bool {
 	return l.broker.set(err, l.now())
 }
 
-// setRoles asks for the other roles. Without the broker nothing is known of them, and
-// what is lost then is told already.
-func (l *links) setRoles() bool {
-	now := l.now()
+// setUnknown notes since when the open alarms are not known; zero: they are.
+func (l *links) setUnknown(since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var absent []Absence
-	if l.broker.since.IsZero() {
-		absent = l.askRoles(now)
-	}
-	changed := !slices.Equal(absent, l.roles)
-	l.roles = absent
-	silent := func(a Absence) bool { return a.Role == sentinelRole && a.Fault == "" }
-	switch {
-	case !l.broker.since.IsZero() || slices.ContainsFunc(absent, silent):
-		l.told = time.Time{}
-	case l.told.IsZero():
-		l.told = now
-	}
-	return changed
+	l.unknown = since
 }
 
-// toldFor returns for how long the sentinel's alarms have come here without a break.
-func (l *links) toldFor(now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.told.IsZero() {
-		return 0
-	}
-	return now.Sub(l.told)
-}
-
-// setUnknown notes whether the open alarms are known.
-func (l *links) setUnknown(unknown bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unknown = unknown
-}
-
-func (l *links) alarmsUnknown() bool {
+func (l *links) alarmsUnknown() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.unknown
@@ -206,6 +174,13 @@ func (l *links) stamp(p *plant.Picture) Stamp {
 	return s
 }
 
+// alarmsSince says that the alarms shown are as of a time, if not as of an earlier one.
+func (s *Stamp) alarmsSince(t time.Time) {
+	if s.AlarmsAsOf.IsZero() || t.Before(s.AlarmsAsOf) {
+		s.AlarmsAsOf = t
+	}
+}
+
 // degrade writes into a stamp what is away.
 func (l *links) degrade(s *Stamp) {
 	broker, database, roles := l.away()
@@ -228,39 +203,13 @@ func (l *links) degrade(s *Stamp) {
 	if len(reasons) > 0 {
 		s.Reason = strings.Join(reasons, "; ")
 	}
-	if l.alarmsUnknown() {
+	if since := l.alarmsUnknown(); !since.IsZero() {
+		s.alarmsSince(since)
 		s.Lost = append(s.Lost, "ALARMS NOT KNOWN YET: neither the journal nor the sentinel has told which are open")
 	}
 	for _, a := range roles {
-		switch lost := lostWith[a.Role]; {
-		case a.Fault == "":
-			s.Lost = append(s.Lost, fmt.Sprintf(lost.silent, l.clock(a.Since)))
-			if a.Role == sentinelRole {
-				s.AlarmsAsOf = a.Since
-			}
-		case database.since.IsZero(): // else the database is why
-			s.Lost = append(s.Lost, fmt.Sprintf(lost.faulty, l.clock(a.Since), a.Fault))
-		}
+		l.missing(s, a, !database.since.IsZero())
 	}
-}
-
-// The other roles of the collector.
-const (
-	intakeRole   = "intake"
-	sentinelRole = "sentinel"
-)
-
-// lostWith says what is lost with a role: when nothing is heard of it, since when; when it
-// says itself that it cannot work, since when and why.
-var lostWith = map[string]struct{ silent, faulty string }{
-	intakeRole: {
-		"INTAKE AWAY since %s: readings are not stored; the cells keep them",
-		"READINGS NOT STORED since %s: the cells keep them (%s)",
-	},
-	sentinelRole: {
-		"SENTINEL AWAY since %s: no new alarms, and those shown are as of then; acknowledgements are not taken",
-		"ALARMS NOT JOURNALLED since %s: they are shown, and not yet durable (%s)",
-	},
 }
 
 // clock writes a time of day; of another day, with its date.

@@ -22,7 +22,13 @@ func TestRolesAway(t *testing.T) {
 		asOf             string // of the alarms
 	}{
 		{"sentinel silent", web.Absence{Role: "sentinel"}, nil, nil, "SENTINEL AWAY since 17:59:50: no new alarms", "17:59:50"},
-		{"sentinel without its journal", web.Absence{Role: "sentinel", Fault: "no lease"}, nil, nil, "ALARMS NOT JOURNALLED since 17:59:50: they", ""},
+		{"sentinel without its journal", web.Absence{Role: "sentinel", Fault: "no lease"}, nil, nil, "ALARMS NOT JOURNALLED since 17:59:50: new", "17:59:50"},
+		{
+			"sentinel without its database",
+			web.Absence{Role: "sentinel", Fault: "no lease"},
+			nil, errAway,
+			"DATABASE DOWN|ALARMS MAY BE MISSING since 17:59:50: the sentinel is without its journal", "17:59:50",
+		},
 		{"intake silent", web.Absence{Role: "intake"}, nil, nil, "INTAKE AWAY since 17:59:50: readings are not stored", ""},
 		{"intake without its lease", web.Absence{Role: "intake", Fault: "no lease"}, nil, nil, stored, ""},
 		{"intake without its database", web.Absence{Role: "intake", Fault: "no lease"}, nil, errAway, "DATABASE DOWN", ""},
@@ -48,7 +54,7 @@ func TestRolesAway(t *testing.T) {
 				}
 				got, calm := text(f.do(http.MethodGet, "/", "").Body.String()), "No active alarm"
 				if tt.asOf != "" {
-					calm = "No alarm was active at " + tt.asOf
+					calm = "No alarm was known at " + tt.asOf
 				}
 				for _, want := range []string{lost[0].(string), calm} {
 					if !strings.Contains(got, want) {

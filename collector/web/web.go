@@ -60,7 +60,9 @@ func New(c Config, s Sources) (*Web, error) {
 	}
 	w := &Web{config: c, sources: s, log: c.Logger, display: newDisplays(c.Displays)}
 	w.links = newLinks(c, s)
-	w.links.setUnknown(s.Journal != nil)
+	if s.Journal != nil {
+		w.links.setUnknown(c.Now())
+	}
 	w.hub = newHub(w)
 	w.reports = newReports(c)
 	w.assets = assets.Load()

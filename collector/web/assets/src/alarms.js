@@ -43,7 +43,7 @@ define(
       return html`<h2>Alarms <small>${open.length} open${all.length > open.length ? `, ${all.length - open.length} closed lately` : nothing}${asOf ? html` · <b>as of ${asOf}</b>` : nothing}</small></h2>
         <ul class="alarms">${repeat(open.slice(0, MOST), (a) => a.id, (a) => this.#alarm(a))}</ul>
         ${open.length > MOST ? html`<p class="empty">and ${open.length - MOST} more</p>` : nothing}
-        ${open.length > 0 ? nothing : html`<p class="empty">${asOf ? html`${icon("warn")}No alarm was active at ${asOf}` : html`${icon("ok")}No active alarm`}</p>`}`;
+        ${open.length > 0 ? nothing : html`<p class="empty">${asOf ? html`${icon("warn")}No alarm was known at ${asOf}` : html`${icon("ok")}No active alarm`}</p>`}`;
     }
     #alarm(a) {
       return html`<li class="alarm p-${a.priority} a-${a.state}" data-id=${a.id}>
