@@ -309,3 +309,20 @@ func TestPagesKeepAlarmsWhileTheSentinelIsWithoutJournal(t *testing.T) {
 		return f.open() && len(f.Lost) == 0 && f.AlarmsAsOf.IsZero()
 	})
 }
+
+// TestRolesThatNeedTheBrokerAreUnreadyWithoutIt: the pages say that it is away.
+func TestRolesThatNeedTheBrokerAreUnreadyWithoutIt(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	broker.Stop()
+	for role, want := range map[string]int{
+		collector.RoleWeb:      http.StatusOK,
+		collector.RoleIntake:   http.StatusServiceUnavailable,
+		collector.RoleSentinel: http.StatusServiceUnavailable,
+	} {
+		r := start(t, broker, dsn, only(role))
+		code, body := r.get("/readyz")
+		if code != want || contains(body, `"broker"`) != (want != http.StatusOK) {
+			t.Errorf("%s alone: %d %s", role, code, body)
+		}
+	}
+}

@@ -99,7 +99,10 @@ func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.H
 		},
 		Logger: col.log.With("part", "host"), Metrics: host.NewMetrics(reg),
 	})
-	health.Ready("broker", func() error { return col.host.Connected() })
+	// Pages alone stay ready: they say themselves that the broker is away.
+	if slices.Contains(c.Roles, RoleIntake) || slices.Contains(c.Roles, RoleSentinel) {
+		health.Ready("broker", func() error { return col.host.Connected() })
+	}
 	return err
 }
 
