@@ -21,7 +21,7 @@ type rulesCheckCmd struct {
 func (rulesCheckCmd) Help() string {
 	return `Reads a rule file as the collector does and names every fault with its line: unknown
 signals, functions and names too. It exits with 2 when something is wrong with one of the files, and with
-1 when one cannot be read.
+1 when the rule file cannot be read.
 
   andon-collector rules check my-rules.yaml
   andon-collector rules check my-rules.yaml --config collector.yaml`
