@@ -75,7 +75,7 @@ func (w *Web) acknowledge(r *http.Request, by, note string) (status int, why str
 	if err != nil {
 		w.config.Metrics.acks.WithLabelValues("failed").Inc()
 		w.log.Warn("an acknowledgement could not be sent", "alarm", a.ID, "error", err)
-		return http.StatusServiceUnavailable, "the acknowledgement could not be sent: " + err.Error()
+		return http.StatusServiceUnavailable, "the acknowledgement could not be sent: " + brokerAway
 	}
 	return http.StatusAccepted, ""
 }

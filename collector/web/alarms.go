@@ -44,9 +44,12 @@ func (w *Web) keepAlarms(ctx context.Context) {
 func (w *Web) recallAlarms(ctx context.Context) bool {
 	limited, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()
+	if w.links.databaseAway() != nil {
+		return false // and that is logged
+	}
 	list, err := w.sources.Journal.OpenAlarms(limited)
 	if err != nil {
-		w.failed(limited, "open alarms", err)
+		_ = w.failed(limited, "open alarms", err) // it is asked again
 		return false
 	}
 	for i := range list {

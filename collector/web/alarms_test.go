@@ -120,7 +120,7 @@ func TestSentinelWithoutItsJournal(t *testing.T) {
 		}
 		j.open, j.err = []alarm.Alarm{old}, nil
 		up(f)
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 		f.wantAlarms("with the journal", "old", "")
 	})
 	synctest.Test(t, func(t *testing.T) { // the sentinel alone does

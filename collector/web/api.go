@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -120,15 +121,26 @@ func (w *Web) runs(ctx context.Context, group, unit string, now time.Time) ([]Ru
 	defer cancel()
 	runs, err := w.sources.History.Runs(ctx, group, unit, now.Add(-runsBack), now.Add(24*time.Hour), shownRuns)
 	if err != nil {
-		w.failed(ctx, "runs", err)
+		return nil, w.failed(ctx, "runs", err)
 	}
-	return runs, err
+	return runs, nil
 }
 
-// failed counts and logs a question to the database that was not answered.
-func (w *Web) failed(ctx context.Context, question string, err error) {
+// failedEvery is how often at most it is logged that a question was not answered.
+const failedEvery = time.Minute
+
+// failed counts and logs a question to the database that was not answered, and returns
+// what is shown of it.
+func (w *Web) failed(ctx context.Context, question string, err error) error {
 	w.config.Metrics.failures.WithLabelValues(question).Inc()
 	if ctx.Err() == nil || context.Cause(ctx) == context.DeadlineExceeded {
-		w.log.Debug("the database did not answer", "question", question, "error", err)
+		level, now := slog.LevelWarn, w.config.Now()
+		if last, ok := w.failures.Load(question); ok && now.Sub(last.(time.Time)) < failedEvery {
+			level = slog.LevelDebug
+		} else {
+			w.failures.Store(question, now)
+		}
+		w.log.Log(ctx, level, "the database did not answer", "question", question, "error", err)
 	}
+	return errUnanswered
 }

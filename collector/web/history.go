@@ -31,8 +31,7 @@ func (w *Web) fromHistory(ctx context.Context, s *seriesView, u *plant.Unit, liv
 		Group: q.group, Unit: q.unit, Signals: names, From: q.from, To: q.to, Points: q.points,
 	})
 	if err != nil {
-		w.failed(limited, "series", err)
-		return false, err
+		return false, w.failed(limited, "series", err)
 	}
 	if !found {
 		return false, nil
@@ -64,8 +63,11 @@ func (w *Web) fleetNames(ctx context.Context, u *plant.Unit, live bool, q reques
 		h, found, err := w.sources.History.Series(limited, SeriesQuery{
 			Group: q.group, Unit: q.unit, From: q.from, To: q.from.Add(time.Millisecond), Points: 1,
 		})
-		if err != nil || !found {
-			return nil, err
+		if err != nil {
+			return nil, w.failed(limited, "series", err)
+		}
+		if !found {
+			return nil, nil
 		}
 		profile = h.Profile
 	}
@@ -139,7 +141,7 @@ func (w *Web) bands(ctx context.Context, q request, now time.Time, journal bool)
 		defer cancel()
 		old, err := w.sources.Journal.Alarms(limited, q.group, q.unit, q.from, q.to, maxBands)
 		if err != nil {
-			w.failed(limited, "alarms", err)
+			_ = w.failed(limited, "alarms", err) // those in memory are shown
 		}
 		for _, a := range old {
 			if !slices.ContainsFunc(list, func(b alarm.Alarm) bool { return a.ID == b.ID }) {

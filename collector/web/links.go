@@ -2,7 +2,9 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -40,24 +42,33 @@ const (
 	checkTimeout = 2 * time.Second
 )
 
+// What is said of broker and database to everybody who sees a page. The cause names
+// users and addresses, and is logged.
+const (
+	brokerAway   = "the broker is not connected"
+	databaseAway = "the database does not answer"
+)
+
 // outage is something that is away; the zero outage is not.
-type outage struct {
-	since time.Time
-	why   string
+type outage struct{ since time.Time }
+
+// set notes an answer, and logs the first of an outage and the first after it.
+func (o *outage) set(log *slog.Logger, what string, err error, now time.Time) (changed bool) {
+	switch away := !o.since.IsZero(); {
+	case err != nil && !away:
+		log.Warn("the pages do without", "what", what, "error", err)
+		o.since = now
+		return true
+	case err == nil && away:
+		log.Info("the pages have it again", "what", what, "away", now.Sub(o.since))
+		o.since = time.Time{}
+		return true
+	}
+	return false
 }
 
-func (o *outage) set(err error, now time.Time) (changed bool) {
-	switch {
-	case err == nil:
-		changed = !o.since.IsZero()
-		*o = outage{}
-	case o.since.IsZero():
-		*o, changed = outage{now, clip(err.Error(), 200)}, true
-	default:
-		o.why = clip(err.Error(), 200)
-	}
-	return changed
-}
+// errUnanswered stands for every error of the database in what is shown.
+var errUnanswered = errors.New(databaseAway)
 
 // links knows whether broker, database and the other roles are there.
 type links struct {
@@ -67,6 +78,7 @@ type links struct {
 	location *time.Location
 	now      func() time.Time
 	metrics  *Metrics
+	log      *slog.Logger
 
 	mu       sync.Mutex
 	broker   outage
@@ -80,7 +92,7 @@ func newLinks(c Config, s Sources) *links {
 	if s.Roles == nil {
 		s.Roles = func(time.Time) []Absence { return nil }
 	}
-	return &links{history: s.History, askLink: s.Broker, askRoles: s.Roles, location: c.Location, now: c.Now, metrics: c.Metrics}
+	return &links{history: s.History, askLink: s.Broker, askRoles: s.Roles, location: c.Location, now: c.Now, metrics: c.Metrics, log: c.Logger}
 }
 
 // run looks after all of them until ctx ends, and calls tell after a change.
@@ -104,7 +116,7 @@ func (l *links) run(ctx context.Context, tell func()) {
 func (l *links) setBroker(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.broker.set(err, l.now())
+	return l.broker.set(l.log, "broker", err, l.now())
 }
 
 // setUnknown notes since when the open alarms are not known; zero: they are.
@@ -133,7 +145,7 @@ func (l *links) check(ctx context.Context) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.database.set(err, l.now())
+	return l.database.set(l.log, "database", err, l.now())
 }
 
 // away returns what is away.
@@ -146,7 +158,7 @@ func (l *links) away() (broker, database outage, roles []Absence) {
 // databaseAway returns why the database is away, or nil.
 func (l *links) databaseAway() error {
 	if _, d, _ := l.away(); !d.since.IsZero() {
-		return fmt.Errorf("database is away since %s: %s", l.clock(d.since), d.why)
+		return fmt.Errorf("%w since %s", errUnanswered, l.clock(d.since))
 	}
 	return nil
 }
@@ -187,7 +199,7 @@ func (l *links) degrade(s *Stamp) {
 	var reasons []string
 	if !broker.since.IsZero() {
 		s.Source, s.Since, s.AlarmsAsOf = Memory, broker.since, broker.since
-		reasons = append(reasons, "broker: "+broker.why)
+		reasons = append(reasons, brokerAway)
 		s.Lost = append(s.Lost, fmt.Sprintf("BROKER AWAY since %s: last known values, frozen; no new alarms; acknowledgements cannot be sent",
 			l.clock(broker.since)))
 	}
@@ -196,7 +208,7 @@ func (l *links) degrade(s *Stamp) {
 		if s.Since.IsZero() || database.since.Before(s.Since) {
 			s.Since = database.since
 		}
-		reasons = append(reasons, "database: "+database.why)
+		reasons = append(reasons, databaseAway)
 		s.Lost = append(s.Lost, fmt.Sprintf("DATABASE DOWN since %s: live from memory; history %d min; acknowledgements not yet durable",
 			l.clock(database.since), int(plant.Window.Minutes())))
 	}

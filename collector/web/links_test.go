@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,12 +9,13 @@ import (
 	"time"
 
 	"andon.internal/collector/web"
+	"andon.internal/shared/sentinel"
 )
 
 // TestRolesAway: the pages say what is lost with the sentinel and the intake, and tell
 // once what has one cause.
 func TestRolesAway(t *testing.T) {
-	const stored = "READINGS NOT STORED since 17:59:50: the cells keep them (no lease)"
+	const stored = "READINGS NOT STORED since 17:59:50: the cells keep them"
 	for _, tt := range []struct {
 		name             string
 		absent           web.Absence
@@ -71,4 +73,46 @@ func TestRolesAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNoAnswerNamesWhatIsBehind: an error of the database names user and address, and an
+// answer is for everybody who sees the page.
+func TestNoAnswerNamesWhatIsBehind(t *testing.T) {
+	const secret = "user=andon database=plant 10.1.2.3:5432"
+	behind := errors.New("failed to connect to `" + secret + "`")
+	synctest.Test(t, func(t *testing.T) {
+		f := setUpWith(t, &fakeJournal{err: behind})
+		f.read("dyno-0001", time.Now(), 0, values(80, 400, true))
+		f.raise("x1", "dyno-0001", sentinel.High, time.Now())
+		f.acks.fail = behind
+		look := func(when string) {
+			unit := "/api/v1/units/" + cell.Group + "/dyno-0001"
+			for _, target := range []string{
+				"/", "/unit/" + cell.Group + "/dyno-0001?range=1d", "/api/v1/fleet", "/api/v1/alarms", "/api/v1/cells", unit,
+				unit + "/series?range=1d", unit + "/series?range=1d&format=csv", "/api/v1/units/" + cell.Group + "/gone/series?range=1d",
+				"/unit/" + cell.Group + "/gone?range=1d",
+			} {
+				if got := f.do(http.MethodGet, target, "").Body.String(); strings.Contains(got, "user=") || strings.Contains(got, "10.1.2.3") {
+					t.Errorf("%s, %s: %s", when, target, got)
+				}
+			}
+			got := f.do(http.MethodPost, "/api/v1/alarms/x1/ack", `{"by":"kim"}`, "Content-Type", "application/json").Body.String()
+			if strings.Contains(got, "user=") {
+				t.Errorf("%s, acknowledgement: %s", when, got)
+			}
+		}
+		f.history.setDown(behind)
+		look("before the outage is known")
+		f.setAbsent(web.Absence{Role: "intake", Since: time.Now(), Fault: secret}, web.Absence{Role: "sentinel", Since: time.Now(), Fault: secret})
+		stop := f.watch()
+		defer stop()
+		time.Sleep(1500 * time.Millisecond)
+		look("the database is away")
+		f.history.setDown(nil)
+		time.Sleep(1500 * time.Millisecond)
+		look("only the roles are without it")
+		f.setBroker(behind)
+		time.Sleep(1500 * time.Millisecond)
+		look("the broker is away")
+	})
 }

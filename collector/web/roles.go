@@ -13,15 +13,15 @@ const (
 )
 
 // lostWith says what is lost with a role: when nothing is heard of it, since when; when it
-// says itself that it cannot work, since when and why.
+// says itself that it cannot work, since when. Why it cannot is logged.
 var lostWith = map[string]struct{ silent, faulty string }{
 	intakeRole: {
 		"INTAKE AWAY since %s: readings are not stored; the cells keep them",
-		"READINGS NOT STORED since %s: the cells keep them (%s)",
+		"READINGS NOT STORED since %s: the cells keep them",
 	},
 	sentinelRole: {
 		"SENTINEL AWAY since %s: no new alarms, and those shown are as of then; acknowledgements are not taken",
-		"ALARMS NOT JOURNALLED since %s: new ones are shown, and not yet durable; of those before some may be missing (%s)",
+		"ALARMS NOT JOURNALLED since %s: new ones are shown, and not yet durable; of those before some may be missing",
 	},
 }
 
@@ -38,7 +38,11 @@ func (l *links) setRoles() bool {
 	if l.broker.since.IsZero() {
 		absent = l.askRoles(now)
 	}
-	changed := !slices.Equal(absent, l.roles)
+	same := func(a, b Absence) bool { return a.Role == b.Role && (a.Fault == "") == (b.Fault == "") }
+	changed := !slices.EqualFunc(absent, l.roles, same)
+	if changed {
+		l.log.Warn("roles that are not done, for the pages", "now", absent, "before", l.roles)
+	}
 	l.roles = absent
 	// A sentinel that cannot read its journal may have begun without it: then it knows
 	// nothing of the alarms before, and its silence about one says nothing.
@@ -72,7 +76,7 @@ func (l *links) missing(s *Stamp, a Absence, databaseAway bool) {
 	case a.Fault == "":
 		s.Lost = append(s.Lost, fmt.Sprintf(lost.silent, l.clock(a.Since)))
 	case !databaseAway:
-		s.Lost = append(s.Lost, fmt.Sprintf(lost.faulty, l.clock(a.Since), a.Fault))
+		s.Lost = append(s.Lost, fmt.Sprintf(lost.faulty, l.clock(a.Since)))
 	case a.Role == sentinelRole:
 		s.Lost = append(s.Lost, fmt.Sprintf(withoutJournal, l.clock(a.Since)))
 	}

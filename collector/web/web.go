@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type Web struct {
 
 	listener net.Listener
 	http     *http.Server
+	failures sync.Map // when a question that was not answered was logged last
 }
 
 // Open checks the configuration and opens the port. A Web that is not run must be
