@@ -17,9 +17,7 @@ func TestCreditIsKept(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	plant.set(func(p *policy) { p.credit.Records = 16 })
 	cell.birth("press-1", press)
-	cell.start()
-	plant.has("a birth", isBirth)
-	eventually(t, "the sync", func() bool { return cell.up.Status().Synced })
+	cell.startCredited()
 	plant.set(func(p *policy) { p.noAck = true })
 	cell.readings("press-1", 100)
 	eventually(t, "the first records", func() bool { return plant.count(isRecord) >= 2 })
@@ -36,7 +34,7 @@ func TestCreditInBytes(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	plant.set(func(p *policy) { p.credit = sparkplug.Credit{Records: 1000, Bytes: 200 << 10} })
 	cell.birth("press-1", press)
-	cell.start()
+	cell.startCredited()
 	for range 60 { // about 60 KB each
 		cell.append(cell.take("press-1", 1000))
 	}
@@ -52,7 +50,7 @@ func TestRecordLargerThanCreditStillGoes(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	plant.set(func(p *policy) { p.credit = sparkplug.Credit{Records: 1, Bytes: 1} })
 	cell.birth("press-1", press)
-	cell.start()
+	cell.startCredited()
 	for range 5 {
 		cell.append(cell.take("press-1", 500))
 	}
@@ -112,6 +110,8 @@ func TestForgedAcknowledgements(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	reg := prometheus.NewRegistry()
 	cell.cfg.Metrics = uplink.NewMetrics(reg)
+	// Two records fill the window, and nothing but acknowledgements opens it.
+	cell.cfg.Retransmit, cell.cfg.RetransmitMax, cell.cfg.SyncTimeout = time.Hour, time.Hour, time.Hour
 	plant.set(func(p *policy) { p.noAck, p.noSync = true, true })
 	cell.birth("press-1", press)
 	cell.readings("press-1", 5)

@@ -98,6 +98,15 @@ func (h *brokerHook) saw(event string) bool {
 	return slices.Contains(h.events, event)
 }
 
+// passedOn reports whether a message went to all who had subscribed its topic.
+func (h *brokerHook) passedOn(topic string, retain bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.published, func(pk packets.Packet) bool {
+		return pk.TopicName == topic && pk.FixedHeader.Retain == retain
+	})
+}
+
 func (h *brokerHook) setRefuse(topic string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -3,6 +3,7 @@ package uplink_test
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -109,6 +110,15 @@ func (c *cell) start() {
 	go func(up *uplink.Uplink, done chan error) { done <- up.Run(ctx) }(c.up, c.done)
 }
 
+// startCredited runs the uplink until it knows the collector's credit, and keeps it from
+// taking what is in flight for lost, which would make room for more.
+func (c *cell) startCredited() {
+	c.t.Helper()
+	c.cfg.Retransmit, c.cfg.RetransmitMax = time.Hour, time.Hour
+	c.start()
+	eventually(c.t, "the credit is known", func() bool { return c.up.Status().Synced })
+}
+
 // stop ends the uplink, if it runs, and returns how long that took.
 func (c *cell) stop() time.Duration {
 	c.t.Helper()
@@ -123,7 +133,8 @@ func (c *cell) stop() time.Duration {
 			c.t.Errorf("Run: %v", err)
 		}
 	case <-time.After(patience):
-		c.t.Fatal("the uplink does not stop")
+		stacks := make([]byte, 1<<20)
+		c.t.Fatalf("the uplink does not stop:\n%s", stacks[:runtime.Stack(stacks, true)])
 	}
 	c.cancel = nil
 	return time.Since(begin)

@@ -100,12 +100,13 @@ func TestUnreadableRecordIsParked(t *testing.T) {
 
 func TestCleanStop(t *testing.T) {
 	_, plant, _, cell := plant(t)
+	cell.cfg.StopRound, cell.cfg.Retransmit, cell.cfg.RetransmitMax = patience/2, time.Hour, time.Hour
 	cell.birth("press-1", press)
 	cell.start()
 	plant.has("a birth", isBirth)
 	cell.readings("press-1", 50)
-	if d := cell.stop(); d > 900*time.Millisecond {
-		t.Errorf("a clean stop took %v on a good link", d)
+	if d := cell.stop(); d >= cell.cfg.StopRound {
+		t.Errorf("a clean stop took %v on a good link: not the acknowledgements ended it", d)
 	}
 	// What was fresh has gone out and come home, and the farewell was in order.
 	cell.drained(plant)
@@ -119,9 +120,26 @@ func TestCleanStop(t *testing.T) {
 	}
 }
 
+// TestCleanStopAtTheBeginning: also what still waits for the answer to the birth goes out.
+func TestCleanStopAtTheBeginning(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.StopRound, cell.cfg.Retransmit, cell.cfg.RetransmitMax = patience/2, time.Hour, time.Hour
+	cell.cfg.SyncGrace, cell.cfg.SyncTimeout = 300*time.Millisecond, time.Hour
+	plant.set(func(p *policy) { p.noSync = true })
+	cell.birth("press-1", press)
+	cell.start()
+	plant.has("a birth", isBirth)
+	cell.readings("press-1", 50)
+	cell.stop()
+	cell.drained(plant)
+}
+
 func TestCleanStopWithHungNetwork(t *testing.T) {
 	_, plant, p, cell := plant(t)
-	cell.cfg.StopRound, cell.cfg.Farewell = 0, 0 // the defaults
+	cell.cfg.StopRound, cell.cfg.Farewell = 0, 0 // the defaults, 3.5 s together
+	// Nothing else ends the wait.
+	cell.cfg.Silence, cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour, time.Hour
+	cell.cfg.WriteTimeout, cell.cfg.PingTimeout = time.Hour, time.Hour
 	cell.birth("press-1", press)
 	cell.start()
 	cell.readings("press-1", 5)
@@ -130,9 +148,9 @@ func TestCleanStopWithHungNetwork(t *testing.T) {
 	for range 40 { // more than the socket takes
 		cell.append(cell.take("press-1", 4000))
 	}
-	time.Sleep(100 * time.Millisecond)
-	if d := cell.stop(); d > 5*time.Second {
-		t.Errorf("a stop with a hung network took %v, want at most 5 s", d)
+	eventually(t, "records are on their way", func() bool { return cell.up.Status().InFlightRecords > 0 })
+	if d := cell.stop(); d > 4500*time.Millisecond+busy {
+		t.Errorf("a stop with a hung network took %v, want at most 4.5 s", d)
 	}
 	held := cell.buf.Stats().Records
 	if held != 40 {
@@ -145,11 +163,12 @@ func TestCleanStopWithHungNetwork(t *testing.T) {
 
 func TestStopWhileConnecting(t *testing.T) {
 	_, _, p, cell := plant(t)
+	cell.cfg.ConnectTimeout = time.Hour
 	p.stall(true) // the connection opens, and no CONNACK comes
 	cell.start()
-	time.Sleep(50 * time.Millisecond)
-	if d := cell.stop(); d > 3*time.Second {
-		t.Errorf("a stop while connecting took %v", d)
+	eventually(t, "the connection is open", p.open)
+	if d := cell.stop(); d > time.Second+busy {
+		t.Errorf("a stop while connecting took %v, want at most 1 s", d)
 	}
 }
 

@@ -79,6 +79,19 @@ func (s *session) passed(k buffer.Key) {
 	}
 }
 
+// freshLeft reports whether something is left for the live lane, though it may have to
+// wait: for the sync, for credit or for a packet.
+func (s *session) freshLeft(now time.Time) bool {
+	if s.lanes.oldestFirst || now.Before(s.pause) {
+		return false
+	}
+	if s.lanes.live != nil {
+		return true
+	}
+	st, ok, err := s.up.buf.Next(buffer.Live, s.up.front)
+	return err == nil && ok && s.fresh(now, &st)
+}
+
 // nextLive returns the record at the head of the live lane, or nil.
 func (s *session) nextLive(now time.Time) *outgoing {
 	l := &s.lanes

@@ -15,6 +15,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must happen.
 const patience = 15 * time.Second
 
+// busy is what a machine that has more to do may add to a time that is promised.
+const busy = 5 * time.Second
+
 // logger writes to the test's output when ANDON_TEST_LOG is set.
 func logger() *slog.Logger {
 	var w io.Writer = io.Discard

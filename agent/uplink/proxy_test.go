@@ -125,6 +125,13 @@ func (p *proxy) cut() {
 	p.moved.Broadcast()
 }
 
+// open reports whether a connection goes through it.
+func (p *proxy) open() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) > 0
+}
+
 // refuse breaks every connection and takes no new one.
 func (p *proxy) refuse(on bool) {
 	p.mu.Lock()

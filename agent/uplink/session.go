@@ -200,7 +200,8 @@ func (s *session) pump(now time.Time) {
 	}
 }
 
-// stopped reports whether a clean stop has waited long enough for acknowledgements.
+// stopped reports whether a clean stop has waited long enough: for fresh records to go
+// out, and for acknowledgements.
 func (s *session) stopped(now time.Time) bool {
 	if s.stopBy.IsZero() {
 		return false
@@ -208,7 +209,10 @@ func (s *session) stopped(now time.Time) bool {
 	if !now.Before(s.stopBy) || !s.born {
 		return true
 	}
-	return s.lanes.live == nil && (s.hold || s.up.table.Stats().Records == 0)
+	if s.hold {
+		return s.lanes.live == nil
+	}
+	return s.up.table.Stats().Records == 0 && !s.freshLeft(now)
 }
 
 // wake returns when there is something to do without an event. What is due already
