@@ -205,6 +205,35 @@ func (e *Engine) Restore(alarm string, s Subject, onset Identity, onsetTime int6
 	}
 }
 
+// Rearm lets every silence that is not told count from now: what was said until now may
+// not have been heard. It tells nothing, not even what expired. Silence that is told
+// stays so until the next sign of life, and an announced death counts as before.
+func (e *Engine) Rearm(now time.Time) {
+	for _, n := range e.nodes {
+		if !n.dead && !n.heard.IsZero() {
+			n.heard = now
+			keep(n.instances)
+			e.rearm(n.instances, now)
+		}
+	}
+	for _, u := range e.units {
+		if !u.heard.IsZero() {
+			u.heard = now
+			keep(u.instances)
+			e.rearm(u.instances, now)
+		}
+	}
+}
+
+// keep lets silence that was about to clear wait for another sign of life.
+func keep(list []*instance) {
+	for _, i := range list {
+		if i.rule.silence != "" && i.condition == clearing {
+			i.condition = active
+		}
+	}
+}
+
 // Tick tells what expired until now.
 func (e *Engine) Tick(now time.Time) []Transition {
 	e.expire(now)

@@ -116,13 +116,19 @@ func (e *Engine) release(above *instance, now time.Time) {
 			continue
 		}
 		u.heard = now
-		for _, i := range u.instances {
-			if i.rule.silence != "" && i.condition == pending {
-				i.condition = normal
-			}
-		}
-		e.schedule(u.instances, now)
+		e.rearm(u.instances, now)
 	}
+}
+
+// rearm takes back what the silence rules among a list were about to raise, once their
+// silence counts from now.
+func (e *Engine) rearm(list []*instance, now time.Time) {
+	for _, i := range list {
+		if i.rule.silence != "" && i.condition == pending {
+			i.condition = normal
+		}
+	}
+	e.schedule(list, now)
 }
 
 func (e *Engine) tell(k Kind, i *instance, now time.Time) {
