@@ -434,3 +434,27 @@ func TestNodeGoneDuringRestart(t *testing.T) {
 	start(t, broker, dsn, quick(t)).waitReady()
 	heard.until("node-offline", alarm.Unacknowledged)
 }
+
+// Who hears nobody says of nobody that he is silent.
+func TestNoSilenceIsToldWithoutBroker(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn, only(collector.RoleSentinel))
+	r.waitReady()
+	d := dialDyno(t, broker, "cell")
+	d.measure(60, 400)
+	eventually(t, "evaluation", func() bool { return r.metric("andon_sentry_readings_total") == "1" })
+	d.Close() // its own end, so that the broker's does not tell its death
+	broker.Stop()
+	time.Sleep(6 * time.Second) // how long the broker is away is the test's
+	broker.Start()
+	eventually(t, "connection", func() bool { return r.metric("andon_host_connected") == "1" })
+	d.Reconnect(broker.URL())
+	births(d.Client)
+	d.measure(60, 400)
+	eventually(t, "evaluation again", func() bool { return r.metric("andon_sentry_readings_total") == "2" })
+	offline := `andon_sentry_raised_total{rule="node-offline"}`
+	if got := r.metric(offline); got != "absent" {
+		t.Errorf("node-offline was raised %s times", got)
+	}
+	eventually(t, "the silence that follows", func() bool { return r.metric(offline) == "1" })
+}

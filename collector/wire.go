@@ -90,6 +90,9 @@ func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.H
 			if col.intake != nil {
 				col.intake.Connected()
 			}
+			if col.sentry != nil {
+				col.sentry.Connected()
+			}
 			if col.feed != nil {
 				col.feed.Connected()
 			}
@@ -127,7 +130,8 @@ func (col *Collector) wireSentry(c Config, db *database, reg *prometheus.Registr
 		return err
 	}
 	col.sentry, err = sentry.New(sentry.Config{
-		Rules: rules, Logger: col.log.With("part", "sentinel"), Metrics: sentry.NewMetrics(reg),
+		Rules: rules, Broker: col.host.Connected,
+		Logger: col.log.With("part", "sentinel"), Metrics: sentry.NewMetrics(reg),
 	}, col.host, journals{db})
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 // lacks is told now.
 func (s *Sentry) restore(past Past) {
 	now, list := s.advance(time.Now()), past.Alarms
+	s.listen(now, s.deaf)
 	stored := make(map[string]bool, len(list))
 	for i := range list {
 		j := list[i]

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,12 +127,27 @@ func (l *link) fail(err error) {
 	l.err = err
 }
 
+// broker is the connection as the sentry asks for it.
+type broker struct {
+	away  atomic.Bool
+	stall atomic.Int64 // how long the next answer takes the sentry's timer
+}
+
+func (b *broker) connected() error {
+	time.Sleep(time.Duration(b.stall.Swap(0)))
+	if b.away.Load() {
+		return errNo
+	}
+	return nil
+}
+
 // rig is a sentry in a synctest bubble.
 type rig struct {
 	t       *testing.T
 	s       *sentry.Sentry
 	journal *journal
 	link    *link
+	broker  broker
 	reg     *prometheus.Registry
 	next    uint64
 	cancel  func()
@@ -148,7 +164,7 @@ func with(t *testing.T, c sentry.Config, before func(r *rig), test func(r *rig))
 		if before != nil {
 			before(r)
 		}
-		c.Rules, c.Metrics = rules, sentry.NewMetrics(r.reg)
+		c.Rules, c.Broker, c.Metrics = rules, r.broker.connected, sentry.NewMetrics(r.reg)
 		if r.s, err = sentry.New(c, r.link, r.journal); err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,7 @@ import (
 // Config configures a Sentry. The zero value of each field but Rules means its default.
 type Config struct {
 	Rules   *sentinel.Rules // required
+	Broker  func() error    // nil, or why nothing is heard; it must not call the Sentry. Default: nil
 	Repeat  time.Duration   // between two publications of all open alarms; 10 s
 	Lease   time.Duration   // how long the lease outlives its holder; 5 s
 	Settle  time.Duration   // how long after a node's birth its units have to be born; 5 s
@@ -44,6 +45,9 @@ func (c Config) withDefaults() Config {
 	c.Settle = orDefault(c.Settle, 5*time.Second)
 	c.Pending = orDefault(c.Pending, 65_536)
 	c.Nodes = orDefault(c.Nodes, 4096)
+	if c.Broker == nil {
+		c.Broker = func() error { return nil }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,6 +89,8 @@ type Sentry struct {
 	engine   *sentinel.Engine
 	clock    time.Time // never goes back
 	armed    time.Time // what the timer waits for
+	turn     time.Time // when the timer fires at the latest
+	deaf     bool      // there was no broker at the last look
 	mode     mode
 	broken   error // why the journal is not written
 	failures int   // attempts at it, since the last that succeeded
@@ -108,16 +114,18 @@ func New(c Config, link Link, journals Journals) (*Sentry, error) {
 		engine: sentinel.NewEngine(c.Rules), broken: errors.New("was not reached yet"),
 		book:  book{byID: map[string]*entry{}, byKey: map[alarmKey]*entry{}},
 		nodes: map[telemetry.Node]*node{}, units: map[unitKey]*unit{},
-		outbox: map[string]alarm.Alarm{},
+		outbox: map[string]alarm.Alarm{}, turn: time.Now(),
 	}
 	return s, nil
 }
 
 // Take takes an event of the feed and tells what follows from it. It does no I/O.
 func (s *Sentry) Take(e feed.Event) {
+	deaf := s.config.Broker() != nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.advance(e.Received)
+	s.listen(now, deaf)
 	switch e.Kind {
 	case feed.NodeBorn:
 		s.nodeBorn(now, e.Node)
@@ -142,15 +150,6 @@ func (s *Sentry) Take(e feed.Event) {
 	if next := s.nextLocked(); !next.IsZero() && (s.armed.IsZero() || next.Before(s.armed)) {
 		signal(s.wake)
 	}
-}
-
-// advance brings the clock to t, or leaves it: messages wait in a queue while timers
-// go on.
-func (s *Sentry) advance(t time.Time) time.Time {
-	if t.After(s.clock) {
-		s.clock = t
-	}
-	return s.clock
 }
 
 // nextLocked is when something happens by itself, or zero.
@@ -200,35 +199,6 @@ func (s *Sentry) Run(ctx context.Context) error {
 	s.time(ctx)
 	all.Wait()
 	return nil
-}
-
-// idle is how long the timer waits when nothing is under way; it keeps the pulse.
-const idle = 10 * time.Second
-
-// time tells what expires, when it does, until ctx ends.
-func (s *Sentry) time(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-s.wake:
-		}
-		s.pulse.Beat()
-		wait := idle
-		s.mu.Lock()
-		now := s.advance(time.Now())
-		s.apply(s.engine.Tick(now))
-		s.settle(now)
-		s.armed = s.nextLocked()
-		if !s.armed.IsZero() {
-			wait = min(wait, time.Until(s.armed))
-		}
-		s.mu.Unlock()
-		timer.Reset(wait)
-	}
 }
 
 // signal wakes who waits on a channel of capacity 1.
