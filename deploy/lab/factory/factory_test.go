@@ -50,7 +50,7 @@ func TestStartChecks(t *testing.T) {
 	}{
 		{"no binaries", func(o *factory.Options) { o.Bin = filepath.Join(o.Bin, "none") }, "andon-agent"},
 		{"no cells", func(o *factory.Options) { o.Cells = nil }, "at least one cell"},
-		{"a bad name", func(o *factory.Options) { o.Cells[0].Name = "../x" }, "cell id"},
+		{"a bad name", func(o *factory.Options) { o.Cells[0].Name = "../x" }, "node id"},
 		{"a name that is taken", func(o *factory.Options) { o.Cells[0].Name = "broker" }, "used twice"},
 		{"no file", func(o *factory.Options) { o.Cells[0].Replay.File = "none.txt" }, "none.txt"},
 		{"a folder for a file", func(o *factory.Options) { o.Cells[0].Replay.File = "." }, "is a folder"},
