@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,8 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"andon.internal/agent/source"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/profiles"
+	"andon.internal/shared/sparkplug"
 )
 
 // Finding is what Check found of one thing.
@@ -43,7 +47,7 @@ func Check(ctx context.Context, cfg Config) ([]Finding, error) {
 	for i, s := range sources {
 		all = append(all, trySource(ctx, cfg.Sources[i], s))
 	}
-	return append(all, tryBroker(ctx, cfg.MQTT.URL)), nil
+	return append(all, tryBroker(ctx, &cfg)), nil
 }
 
 // tryFolder looks whether the data folder is there, or can be made.
@@ -87,13 +91,22 @@ func trySource(ctx context.Context, cfg SourceConfig, s source.Source) Finding {
 // brokerPatience is how long the broker may take to answer.
 const brokerPatience = 5 * time.Second
 
-func tryBroker(ctx context.Context, url string) Finding {
-	f := Finding{Name: "broker", Note: url + " answers"}
+func tryBroker(ctx context.Context, cfg *Config) Finding {
+	address := cfg.MQTT.URL
+	f := Finding{Name: "broker", Note: address + " answers"}
+	certificates, err := mtls.OpenIf(cfg.MQTT.TLS, mtls.Options{})
+	if err != nil {
+		f.Err = err
+		return f
+	}
 	client := paho.NewClient(paho.NewClientOptions().
-		AddBroker(url).SetClientID("andon-check-" + rand.Text()).
+		AddBroker(address).SetClientID(sparkplug.ClientPrefix(cfg.Group, cfg.Node) + "check-" + rand.Text()).
 		SetProtocolVersion(4).SetCleanSession(true).
 		SetAutoReconnect(false).SetConnectRetry(false).
-		SetConnectTimeout(brokerPatience))
+		SetConnectTimeout(brokerPatience).
+		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
+			return dialBroker(ctx, u.Host, certificates)
+		}))
 	token := client.Connect()
 	late := time.NewTimer(2 * brokerPatience) // dialling, and the handshake
 	defer late.Stop()
@@ -106,10 +119,26 @@ func tryBroker(ctx context.Context, url string) Finding {
 		f.Err = errors.New("does not answer")
 	}
 	if f.Err != nil {
-		f.Err = fmt.Errorf("connect to %s: %w", url, f.Err)
+		f.Err = fmt.Errorf("connect to %s: %w", address, f.Err)
 	}
 	client.Disconnect(100)
 	return f
+}
+
+// dialBroker opens a connection, within TLS where there are certificates.
+func dialBroker(ctx context.Context, host string, certificates *mtls.Store) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	secured, err := certificates.Secure(ctx, c, host)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return secured, nil
 }
 
 // Failed returns an error that counts the findings that are faults, or nil.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/shared/config"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/telemetry"
 )
@@ -40,7 +41,9 @@ type Config struct {
 
 // MQTTConfig says where the broker is.
 type MQTTConfig struct {
-	URL string `yaml:"url,required"` // such as tcp://127.0.0.1:1883
+	URL string `yaml:"url,required"` // such as tcp://127.0.0.1:1883; mqtts:// with TLS
+	// TLS is who the cell is, and which authority it trusts.
+	TLS mtls.Config `yaml:"tls"`
 	// PrimaryHost is the host_id of a collector without which the cell announces
 	// nothing. Empty: it does not wait, and buffers what nobody acknowledges.
 	PrimaryHost string `yaml:"primary_host"`
@@ -133,8 +136,10 @@ func (c *Config) checkAll() error {
 // Check returns every fault of the broker's address, joined.
 func (m *MQTTConfig) Check() error {
 	var errs []error
-	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.Port() == "" || u.Path != "" || u.User != nil {
+	if u, err := url.Parse(m.URL); err != nil || u.Port() == "" {
 		errs = append(errs, config.At("url", fmt.Errorf("%q must be like tcp://127.0.0.1:1883", m.URL)))
+	} else if err := mtls.CheckURL(u, m.TLS.On()); err != nil {
+		errs = append(errs, config.At("url", err))
 	}
 	if m.PrimaryHost != "" {
 		errs = append(errs, config.At("primary_host", telemetry.CheckID("host", m.PrimaryHost)))

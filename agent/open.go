@@ -17,6 +17,7 @@ import (
 	"andon.internal/agent/source/simulated"
 	"andon.internal/agent/state"
 	"andon.internal/agent/uplink"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/telemetry"
 )
@@ -130,9 +131,13 @@ func hintData(err error, data string) error {
 	return err
 }
 
-func (a *Agent) newUplink() (err error) {
+func (a *Agent) newUplink() error {
+	certificates, err := mtls.OpenIf(a.cfg.MQTT.TLS, mtls.Options{Logger: a.log})
+	if err != nil {
+		return err
+	}
 	a.uplink, err = uplink.New(uplink.Config{
-		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL,
+		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL, TLS: certificates,
 		PrimaryHost: a.cfg.MQTT.PrimaryHost,
 		Version:     ops.Version(), Boot: a.boot, Health: a.heartbeat,
 		Logger: a.log, Metrics: uplink.NewMetrics(a.cfg.Registry),

@@ -25,6 +25,7 @@ type Broker struct {
 	metrics *metrics
 	depot   *depot
 	policy  *policy
+	gate    *gate // nil without TLS
 	listen  func(network, address string) (net.Listener, error)
 
 	listening sync.Mutex // over the two below, until Run
@@ -36,7 +37,7 @@ type Broker struct {
 // New returns a broker of the given configuration. It opens nothing yet. The error
 // is that of the configuration's checks.
 func New(cfg Config) (*Broker, error) {
-	if err := errors.Join(cfg.Check(), cfg.Limits.Check(), cfg.HTTP.Check()); err != nil {
+	if err := errors.Join(cfg.Check(), cfg.TLS.Check(), cfg.Limits.Check(), cfg.HTTP.Check()); err != nil {
 		return nil, fmt.Errorf("broker configuration: %w", err)
 	}
 	if cfg.Logger == nil {
@@ -50,8 +51,12 @@ func New(cfg Config) (*Broker, error) {
 		metrics: newMetrics(cfg.Registry),
 		depot:   &depot{limit: int64(cfg.Limits.QueueBytes)},
 	}
+	var err error
+	if b.gate, err = newGate(&cfg); err != nil {
+		return nil, ops.Hint(err, "andon-broker ca makes certificates, where the plant has no authority of its own")
+	}
 	b.server = mqtt.New(options(cfg))
-	b.policy = &policy{limits: cfg.Limits, metrics: b.metrics, depot: b.depot, server: b.server}
+	b.policy = &policy{limits: cfg.Limits, metrics: b.metrics, depot: b.depot, server: b.server, log: b.log, denials: newRepeats()}
 	if err := b.server.AddHook(b.policy, nil); err != nil {
 		return nil, fmt.Errorf("set up mqtt: %w", err)
 	}
@@ -95,6 +100,7 @@ func (b *Broker) Listen() error {
 			"is a broker running already? choose another listen address, or port 0 for a free one")
 	}
 	l := newListener(inner, b.cfg.Limits, b.metrics, b.log, b.depot)
+	l.gate = b.gate
 	l.rescue = b.rescue
 	http, err := ops.Listen("andon-broker", b.cfg.HTTP, &b.health, b.cfg.Registry, b.log)
 	if err != nil {
@@ -139,8 +145,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.server.Serve(); err != nil {
 		return fmt.Errorf("serve mqtt: %w", err)
 	}
-	b.log.Info("mqtt listens", "address", b.Addr(), "version", ops.Version())
-	if !isLoopback(b.Addr()) {
+	b.log.Info("mqtt listens", "address", b.Addr(), "tls", b.gate != nil, "version", ops.Version())
+	if !isLoopback(b.Addr()) && b.gate == nil {
 		b.log.Warn("the broker listens beyond loopback without encryption or access control", "address", b.Addr())
 	}
 	pulse := ops.NewPulse(15 * time.Second)

@@ -10,14 +10,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/shared/config"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 )
 
 // Config is broker.yaml. Start from [DefaultConfig].
 type Config struct {
 	// Listen is the address of the MQTT port: 127.0.0.1:1883. Port 0 takes a free
-	// one. Beyond loopback everybody who reaches the port may publish.
-	Listen string         `yaml:"listen"`
+	// one. Beyond loopback and without TLS everybody who reaches the port may publish.
+	Listen string `yaml:"listen"`
+	// TLS makes the port one for TLS 1.3 alone, on which every client shows a
+	// certificate; what it may do follows from who that says it is, see broker/access.
+	TLS mtls.Config `yaml:"tls"`
+	// Holders say who holds certificates that were not issued by andon-broker ca.
+	Holders []Holder `yaml:"holders"`
+
 	Limits Limits         `yaml:"limits"`
 	HTTP   ops.HTTPConfig `yaml:"http"`
 	Log    ops.LogConfig  `yaml:"log"`
@@ -105,10 +112,21 @@ func DefaultConfig() Config {
 
 // Check returns every fault of the configuration, joined.
 func (c *Config) Check() error {
+	var errs []error
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return config.At("listen", fmt.Errorf("%q must be host:port, such as 127.0.0.1:1883", c.Listen))
+		errs = append(errs, config.At("listen", fmt.Errorf("%q must be host:port, such as 127.0.0.1:1883", c.Listen)))
 	}
-	return nil
+	if len(c.Holders) > 0 && !c.TLS.On() {
+		errs = append(errs, config.At("holders", errors.New("are known by their certificates: tls is required")))
+	}
+	seen := map[string]bool{}
+	for i := range c.Holders {
+		if name := c.Holders[i].Certificate; seen[name] {
+			errs = append(errs, config.At("holders", fmt.Errorf("the certificate %q is named twice", name)))
+		}
+		seen[c.Holders[i].Certificate] = true
+	}
+	return errors.Join(errs...)
 }
 
 // Check returns every fault of the limits, joined.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+
+	"andon.internal/broker/access"
 )
 
 // conn is a client's connection as the MQTT library sees it. It adds what the
@@ -16,9 +18,11 @@ import (
 // that a large message on a slow line is no silence; and a write that stands still
 // ends the connection instead of standing for ever.
 type conn struct {
-	net.Conn
-	metrics *metrics
-	opening opening // only the reading goroutine touches it
+	net.Conn // over raw: TLS, or the same
+	raw      net.Conn
+	identity access.Identity // who the client is; set before the library has it
+	metrics  *metrics
+	opening  opening // only the reading goroutine touches it
 
 	// silence is 1.5 keepalives, set with the CONNECT. patience is how long the
 	// connection may bring no byte; 0 until the CONNECT is accepted, while the
@@ -107,7 +111,8 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // Close closes the connection once.
 func (c *conn) Close() error {
-	c.closing.Do(func() { c.closingErr = c.Conn.Close() })
+	// Without a goodbye in TLS, which would wait for a client that does not read.
+	c.closing.Do(func() { c.closingErr = c.raw.Close() })
 	return c.closingErr
 }
 

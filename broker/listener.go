@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"andon.internal/broker/access"
 )
 
 // listenerID is the name the library knows our only listener by.
@@ -24,6 +27,7 @@ type listener struct {
 	metrics *metrics
 	log     *slog.Logger
 	depot   *depot
+	gate    *gate              // nil without TLS
 	rescue  func(*mqtt.Client) // cleans up behind a panic of the library
 	told    *repeats           // of what the log tells of ended sessions
 
@@ -113,10 +117,14 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 		return
 	}
 	c := &conn{
-		Conn: raw, metrics: l.metrics, ended: make(chan struct{}),
+		Conn: raw, raw: raw, identity: access.Identity{Role: access.Local},
+		metrics: l.metrics, ended: make(chan struct{}),
 		opening:   opening{limit: int(l.limits.MaxConnectPacket)},
 		writeTime: l.limits.WriteTimeout,
 		queue:     queue{depot: l.depot, limit: int64(l.limits.ClientQueueBytes)},
+	}
+	if l.gate != nil {
+		c.Conn, c.identity = tls.Server(raw, l.gate.tls), access.Identity{}
 	}
 	l.conns[c] = struct{}{}
 	if ip != "" {
@@ -141,12 +149,37 @@ func (l *listener) serve(c *conn, establish listeners.EstablishFn) {
 			}
 		}
 	}()
+	if !l.admitted(c) {
+		return
+	}
 	if err := c.Conn.SetReadDeadline(time.Now().Add(l.limits.ConnectTimeout)); err != nil {
 		return // closed already
 	}
 	err := establish(listenerID, c)
 	l.ended(c, err)
 	l.log.Debug("connection ended", "remote", c.RemoteAddr().String(), "error", err)
+}
+
+// admitted makes the TLS handshake where there is one, and notes who the client is.
+func (l *listener) admitted(c *conn) bool {
+	secured, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	var err error
+	c.identity, err = l.gate.pass(secured, l.limits.ConnectTimeout)
+	if err == nil {
+		return true
+	}
+	reason := "tls"
+	if errors.Is(err, errNoIdentity) {
+		reason = "no_identity"
+	}
+	l.metrics.refused.WithLabelValues(reason).Inc()
+	if more, tell := l.told.tell(reason, time.Now()); tell {
+		l.log.Warn("a connection was refused", "reason", reason, "remote", c.RemoteAddr().String(), "error", clip(err.Error()), "more_before", more)
+	}
+	return false
 }
 
 func (l *listener) forget(c *conn, ip string) {

@@ -12,6 +12,7 @@ type metrics struct {
 	connections          prometheus.Gauge
 	refused              *prometheus.CounterVec
 	broken               *prometheus.CounterVec
+	denied               *prometheus.CounterVec
 	refusedSubscriptions prometheus.Counter
 	refusedMessages      prometheus.Counter
 	acceptErrors         prometheus.Counter
@@ -38,6 +39,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		broken: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "andon_broker_broken_sessions_total", Help: "Sessions ended for what their client did, by reason.",
 		}, []string{"reason"}),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "andon_broker_denied_total", Help: "What clients wanted and may not, by action: connect, publish, retain, subscribe.",
+		}, []string{"action"}),
 		refusedSubscriptions: counter("refused_subscriptions_total", "Topic filters that were malformed, shared or too many."),
 		refusedMessages:      counter("refused_messages_total", "Messages to topics that are too long, too deep or reserved."),
 		acceptErrors:         counter("accept_errors_total", "Connections that could not be accepted."),
@@ -47,7 +51,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		notRetained:          counter("not_retained_total", "Messages that passed through but were too large or too many to retain."),
 		panics:               counter("panics_total", "Packets that made the MQTT library panic."),
 	}
-	reg.MustRegister(m.connections, m.refused, m.broken)
+	reg.MustRegister(m.connections, m.refused, m.broken, m.denied)
 	return m
 }
 

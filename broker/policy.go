@@ -1,11 +1,15 @@
 package broker
 
 import (
+	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"andon.internal/broker/access"
 )
 
 // policy is our rules, as a hook of the library. Its methods run on the goroutine
@@ -16,6 +20,8 @@ type policy struct {
 	metrics *metrics
 	depot   *depot
 	server  *mqtt.Server
+	log     *slog.Logger
+	denials *repeats
 }
 
 // ID names the hook.
@@ -71,11 +77,44 @@ func (p *policy) refuse(cl *mqtt.Client, pk packets.Packet) packets.Code {
 	if pk.Connect.WillFlag && !validTopic(pk.Connect.WillTopic) {
 		return packets.ErrTopicNameInvalid
 	}
+	var will *access.Will
+	if pk.Connect.WillFlag {
+		will = &access.Will{Topic: pk.Connect.WillTopic, Retain: pk.Connect.WillRetain}
+	}
+	err := identityOf(cl).Connect(cl.ID, will)
+	if old, there := p.server.Clients.Get(cl.ID); err == nil && there && identityOf(old) != identityOf(cl) {
+		err = errors.New("the client id is in use by another identity")
+	}
+	if err != nil {
+		p.deny(cl, "connect", err.Error())
+		if cl.Properties.ProtocolVersion < 5 {
+			return packets.Err3NotAuthorized
+		}
+		return packets.ErrNotAuthorized
+	}
 	return packets.CodeSuccess
 }
 
-// OnConnectAuthenticate lets everybody in: access control is not part of this
-// broker yet.
+// identityOf returns who a client has shown to be. The library's own may do what it
+// does.
+func identityOf(cl *mqtt.Client) access.Identity {
+	if c, ok := cl.Net.Conn.(*conn); ok {
+		return c.identity
+	}
+	return access.Identity{Role: access.Local}
+}
+
+// deny counts what an identity may not do, and tells it now and then.
+func (p *policy) deny(cl *mqtt.Client, action, what string) {
+	p.metrics.denied.WithLabelValues(action).Inc()
+	if more, tell := p.denials.tell(action, time.Now()); tell {
+		p.log.Warn("a client was denied what it may not do", "action", action, "client", clip(cl.ID),
+			"identity", identityOf(cl).String(), "what", clip(what), "more_before", more)
+	}
+}
+
+// OnConnectAuthenticate lets everybody in whom OnConnect has: who it is was shown by a
+// certificate, or is loopback.
 func (p *policy) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
 // OnSessionEstablish ends the connection of a client whose id is still connected, and
@@ -101,11 +140,15 @@ func (p *policy) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 // OnACLCheck is asked before a publish (write), a subscription, and each delivery.
 func (p *policy) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if write {
-		ok := validTopic(topic)
-		if !ok {
+		if !validTopic(topic) {
 			p.metrics.refusedMessages.Inc()
+			return false
 		}
-		return ok
+		if !identityOf(cl).MayPublish(topic, false) {
+			p.deny(cl, "publish", topic)
+			return false
+		}
+		return true
 	}
 	c, ok := cl.Net.Conn.(*conn)
 	if !ok || c.asks(topic) {
@@ -141,6 +184,13 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 			s.Filter = "" // which the library answers with a failure
 			have--
 			p.metrics.refusedSubscriptions.Inc()
+		} else if qos, may := identityOf(cl).MayRead(s.Filter); !may {
+			p.deny(cl, "subscribe", s.Filter)
+			s.Filter = ""
+			have--
+		} else if s.Qos > qos {
+			s.Qos = qos
+			p.metrics.downgraded.Inc()
 		}
 		// Before a message at QoS 1 is queued, the library waits for the lock that a
 		// write to the same reader holds: a stuck one would stall who publishes.
@@ -161,6 +211,10 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 // OnPublish names the message for its readers' queues, and decides whether it may
 // be retained.
 func (p *policy) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Retain && !identityOf(cl).MayPublish(pk.TopicName, true) {
+		p.deny(cl, "retain", pk.TopicName)
+		return pk, packets.ErrRejectPacket
+	}
 	if pk.FixedHeader.Retain && !p.mayRetain(pk.TopicName, len(pk.Payload)) {
 		pk.FixedHeader.Retain = false
 	}

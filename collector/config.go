@@ -3,6 +3,7 @@ package collector
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 	_ "time/tzdata" // for images that have no time zones
@@ -11,6 +12,7 @@ import (
 	"andon.internal/collector/host"
 	"andon.internal/collector/web"
 	"andon.internal/shared/config"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/profiles"
 	"andon.internal/shared/rules"
@@ -50,12 +52,19 @@ type Config struct {
 
 // MQTTConfig is the part `mqtt:` of a configuration.
 type MQTTConfig struct {
-	// URL is the broker's address; tcp://127.0.0.1:1883.
+	// URL is the broker's address, mqtts:// with TLS; tcp://127.0.0.1:1883.
 	URL string `yaml:"url"`
+	// TLS is who the collector is, and which authority it trusts.
+	TLS mtls.Config `yaml:"tls"`
 }
 
 // Check reports an address that cannot be used.
-func (c *MQTTConfig) Check() error { return config.At("url", host.CheckURL(c.URL)) }
+func (c *MQTTConfig) Check() error { return config.At("url", host.CheckURL(c.URL, c.TLS.On())) }
+
+// certificates opens the files that tls names; nil without TLS.
+func (c *MQTTConfig) certificates(log *slog.Logger) (*mtls.Store, error) {
+	return mtls.OpenIf(c.TLS, mtls.Options{Logger: log})
+}
 
 // DatabaseConfig is the part `database:` of a configuration.
 type DatabaseConfig struct {

@@ -78,11 +78,15 @@ func facts(h store.Health) health.Facts {
 // listen hears the signs of life on the broker until ctx ends. It returns at once
 // when the broker does not take it.
 func listen(ctx context.Context, c Config, hear func(string, []byte, bool), log *slog.Logger) error {
-	if err := host.Try(ctx, c.MQTT.URL); err != nil {
+	certificates, err := c.MQTT.certificates(log)
+	if err == nil {
+		err = host.Try(ctx, c.MQTT.URL, certificates)
+	}
+	if err != nil {
 		return err
 	}
 	h, err := host.New(host.Config{
-		URL: c.MQTT.URL, Filters: atMostOnce(health.Topics(c.HostID)), Logger: log,
+		URL: c.MQTT.URL, TLS: certificates, Filters: atMostOnce(health.Topics(c.HostID)), Logger: log,
 		Receive: func(m host.Message) { hear(m.Topic, m.Payload, m.Retained) },
 	})
 	if err != nil {

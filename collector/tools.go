@@ -42,7 +42,11 @@ type Finding struct {
 func Check(ctx context.Context, c Config, log *slog.Logger) []Finding {
 	_, err := c.profiles()
 	_, ruleErr := c.rules()
-	findings := []Finding{{"profiles", err}, {"rules", ruleErr}, {"broker", host.Try(ctx, c.MQTT.URL)}}
+	certificates, brokerErr := c.MQTT.certificates(log)
+	if brokerErr == nil {
+		brokerErr = host.Try(ctx, c.MQTT.URL, certificates)
+	}
+	findings := []Finding{{"profiles", err}, {"rules", ruleErr}, {"broker", brokerErr}}
 	s, err := openStore(ctx, c, log, nil)
 	if err == nil {
 		defer s.Close()

@@ -30,8 +30,12 @@ func Watch(ctx context.Context, c Config, filter string, asJSON bool, out io.Wri
 		return err
 	}
 	messages, missed := make(chan host.Message, watchQueue), 0
+	certificates, err := c.MQTT.certificates(log)
+	if err != nil {
+		return err
+	}
 	h, err := host.New(host.Config{
-		URL: c.MQTT.URL, Filters: atMostOnce(filters), Logger: log,
+		URL: c.MQTT.URL, TLS: certificates, Filters: atMostOnce(filters), Logger: log,
 		Receive: func(m host.Message) {
 			select {
 			case messages <- m:

@@ -73,8 +73,12 @@ func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.H
 		filters[alarm.StateFilter], filters[presence.Filter] = 1, 0
 		col.roll = presence.NewRoll(time.Now(), RoleIntake, RoleSentinel)
 	}
+	certificates, err := c.MQTT.certificates(col.log)
+	if err != nil {
+		return err
+	}
 	col.host, err = host.New(host.Config{
-		URL: c.MQTT.URL, HostID: hostID, Filters: filters,
+		URL: c.MQTT.URL, TLS: certificates, HostID: hostID, Filters: filters,
 		Receive: func(m host.Message) {
 			if col.roll != nil && col.roll.Take(m.Received, m.Topic, m.Payload) {
 				return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"andon.internal/agent/uplink/internal/flight"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -17,7 +18,8 @@ import (
 // other field means its default.
 type Config struct {
 	Node telemetry.Node
-	URL  string // the broker, such as tcp://127.0.0.1:1883
+	URL  string      // the broker, such as tcp://127.0.0.1:1883; mqtts:// with TLS
+	TLS  *mtls.Store // who the node is, and whom it trusts; nil: plain MQTT
 
 	// PrimaryHost is the Sparkplug host application without which the node says
 	// nothing: it is born when that is online and dies when it goes. Empty: do not wait.
@@ -115,8 +117,10 @@ func (c *Config) check() (*url.URL, error) {
 	switch {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("broker URL: %w", err))
-	case u.Scheme != "tcp" && u.Scheme != "mqtt", u.Port() == "", u.Hostname() == "":
+	case u.Port() == "":
 		errs = append(errs, fmt.Errorf("broker URL %q is not like tcp://HOST:1883", c.URL))
+	default:
+		errs = append(errs, mtls.CheckURL(u, c.TLS != nil))
 	}
 	if c.KeepAlive%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("keepalive %v is not in whole seconds", c.KeepAlive))

@@ -105,9 +105,9 @@ func (s *session) linkOptions() link.Options {
 		return node.String()
 	}
 	o := link.Options{
-		URL: s.up.url,
+		URL: s.up.url, TLS: cfg.TLS,
 		// A new id each time: a broker may take long to give up a stuck one.
-		ClientID:    fmt.Sprintf("%s-%x", cfg.Node.ID, random),
+		ClientID:    fmt.Sprintf("%s%x", sparkplug.ClientPrefix(cfg.Node.Group, cfg.Node.ID), random),
 		WillTopic:   topic(sparkplug.NDeath),
 		WillPayload: sparkplug.AppendNodeDeath(nil, milli(time.Now()), s.bdSeq),
 		Subscribe:   []string{topic(sparkplug.NCmd), topic(sparkplug.DCmd)},

@@ -137,7 +137,14 @@ func (h *Host) options(ctx context.Context, dialed chan<- net.Conn) *mqtt.Client
 			return nil, err
 		}
 		dialed <- c
-		return &bufferedConn{Conn: c, r: bufio.NewReaderSize(c, readBuffer)}, nil
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		secured, err := h.config.TLS.Secure(ctx, c, h.address)
+		if err != nil {
+			_ = c.Close() // the handshake's error says it
+			return nil, err
+		}
+		return &bufferedConn{Conn: secured, r: bufio.NewReaderSize(secured, readBuffer)}, nil
 	})
 	return o
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/sparkplug"
 )
 
@@ -55,8 +56,10 @@ type Message struct {
 
 // Config configures a Host.
 type Config struct {
-	// URL is the broker's address: tcp://host:port (or mqtt://).
+	// URL is the broker's address: tcp://host:port (or mqtt://); mqtts:// with TLS.
 	URL string
+	// TLS is who the collector is, and whom it trusts; nil: plain MQTT.
+	TLS *mtls.Store
 	// HostID is the Sparkplug host id whose STATE the host publishes once it is
 	// announced. Empty: no STATE, and Run connects at once.
 	HostID string
@@ -108,7 +111,7 @@ type Host struct {
 
 // New checks the configuration and returns a Host for [Host.Run].
 func New(c Config) (*Host, error) {
-	address, err := parseURL(c.URL)
+	address, err := parseURL(c.URL, c.TLS != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +131,20 @@ func New(c Config) (*Host, error) {
 	}, nil
 }
 
-// CheckURL returns an error when Run could not use the address.
-func CheckURL(address string) error {
-	_, err := parseURL(address)
+// CheckURL returns an error when Run could not use the address; secure says that there
+// are certificates.
+func CheckURL(address string, secure bool) error {
+	_, err := parseURL(address, secure)
 	return err
 }
 
-func parseURL(address string) (string, error) {
+func parseURL(address string, secure bool) (string, error) {
 	u, err := url.Parse(address)
-	if err != nil || (u.Scheme != "tcp" && u.Scheme != "mqtt") || u.Hostname() == "" || u.Path != "" || u.User != nil {
+	if err != nil {
 		return "", fmt.Errorf("broker address %q must be tcp://host:port", address)
+	}
+	if err := mtls.CheckURL(u, secure); err != nil {
+		return "", err
 	}
 	port := u.Port()
 	if port == "" {

@@ -244,7 +244,7 @@ func TestNewChecks(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"tcp://localhost", "tcp://[::1]:1884", "mqtt://broker.plant:1883"} {
-		if err := host.CheckURL(url); err != nil {
+		if err := host.CheckURL(url, false); err != nil {
 			t.Error(err)
 		}
 	}
@@ -252,11 +252,11 @@ func TestNewChecks(t *testing.T) {
 
 func TestTry(t *testing.T) {
 	b := edgetest.StartBroker(t)
-	if err := host.Try(t.Context(), b.URL()); err != nil {
+	if err := host.Try(t.Context(), b.URL(), nil); err != nil {
 		t.Error(err)
 	}
 	b.Stop()
-	if err := host.Try(t.Context(), b.URL()); err == nil {
+	if err := host.Try(t.Context(), b.URL(), nil); err == nil {
 		t.Error("no broker is no error")
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"net"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"andon.internal/shared/mtls"
 )
 
 // Try connects to a broker once and leaves again. It returns why that is not possible.
-func Try(ctx context.Context, address string) error {
-	h, err := New(Config{URL: address, Filters: Filters(), Receive: func(Message) {}})
+func Try(ctx context.Context, address string, tls *mtls.Store) error {
+	h, err := New(Config{URL: address, TLS: tls, Filters: Filters(), Receive: func(Message) {}})
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,14 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"andon.internal/shared/topics"
 )
 
 const (
-	// prefix is before the role in a topic. The payloads are JSON, sent with QoS 0 and
+	// Filter is what a listener subscribes. The payloads are JSON, sent with QoS 0 and
 	// not retained.
-	prefix = "andon/role/"
-	// Filter is what a listener subscribes.
-	Filter = prefix + "+"
+	Filter = topics.Roles
 
 	// Every is how often a role says that it is there.
 	Every = 2 * time.Second
@@ -37,7 +37,7 @@ type message struct {
 	Fault string `json:"fault"` // why it cannot do it; empty: it does
 }
 
-func topicOf(role string) string { return prefix + role }
+func topicOf(role string) string { return topics.Role + role }
 
 // payloadOf is the message of a role with a fault, or nil.
 func payloadOf(fault error) []byte {
@@ -51,7 +51,7 @@ func payloadOf(fault error) []byte {
 
 // parse reads a message; ok is false for one that is none.
 func parse(topic string, payload []byte) (role string, m message, ok bool) {
-	role, ok = strings.CutPrefix(topic, prefix)
+	role, ok = strings.CutPrefix(topic, topics.Role)
 	if !ok || len(payload) > maxPayload || json.Unmarshal(payload, &m) != nil {
 		return "", message{}, false
 	}

@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 
 	"andon.internal/shared/telemetry"
+	"andon.internal/shared/topics"
 )
 
-// The topics by which the roles of the collector meet. Their payloads are JSON, sent
-// with QoS 1 and not retained: open alarms are said again every few seconds.
+// The topics by which the roles of the collector meet, with an [Alarm] or an
+// [Acknowledgement] on each. Their payloads are JSON, sent with QoS 1 and not retained:
+// open alarms are said again every few seconds.
 const (
-	StatePrefix = "andon/alarm/" // andon/alarm/GROUP/ID: an [Alarm]
-	AckPrefix   = "andon/ack/"   // andon/ack/ID: an [Acknowledgement]
-	StateFilter = StatePrefix + "+/+"
-	AckFilter   = AckPrefix + "+"
+	StateFilter = topics.Alarms
+	AckFilter   = topics.Acks
 )
 
 // Bounds of what comes from outside.
@@ -28,7 +28,7 @@ const (
 )
 
 // Topic is where the state of an alarm is published.
-func (a *Alarm) Topic() string { return StatePrefix + a.Group + "/" + a.ID }
+func (a *Alarm) Topic() string { return topics.Alarm + a.Group + "/" + a.ID }
 
 // Append appends the alarm's JSON.
 func (a *Alarm) Append(dst []byte) ([]byte, error) {
@@ -70,7 +70,7 @@ type Acknowledgement struct {
 }
 
 // Topic is where the acknowledgement is published.
-func (k *Acknowledgement) Topic() string { return AckPrefix + k.ID }
+func (k *Acknowledgement) Topic() string { return topics.Ack + k.ID }
 
 // Append appends the acknowledgement's JSON.
 func (k *Acknowledgement) Append(dst []byte) ([]byte, error) {

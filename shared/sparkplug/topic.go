@@ -145,3 +145,7 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// ClientPrefix is what the MQTT client ids of an edge node of ours begin with. Group and
+// node are ids, so no two nodes have a prefix in common.
+func ClientPrefix(group, node string) string { return group + "/" + node + "/" }

@@ -21,6 +21,7 @@ const program = "andon-broker"
 type commands struct {
 	Run   runCmd   `cmd:"" help:"Run the broker until it is stopped."`
 	Check checkCmd `cmd:"" help:"Read a configuration and print what it comes to."`
+	CA    caCmd    `cmd:"" name:"ca" help:"A small certificate authority, for plants that have none."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

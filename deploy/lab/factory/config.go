@@ -43,20 +43,45 @@ func (d doc) write(path string) error {
 	return nil
 }
 
-func brokerConfig(listen, http string) doc {
+// certificate names the files of one process: its pair, and the authority. The zero
+// certificate is no TLS.
+type certificate struct{ dir, name string }
+
+func (c certificate) path(file string) string { return filepath.Join(c.dir, file) }
+
+// config is the part tls of a configuration.
+func (c certificate) config() doc {
 	return doc{
+		"ca", c.path("ca.crt"), "cert", c.path(c.name + ".crt"), "key", c.path(c.name + ".key"), "crl", c.path("revoked.crl"),
+	}
+}
+
+// mqtt is the part mqtt of a configuration.
+func (c certificate) mqtt(broker string) doc {
+	if c.dir == "" {
+		return doc{"url", "tcp://" + broker}
+	}
+	return doc{"url", "mqtts://" + broker, "tls", c.config()}
+}
+
+func brokerConfig(listen, http string, c certificate) doc {
+	d := doc{
 		"listen", listen,
 		"http",
 		doc{"listen", http},
 	}
+	if c.dir != "" {
+		d = append(d, "tls", c.config())
+	}
+	return d
 }
 
 // collectorConfig is that of a collector with some of the roles; without any, of one
 // with all.
-func collectorConfig(broker, dsn, pages, http string, roles ...string) doc {
+func collectorConfig(broker, dsn, pages, http string, c certificate, roles ...string) doc {
 	d := doc{
 		"mqtt",
-		doc{"url", "tcp://" + broker},
+		c.mqtt(broker),
 		"database",
 		doc{"dsn", dsn},
 		"web",
@@ -70,7 +95,7 @@ func collectorConfig(broker, dsn, pages, http string, roles ...string) doc {
 	return d
 }
 
-func agentConfig(c Cell, data, broker, http string) doc {
+func agentConfig(c Cell, data, broker, http string, own certificate) doc {
 	source := doc{"name", "replay", "driver", "replay", "replay", c.Replay.config()}
 	if c.Dynos.Stations > 0 {
 		source = doc{"name", "dynos", "driver", "simulated", "simulated", c.Dynos.config()}
@@ -80,7 +105,7 @@ func agentConfig(c Cell, data, broker, http string) doc {
 		"node", c.Name,
 		"data", data,
 		"mqtt",
-		doc{"url", "tcp://" + broker},
+		own.mqtt(broker),
 		"sources",
 		[]doc{source},
 		"http",

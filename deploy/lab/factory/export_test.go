@@ -7,6 +7,6 @@ var ParseMetrics = parseMetrics
 
 // AgentYAML is the configuration that a cell is given.
 func AgentYAML(c Cell, data, broker, http string) (string, error) {
-	b, err := yaml.Marshal(agentConfig(c, data, broker, http))
+	b, err := yaml.Marshal(agentConfig(c, data, broker, http, certificate{}))
 	return string(b), err
 }

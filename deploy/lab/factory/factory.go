@@ -70,6 +70,9 @@ func Start(ctx context.Context, o Options) (_ *Factory, err error) {
 	if o.DatabaseOnly {
 		return f, nil
 	}
+	if err := f.certify(ctx); err != nil {
+		return nil, err
+	}
 	if err := f.startBrokerAndCollector(ctx); err != nil {
 		return nil, err
 	}
@@ -117,7 +120,7 @@ func (f *Factory) startBrokerAndCollector(ctx context.Context) error {
 		return err
 	}
 	f.broker = address(port)
-	err = f.add(Broker, "andon-broker", 1, func(_, http string) doc { return brokerConfig(f.broker, http) })
+	err = f.add(Broker, "andon-broker", 1, func(_, http string) doc { return brokerConfig(f.broker, http, f.certificate("broker")) })
 	if err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ func (f *Factory) addCollectors(names []string) error {
 			nth = 1 + len(f.opt.Cells) + i
 		}
 		err := f.add(name, "andon-collector", nth, func(_, http string) doc {
-			return collectorConfig(f.broker, f.DSN(), f.pages, http, roles...)
+			return collectorConfig(f.broker, f.DSN(), f.pages, http, f.certificate(Collector), roles...)
 		})
 		if err != nil {
 			return err
@@ -189,7 +192,7 @@ func (f *Factory) MakeDatabase(ctx context.Context, name string) (dsn string, er
 	dsn = f.db.pg.DatabaseDSN(name)
 	config := filepath.Join(f.opt.Dir, "database-"+name+".yaml")
 	// Neither broker nor HTTP is used by a migration.
-	if err := collectorConfig("127.0.0.1:1883", dsn, "127.0.0.1:0", "").write(config); err != nil {
+	if err := collectorConfig("127.0.0.1:1883", dsn, "127.0.0.1:0", "", certificate{}).write(config); err != nil {
 		return "", err
 	}
 	return dsn, f.migrate(ctx, config)
@@ -209,7 +212,7 @@ func (f *Factory) addCell(i int, c Cell) error {
 		broker = f.cables[c.Name].Addr()
 	}
 	return f.add(c.Name, "andon-agent", 2+i, func(dir, http string) doc {
-		return agentConfig(c, filepath.Join(dir, "data"), broker, http)
+		return agentConfig(c, filepath.Join(dir, "data"), broker, http, f.certificate(c.Name))
 	})
 }
 

@@ -38,6 +38,9 @@ type Options struct {
 	// Split runs the collector as three processes, one a role: Intake, Sentinel and Web
 	// in place of Collector.
 	Split bool
+	// TLS has every process show a certificate of an authority that is made for the
+	// factory.
+	TLS bool
 	// Direct leaves the cables out: agents connect to the broker themselves.
 	Direct bool
 	// Idle leaves the cells down; Restart starts one.

@@ -11,11 +11,14 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"andon.internal/shared/mtls"
 )
 
 // Options describe a connection. Every field must be set.
 type Options struct {
-	URL         *url.URL // tcp:// or mqtt://
+	URL         *url.URL    // tcp:// or mqtt://; mqtts:// with TLS
+	TLS         *mtls.Store // nil: none
 	ClientID    string
 	WillTopic   string // published by the broker at QoS 1, not retained
 	WillPayload []byte
@@ -119,7 +122,9 @@ func (l *Link) clientOptions(ctx context.Context, o Options) *mqtt.ClientOptions
 		}
 		c := newConn(raw, o.WriteTimeout)
 		l.raw.Store(c)
-		return c, nil
+		ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+		defer cancel()
+		return o.TLS.Secure(ctx, c, u.Host)
 	})
 	return c
 }

@@ -1,0 +1,4 @@
+package access
+
+// Covers is covers, for tests.
+var Covers = covers

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"andon.internal/broker/access"
+	"andon.internal/broker/ca"
+	"andon.internal/shared/cli"
+	"andon.internal/shared/ops"
+)
+
+// caCmd are the commands of the small certificate authority.
+type caCmd struct {
+	Init   caInitCmd   `cmd:"" help:"Make an authority."`
+	Broker caBrokerCmd `cmd:"" help:"Issue the broker's own certificate."`
+	Issue  caIssueCmd  `cmd:"" help:"Issue a certificate for a cell, a collector or a viewer."`
+	Revoke caRevokeCmd `cmd:"" help:"Put a certificate on the list of those that are no longer good."`
+	List   caListCmd   `cmd:"" help:"Show what was issued."`
+	Acl    caACLCmd    `cmd:"" name:"acl" help:"Write who may do what as an ACL file of Mosquitto."`
+}
+
+// authority is the folder that every command needs.
+type authority struct {
+	Dir string `default:"andon-ca" placeholder:"DIR" help:"The authority's folder; andon-ca."`
+}
+
+func (a authority) open() (*ca.CA, error) {
+	c, err := ca.Open(a.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ops.UsageError(err, "make one with: andon-broker ca init --dir "+a.Dir)
+	}
+	return c, err
+}
+
+type caInitCmd struct {
+	authority
+	Name string `default:"Andon" help:"The authority's name in its certificate."`
+}
+
+// Help is shown below the flags.
+func (caInitCmd) Help() string {
+	return `Its key stays in the folder: keep that off the network, and a copy of it in a safe.
+
+  andon-broker ca init
+  andon-broker ca init --dir /srv/andon-ca --name "Austin plant"`
+}
+
+// Run runs the command.
+func (k *caInitCmd) Run(e *cli.Env) error {
+	if _, err := ca.Init(k.Dir, k.Name); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Stdout, "the authority is in %s; every machine needs its certificate, %s\n", k.Dir, filepath.Join(k.Dir, ca.CertFile))
+	return nil
+}
+
+// output is where a pair goes.
+type output struct {
+	Out  string        `default:"." placeholder:"DIR" help:"Where the files go; this folder."`
+	Life time.Duration `default:"9528h" help:"How long the certificate is good; 397 days."`
+}
+
+// write writes NAME.crt and NAME.key, of which neither may be there.
+func (o output) write(e *cli.Env, name string, p ca.Pair, i ca.Issued) error {
+	for _, f := range []struct {
+		suffix string
+		body   []byte
+	}{{".key", p.Key}, {".crt", p.Cert}} {
+		path := filepath.Join(o.Out, name+f.suffix)
+		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return ops.Hint(fmt.Errorf("write certificate: %w", err),
+				"the certificate is issued and its key is lost: revoke it with andon-broker ca revoke "+i.Serial)
+		}
+		_, err = out.Write(f.body)
+		if err = errors.Join(err, out.Close()); err != nil {
+			return fmt.Errorf("write certificate: %w", err)
+		}
+		fmt.Fprintln(e.Stdout, path)
+	}
+	fmt.Fprintf(e.Stdout, "%s, serial number %s, good until %s\n", i.Holder, i.Serial, i.Expires.Format(time.RFC3339))
+	return nil
+}
+
+type caBrokerCmd struct {
+	authority
+	Host []string `required:"" placeholder:"NAME" help:"A name or address under which the broker is reached; may be repeated."`
+	output
+}
+
+// Help is shown below the flags.
+func (caBrokerCmd) Help() string {
+	return `Writes broker.crt and broker.key.
+
+  andon-broker ca broker --host broker.plant.example --host 10.0.0.5 --out /etc/andon`
+}
+
+// Run runs the command.
+func (k *caBrokerCmd) Run(e *cli.Env) error {
+	c, err := k.open()
+	if err != nil {
+		return err
+	}
+	p, i, err := c.IssueServer(k.Host, k.Life)
+	if err != nil {
+		return err
+	}
+	return k.write(e, "broker", p, i)
+}
+
+type caIssueCmd struct {
+	authority
+	Node      string `placeholder:"ID" xor:"who" required:"" help:"For a cell; with --group."`
+	Group     string `placeholder:"ID" help:"The cell's group."`
+	Collector string `placeholder:"NAME" xor:"who" required:"" help:"For a collector."`
+	Viewer    string `placeholder:"NAME" xor:"who" required:"" help:"For somebody who only looks."`
+	output
+}
+
+// Help is shown below the flags.
+func (caIssueCmd) Help() string {
+	return `Writes NAME.crt and NAME.key; take them to the machine on a way that nobody reads.
+
+  andon-broker ca issue --node cell-07 --group austin-line1 --out cell-07
+  andon-broker ca issue --collector main --out /etc/andon
+  andon-broker ca issue --viewer ann --life 720h`
+}
+
+// Run runs the command.
+func (k *caIssueCmd) Run(e *cli.Env) error {
+	i := access.Identity{Role: access.Node, Group: k.Group, Name: k.Node}
+	switch {
+	case k.Collector != "":
+		i = access.Identity{Role: access.Collector, Group: k.Group, Name: k.Collector}
+	case k.Viewer != "":
+		i = access.Identity{Role: access.Viewer, Group: k.Group, Name: k.Viewer}
+	}
+	if err := i.Check(); err != nil {
+		return ops.UsageError(err, "for example --node cell-07 --group austin-line1")
+	}
+	c, err := k.open()
+	if err != nil {
+		return err
+	}
+	p, issued, err := c.Issue(i, k.Life)
+	if err != nil {
+		return err
+	}
+	return k.write(e, i.Name, p, issued)
+}
+
+type caRevokeCmd struct {
+	authority
+	Which string `arg:"" help:"A serial number, or a holder, as andon-broker ca list shows them."`
+}
+
+// Help is shown below the flags.
+func (caRevokeCmd) Help() string {
+	return `The broker refuses it at the next connection, once it has the list: tls.crl is
+revoked.crl of the authority's folder, or a copy of it, which is read again when it
+changes. A session that is open goes on until its connection ends.
+
+  andon-broker ca revoke "node austin-line1/cell-07"`
+}
+
+// Run runs the command.
+func (k *caRevokeCmd) Run(e *cli.Env) error {
+	c, err := k.open()
+	if err != nil {
+		return err
+	}
+	list, err := c.Revoke(k.Which)
+	if errors.Is(err, ca.ErrNotIssued) {
+		return ops.UsageError(err, "andon-broker ca list shows what was issued")
+	}
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		fmt.Fprintf(e.Stdout, "revoked: %s, serial number %s\n", i.Holder, i.Serial)
+	}
+	return nil
+}
+
+type caListCmd struct{ authority }
+
+// Help is shown below the flags.
+func (caListCmd) Help() string { return "  andon-broker ca list" }
+
+// Run runs the command.
+func (k *caListCmd) Run(e *cli.Env) error {
+	c, err := k.open()
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERIAL\tHOLDER\tEXPIRES\tREVOKED")
+	for _, i := range c.List() {
+		revoked := "-"
+		if !i.Revoked.IsZero() {
+			revoked = i.Revoked.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", i.Serial, i.Holder, i.Expires.Format(time.RFC3339), revoked)
+	}
+	return w.Flush()
+}
+
+type caACLCmd struct{ authority }
+
+// Help is shown below the flags.
+func (caACLCmd) Help() string {
+	return `For plants whose broker is Mosquitto: everybody whose certificate is good, with what
+they may publish and read.
+
+  andon-broker ca acl > /etc/mosquitto/andon.acl`
+}
+
+// Run runs the command.
+func (k *caACLCmd) Run(e *cli.Env) error {
+	c, err := k.open()
+	if err != nil {
+		return err
+	}
+	return access.WriteMosquitto(e.Stdout, c.Holders(time.Now()))
+}
