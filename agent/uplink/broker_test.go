@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"andon.internal/shared/freeport"
+	"andon.internal/shared/sparkplug"
 )
 
 // broker is a real MQTT broker on a loopback port.
@@ -21,6 +23,7 @@ type broker struct {
 	t       testing.TB
 	addr    string
 	server  *mochi.Server
+	door    *door
 	hook    *brokerHook
 	maximum uint32
 }
@@ -83,7 +86,7 @@ func (h *brokerHook) note(what string, pk packets.Packet) {
 }
 
 func (h *brokerHook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Type == packets.Disconnect && strings.HasPrefix(cl.ID, node+"-") {
+	if pk.FixedHeader.Type == packets.Disconnect && strings.HasPrefix(cl.ID, sparkplug.ClientPrefix(group, node)) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.events = append(h.events, "DISCONNECT")
@@ -147,12 +150,56 @@ func (b *broker) start() {
 	if err := b.server.AddHook(b.hook, nil); err != nil {
 		b.t.Fatal(err)
 	}
-	l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: b.addr})
-	eventually(b.t, "the broker's port is free", func() bool { return b.server.AddListener(l) == nil })
-	b.addr = l.Address()
+	b.door = &door{open: map[net.Conn]bool{}}
+	eventually(b.t, "the broker's port is free", func() bool {
+		var err error
+		b.door.Listener, err = net.Listen("tcp", b.addr)
+		return err == nil
+	})
+	if err := b.server.AddListener(listeners.NewNet("tcp", b.door)); err != nil {
+		b.t.Fatal(err)
+	}
 	if err := b.server.Serve(); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-func (b *broker) stop() { _ = b.server.Close() }
+func (b *broker) stop() {
+	b.door.shut()
+	_ = b.server.Close()
+}
+
+// door is the broker's listener. The library leaves connections open that come while it
+// stops: who comes then would wait for an answer, or stay with a broker that is no more.
+type door struct {
+	net.Listener
+	mu     sync.Mutex
+	open   map[net.Conn]bool
+	closed bool
+}
+
+func (d *door) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	d.open[c] = true
+	return c, nil
+}
+
+// shut takes no more connections and closes those that are open.
+func (d *door) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	d.Close()
+	for c := range d.open {
+		c.Close()
+	}
+}

@@ -22,7 +22,7 @@ func TestConnectPacket(t *testing.T) {
 	if pk.ProtocolVersion != 4 || string(pk.Connect.ProtocolName) != "MQTT" || !pk.Connect.Clean || pk.Connect.Keepalive != 10 {
 		t.Errorf("CONNECT %+v, version %d: want MQTT 3.1.1, clean, keepalive 10 s", pk.Connect, pk.ProtocolVersion)
 	}
-	if !strings.HasPrefix(pk.Connect.ClientIdentifier, node+"-") {
+	if !strings.HasPrefix(pk.Connect.ClientIdentifier, sparkplug.ClientPrefix(group, node)) {
 		t.Errorf("client id %q does not name the node", pk.Connect.ClientIdentifier)
 	}
 	will := pk.Connect

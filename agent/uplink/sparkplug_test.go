@@ -42,7 +42,7 @@ func TestSparkplugConnect(t *testing.T) {
 	eventually(t, "one connection at a time", func() bool {
 		n := 0
 		for _, cl := range b.server.Clients.GetAll() {
-			if strings.HasPrefix(cl.ID, node+"-") && !cl.Closed() {
+			if strings.HasPrefix(cl.ID, sparkplug.ClientPrefix(group, node)) && !cl.Closed() {
 				n++
 			}
 		}
