@@ -192,7 +192,12 @@ func (s *session) runaway(ctx context.Context) error {
 		if err := p.tab.See(patience, "the alarm of "+hot, alarm(hot, "unacknowledged")); err != nil {
 			return err
 		}
-		if err := s.take(p); err != nil {
+		if err := p.take(); err != nil {
+			return err
+		}
+	}
+	for _, p := range pictures {
+		if err := s.write(p); err != nil {
 			return err
 		}
 	}
@@ -219,6 +224,7 @@ type picture struct {
 	name, path string
 	window     window
 	tab        *browser.Tab
+	png        []byte // as it was taken
 }
 
 // picture takes one of the pages as they are on a desk.
@@ -228,7 +234,10 @@ func (s *session) picture(name, path string) error {
 		return err
 	}
 	defer p.tab.Close()
-	return s.take(p)
+	if err := p.take(); err != nil {
+		return err
+	}
+	return s.write(p)
 }
 
 // pose opens a page and waits until it stands.
@@ -239,13 +248,16 @@ func (s *session) pose(p *picture) (err error) {
 	return p.tab.See(patience, "the page "+p.path, standing)
 }
 
-// take writes what the page shows.
-func (s *session) take(p *picture) error {
-	b, err := p.tab.Picture(p.window.whole)
+// take notes what the page shows.
+func (p *picture) take() (err error) {
+	p.png, err = p.tab.Picture(p.window.whole)
+	return err
+}
+
+// write packs a picture that was taken, which takes longer than taking it.
+func (s *session) write(p *picture) error {
+	b, err := pack(p.png)
 	if err != nil {
-		return err
-	}
-	if b, err = pack(b); err != nil {
 		return err
 	}
 	file := filepath.Join(s.options.Dir, p.name)
