@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,29 @@ func TestLifeOfAUnit(t *testing.T) {
 	}
 	if _, err := bench.LifeOf("press"); err == nil {
 		t.Error("no error for a unit of another kind")
+	}
+}
+
+// TestPressureComesBeforeHeat: a motor that overheats burns out, and its pressure would
+// no longer be looked at.
+func TestPressureComesBeforeHeat(t *testing.T) {
+	both := 0
+	for n := range 200 {
+		for _, from := range []time.Duration{time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second} {
+			unit := fmt.Sprintf("dyno-%03d-0001", n)
+			pressure, heat, takes := bench.Moments(unit, from)
+			if (pressure >= 0 && pressure < from) || (heat >= 0 && heat < from) {
+				t.Errorf("%s is broken at %v and %v, before %v", unit, pressure, heat, from)
+			}
+			if pressure < 0 || heat < 0 {
+				continue
+			}
+			if both++; heat < pressure+takes {
+				t.Errorf("%s is overheated at %v, while its pressure of %v takes %v", unit, heat, pressure, takes)
+			}
+		}
+	}
+	if both < 300 {
+		t.Errorf("only %d of 800 are broken by both", both)
 	}
 }

@@ -132,14 +132,41 @@ func lifeOf(unit string) (int, error) {
 // youngest is the age from which on a unit is broken.
 const youngest = time.Second
 
-// plan breaks a unit by each kind of fault, at a moment that depends on nothing but the
-// seed and the time that there is.
+// plan breaks a unit by each kind of fault that there is time for.
 func (b *breaker) plan(ctx context.Context, unit string, born time.Time) {
-	for i := range b.load.kinds {
-		k := &b.load.kinds[i]
-		from, to := born.Add(youngest), born.Add(k.latest(b.load.programme))
-		if now := time.Now(); now.After(from) {
-			from = now
+	from := born.Add(youngest)
+	if now := time.Now(); now.After(from) {
+		from = now
+	}
+	for i, moment := range b.load.moments(unit, born, from) {
+		if moment.IsZero() {
+			continue
+		}
+		b.at.Go(func() {
+			timer := time.NewTimer(time.Until(moment))
+			defer timer.Stop()
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+				b.inject(ctx, &b.load.kinds[i], unit, false)
+			}
+		})
+	}
+}
+
+// moments returns when a unit is broken by each kind, not before from; zero where there
+// is no time for it. They depend on nothing but the seed and the time that there is. A
+// motor that overheats burns out and is driven no more, so each kind comes when the one
+// before it had its time; kinds are in the order for that.
+func (l *alarmLoad) moments(unit string, born, from time.Time) []time.Time {
+	out := make([]time.Time, len(l.kinds))
+	for i := range l.kinds {
+		k := &l.kinds[i]
+		to := born.Add(k.latest(l.programme))
+		if i+1 < len(l.kinds) { // leave room for the next, where there is some
+			if room := born.Add(l.kinds[i+1].latest(l.programme) - k.takes); room.After(from) && room.Before(to) {
+				to = room
+			}
 		}
 		if to.Before(from) {
 			continue
@@ -147,17 +174,10 @@ func (b *breaker) plan(ctx context.Context, unit string, born time.Time) {
 		h := fnv.New64a()
 		h.Write([]byte(unit + k.kind))
 		rng := rand.New(rand.NewPCG(alarmSeed, h.Sum64()))
-		moment := from.Add(time.Duration(rng.Float64() * float64(to.Sub(from))))
-		b.at.Go(func() {
-			timer := time.NewTimer(time.Until(moment))
-			defer timer.Stop()
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-				b.inject(ctx, k, unit, false)
-			}
-		})
+		out[i] = from.Add(time.Duration(rng.Float64() * float64(to.Sub(from))))
+		from = out[i].Add(k.takes)
 	}
+	return out
 }
 
 // burstWorkers bounds the requests of a burst that are under way at once.

@@ -50,3 +50,19 @@ func Unseen(ctx context.Context, at time.Time, units ...string) (*AlarmLatency, 
 	l := &AlarmLatency{}
 	return l, l.gather(ctx, nil, faults, nil)
 }
+
+// Moments returns when a unit of the loads of 200 x 10 Hz is put under pressure and when
+// it is overheated, in ages; below 0: not at all. It is not broken before the age from.
+func Moments(unit string, from time.Duration) (pressure, heat, pressureTakes time.Duration) {
+	loads := alarmLoads(false)
+	l := &loads[len(loads)-1]
+	born := time.Unix(1_000_000, 0)
+	age := func(t time.Time) time.Duration {
+		if t.IsZero() {
+			return -1
+		}
+		return t.Sub(born)
+	}
+	m := l.moments(unit, born, born.Add(from))
+	return age(m[0]), age(m[1]), overpressure.takes
+}
