@@ -145,7 +145,9 @@ func (s *Sentry) Take(e feed.Event) {
 		s.heard(now, e.Node)
 		s.record(now, &e)
 	case feed.Other:
-		s.acknowledge(now, e.Topic, e.Payload)
+		if alarm.IsAck(e.Topic) { // pages in the same process hear more
+			s.acknowledge(now, e.Topic, e.Payload)
+		}
 	}
 	if next := s.nextLocked(); !next.IsZero() && (s.armed.IsZero() || next.Before(s.armed)) {
 		signal(s.wake)

@@ -78,6 +78,9 @@ func (k *Acknowledgement) Append(dst []byte) ([]byte, error) {
 	return append(dst, b...), err
 }
 
+// IsAck reports whether a topic is one of acknowledgements.
+func IsAck(topic string) bool { return strings.HasPrefix(topic, topics.Ack) }
+
 // ParseAck reads an acknowledgement that came on a topic.
 func ParseAck(topic string, payload []byte) (Acknowledgement, error) {
 	var k Acknowledgement
