@@ -162,9 +162,6 @@ func (s *Store) current() held {
 	return s.held
 }
 
-// Expires returns when our own certificate does.
-func (s *Store) Expires() time.Time { return s.current().own.Leaf.NotAfter }
-
 // Server returns a configuration that asks every client for a certificate of ours.
 func (s *Store) Server() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS13}
