@@ -51,11 +51,10 @@ func Unseen(ctx context.Context, at time.Time, units ...string) (*AlarmLatency, 
 	return l, l.gather(ctx, nil, faults, nil)
 }
 
-// Moments returns when a unit of the loads of 200 x 10 Hz is put under pressure and when
+// Moments returns when a unit of a programme is put under pressure and when
 // it is overheated, in ages; below 0: not at all. It is not broken before the age from.
-func Moments(unit string, from time.Duration) (pressure, heat, pressureTakes time.Duration) {
-	loads := alarmLoads(false)
-	l := &loads[len(loads)-1]
+func Moments(programme time.Duration, unit string, from time.Duration) (pressure, heat time.Duration) {
+	l := &alarmLoad{programme: programme, kinds: []breakage{overpressure, overheating}}
 	born := time.Unix(1_000_000, 0)
 	age := func(t time.Time) time.Duration {
 		if t.IsZero() {
@@ -64,5 +63,5 @@ func Moments(unit string, from time.Duration) (pressure, heat, pressureTakes tim
 		return t.Sub(born)
 	}
 	m := l.moments(unit, born, born.Add(from))
-	return age(m[0]), age(m[1]), overpressure.takes
+	return age(m[0]), age(m[1])
 }
