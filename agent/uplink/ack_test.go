@@ -8,6 +8,7 @@ import (
 
 	"andon.internal/agent/buffer"
 	"andon.internal/agent/uplink"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -138,7 +139,7 @@ func TestForgedAcknowledgements(t *testing.T) {
 	eventually(t, "an earlier epoch is obeyed up to what was stored", func() bool { return cell.buf.Stats().Records == before-7 })
 	// 998 beyond what was sent, and 995 beyond what was stored; twice each. What was
 	// obeyed of an epoch that is done with is not refused.
-	if got := counted(t, reg, "andon_uplink_refused_positions_total"); got < 998+995+998 {
+	if got := opstest.Metric(t, reg, "andon_uplink_refused_positions_total"); got < 998+995+998 {
 		t.Errorf("%v positions were counted as refused", got)
 	}
 	if st := cell.up.Status(); st.Session != 1 || !st.Connected {
@@ -161,20 +162,4 @@ func TestRepeatedAcknowledgements(t *testing.T) {
 		})
 	}
 	cell.drained(plant)
-}
-
-// counted returns the value of a counter.
-func counted(t *testing.T, reg *prometheus.Registry, name string) float64 {
-	t.Helper()
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
-		}
-	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
 }

@@ -28,7 +28,7 @@ func (s *session) hostSaid(now time.Time, host string, m link.Message) error {
 	case seen && st.Timestamp < known.timestamp:
 		return nil // older than what is known
 	case !seen && len(s.up.hosts) >= maxHosts:
-		s.up.cfg.Metrics.invalid.Inc()
+		s.refused(refusedMalformed)
 		return nil
 	}
 	s.up.hosts[host] = hostState{st.Timestamp, st.Online}

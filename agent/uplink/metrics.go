@@ -8,13 +8,35 @@ type Metrics struct {
 	creditRecords, creditBytes, units                         prometheus.Gauge
 	sessions, connectFailures, watchdog, births, rebirths     prometheus.Counter
 	syncs, syncTimeouts, newEpochs, holds, requeued           prometheus.Counter
-	retransmissions, acknowledged, refused, retained, invalid prometheus.Counter
-	ignored, parkings                                         prometheus.Counter
-	messages, records                                         *prometheus.CounterVec
+	retransmissions, acknowledged, refused, ignored, parkings prometheus.Counter
+	messages, records, answers, refusals                      *prometheus.CounterVec
 	bytes                                                     prometheus.Counter
 	roundTrip                                                 prometheus.Gauge
 	publish                                                   prometheus.Histogram
 }
+
+// What an acknowledgement came to, for each epoch that it names.
+const (
+	answerApplied  = "applied"  // of what is in flight, or part of the answer to a birth
+	answerRepeated = "repeated" // nothing of it is waited for any more
+	answerUnsent   = "unsent"   // positions that were never sent are among it; these do nothing
+	answerUnknown  = "unknown"  // the buffer has no such epoch: done with, or never there
+	answerUnasked  = "unasked"  // the answer to a birth of another session, or after the whole answer
+)
+
+const answersHelp = "Acknowledgements by epoch and what they came to: applied, repeated (of nothing that is waited for), " +
+	"unsent (of positions never sent), unknown (of an epoch that is not held), unasked (an answer to no birth of ours)."
+
+// Why a message is refused before it says anything.
+const (
+	refusedRetained  = "retained"  // a command out of the past
+	refusedEarly     = "early"     // before our birth: meant for an earlier session
+	refusedForeign   = "foreign"   // for another node, or a unit, which take none
+	refusedMalformed = "malformed" // not understood
+)
+
+const refusalsHelp = "Received messages that were refused: retained, early (meant for an earlier session), " +
+	"foreign (for another node or for a unit), malformed."
 
 // NewMetrics returns metrics registered with reg, or unregistered when reg is nil.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
@@ -41,15 +63,21 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		retransmissions: f.counter("retransmissions_total", "Records sent again."),
 		acknowledged:    f.counter("acknowledged_records_total", "Records in flight that were acknowledged."),
 		refused:         f.counter("refused_positions_total", "Acknowledged positions that were never sent."),
-		retained:        f.counter("retained_commands_total", "Retained commands refused."),
-		invalid:         f.counter("invalid_messages_total", "Received messages that were not understood."),
 		ignored:         f.counter("ignored_messages_total", "Received messages for which there was no room."),
 		parkings:        f.counter("parkings_total", "Times a record was parked."),
 		messages:        f.vec("messages_total", "Messages sent, by type.", "type"),
 		records:         f.vec("records_total", "Records sent, by lane.", "lane"),
+		answers:         f.vec("acknowledgements_total", answersHelp, "result"),
+		refusals:        f.vec("refused_messages_total", refusalsHelp, "reason"),
 		bytes:           f.counter("sent_bytes_total", "Bytes of payloads sent."),
 		publish:         f.histogram("publish_seconds", "From append to publish, of live records."),
 		roundTrip:       f.gauge("round_trip_seconds", "From publish to acknowledgement, of records sent once; smoothed."),
+	}
+	for _, r := range []string{answerApplied, answerRepeated, answerUnsent, answerUnknown, answerUnasked} {
+		m.answers.WithLabelValues(r)
+	}
+	for _, r := range []string{refusedRetained, refusedEarly, refusedForeign, refusedMalformed} {
+		m.refusals.WithLabelValues(r)
 	}
 	if reg != nil {
 		reg.MustRegister(f...)

@@ -25,12 +25,13 @@ func (s *session) receive(now time.Time, m link.Message) error {
 		return s.hostSaid(now, t.Host, m)
 	}
 	if m.Retained {
-		s.up.cfg.Metrics.retained.Inc()
+		s.refused(refusedRetained)
 		s.log.Warn("retained command refused: somebody publishes commands as retained, which is a fault", "topic", m.Topic)
 		return nil
 	}
-	if t.Type != sparkplug.NCmd {
-		s.up.cfg.Metrics.invalid.Inc() // no unit takes commands
+	own := s.up.cfg.Node
+	if t.Type != sparkplug.NCmd || t.Group != own.Group || t.Node != own.ID {
+		s.refused(refusedForeign)
 		return nil
 	}
 	p, err := sparkplug.Decode(m.Payload, commandLimits)
@@ -44,7 +45,8 @@ func (s *session) receive(now time.Time, m link.Message) error {
 		return nil
 	}
 	if !s.born {
-		return nil // for an earlier session
+		s.refused(refusedEarly)
+		return nil
 	}
 	if c.Ack != nil {
 		if err := s.acknowledged(now, c.Ack); err != nil {
@@ -60,9 +62,13 @@ func (s *session) receive(now time.Time, m link.Message) error {
 }
 
 func (s *session) invalid(m link.Message, err error) {
-	s.up.cfg.Metrics.invalid.Inc()
+	s.refused(refusedMalformed)
 	s.log.Debug("message not understood", "topic", m.Topic, "bytes", len(m.Payload), "error", err)
 }
+
+func (s *session) refused(reason string) { s.up.cfg.Metrics.refusals.WithLabelValues(reason).Inc() }
+
+func (s *session) answered(result string) { s.up.cfg.Metrics.answers.WithLabelValues(result).Inc() }
 
 // askBirth lets the node be born again, not too soon after the last time.
 func (s *session) askBirth(now time.Time) {
@@ -107,9 +113,11 @@ func (s *session) committed(now time.Time, epoch telemetry.Epoch, set ranges.Set
 	} else if limit, ok := s.sync.limits[epoch]; ok {
 		allowed = set.Intersect(allBelow(limit))
 	} else if epoch != s.sync.current {
-		return // an epoch that the buffer has done with
+		s.answered(answerUnknown)
+		return
 	}
 	if n := set.Len() - allowed.Len(); n > 0 {
+		s.answered(answerUnsent)
 		s.up.cfg.Metrics.refused.Add(float64(n))
 	}
 	if allowed.Empty() {
@@ -119,6 +127,11 @@ func (s *session) committed(now time.Time, epoch telemetry.Epoch, set ranges.Set
 		s.log.Error("acknowledgement not applied", "epoch", epoch.String(), "error", err)
 	}
 	list := s.up.table.Acked(now, epoch, allowed)
+	if len(list) > 0 || !s.sync.done {
+		s.answered(answerApplied)
+	} else {
+		s.answered(answerRepeated)
+	}
 	s.up.cfg.Metrics.acknowledged.Add(float64(len(list)))
 	for i := range list {
 		if r := &list[i]; r.End {

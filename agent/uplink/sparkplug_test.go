@@ -11,6 +11,7 @@ import (
 
 	"andon.internal/agent/state"
 	"andon.internal/agent/uplink"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/sparkplug"
 )
 
@@ -323,16 +324,7 @@ func TestSparkplugRebirthStopsData(t *testing.T) {
 	plant.forget()
 	plant.rebirth()
 	eventually(t, "the request is taken", func() bool {
-		families, err := reg.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range families {
-			if f.GetName() == "andon_uplink_rebirth_requests_total" {
-				return f.GetMetric()[0].GetCounter().GetValue() == 1
-			}
-		}
-		return false
+		return opstest.Metric(t, reg, "andon_uplink_rebirth_requests_total") == 1
 	})
 	plant.forget()
 	cell.readings("press-1", 20)

@@ -84,7 +84,8 @@ func (s *session) expireSync(now time.Time) {
 func (s *session) syncPart(now time.Time, a *sparkplug.Ack) error {
 	p := a.Sync
 	if p.Session != s.number || s.sync.done {
-		return nil // of an earlier session, or repeated
+		s.answered(answerUnasked)
+		return nil
 	}
 	if s.sync.of != p.Of {
 		s.sync.of = p.Of

@@ -90,6 +90,7 @@ type Feed struct {
 	table   *session.Table // of Run alone
 	pulse   *ops.Pulse
 	dropped prometheus.Counter
+	refused prometheus.Counter // retained messages
 
 	mu    sync.Mutex
 	list  []message
@@ -124,9 +125,12 @@ func New(c Config) (*Feed, error) {
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "andon_feed_dropped_total", Help: "Messages that the full queue of the live picture had no room for.",
 		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "andon_feed_retained_total", Help: "Retained messages that were refused: births, data and acknowledgements never are.",
+		}),
 	}
 	if c.Metrics != nil {
-		c.Metrics.MustRegister(f.dropped)
+		c.Metrics.MustRegister(f.dropped, f.refused)
 	}
 	return f, nil
 }
@@ -135,7 +139,8 @@ func New(c Config) (*Feed, error) {
 // the message is dropped and counted. The payload is not written to.
 func (f *Feed) Receive(topic string, payload []byte, retained bool, received time.Time) {
 	if retained {
-		return // births and data are never retained: it is old, or forged
+		f.refused.Inc() // what is kept for who comes later is old, or forged
+		return
 	}
 	cost := int64(len(payload)) + overhead
 	f.mu.Lock()

@@ -14,6 +14,7 @@ import (
 
 	"andon.internal/collector/feed"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -88,7 +89,8 @@ func (r *rig) told() (string, int) {
 }
 
 func TestEvents(t *testing.T) {
-	with(t, feed.Config{}, nil, func(r *rig) {
+	reg := prometheus.NewRegistry()
+	with(t, feed.Config{Metrics: reg}, nil, func(r *rig) {
 		want := func(text string, asked int) {
 			t.Helper()
 			if got, n := r.told(); got != text || n != asked {
@@ -110,6 +112,9 @@ func TestEvents(t *testing.T) {
 		want("andon/ack/x=y", 0)
 		r.f.Receive(n.Birth().Topic, n.Birth().Payload, true, time.Now())
 		want("", 0) // retained
+		if got := opstest.Metric(t, reg, "andon_feed_retained_total"); got != 1 {
+			t.Errorf("%v retained messages are counted, want 1", got)
+		}
 	})
 }
 
@@ -140,11 +145,7 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 		close(r.hold)
 		synctest.Wait()
-		families, err := reg.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := families[0].GetMetric()[0].GetCounter().GetValue(); n != 90 {
+		if n := opstest.Metric(t, reg, "andon_feed_dropped_total"); n != 90 {
 			t.Errorf("%v are dropped, want 90", n)
 		}
 		r.told()

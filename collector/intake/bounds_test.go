@@ -12,6 +12,7 @@ import (
 
 	"andon.internal/collector/intake"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -52,25 +53,11 @@ func TestNodeThatTurnsForeignIsNotSpokenTo(t *testing.T) {
 	})
 }
 
-// metric is the sum of a metric of the intake, of the series with a label value if
+// metric is the value of a metric of the intake, of the series with a label's value if
 // one is given.
-func metric(t *testing.T, reg *prometheus.Registry, name string, label ...string) (sum float64) {
+func metric(t *testing.T, reg *prometheus.Registry, name string, label ...string) float64 {
 	t.Helper()
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != "andon_intake_"+name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			if len(label) == 0 || strings.Contains(m.String(), label[0]) {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
-	return sum
+	return opstest.Metric(t, reg, "andon_intake_"+name, label...)
 }
 
 // noted is how many births of units were noted.

@@ -18,6 +18,7 @@ import (
 	"andon.internal/collector/feed"
 	"andon.internal/collector/sentry"
 	"andon.internal/shared/alarm"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/profiles"
 	"andon.internal/shared/sentinel"
 	"andon.internal/shared/sparkplug"
@@ -250,17 +251,7 @@ func (r *rig) want(what, got, want string) {
 // metric is the value of a counter or gauge without labels.
 func (r *rig) metric(name string) float64 {
 	r.t.Helper()
-	families, err := r.reg.Gather()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "andon_sentry_"+name {
-			return f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
-		}
-	}
-	r.t.Fatalf("there is no metric %s", name)
-	return 0
+	return opstest.Metric(r.t, r.reg, "andon_sentry_"+name)
 }
 
 // id returns the id of the only open alarm.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,23 @@ import (
 
 // fakeJournal has alarms of before the start.
 type fakeJournal struct {
+	mu   sync.Mutex
 	open []alarm.Alarm
 	err  error
 }
 
-func (j *fakeJournal) OpenAlarms(context.Context) ([]alarm.Alarm, error) { return j.open, j.err }
+func (j *fakeJournal) OpenAlarms(context.Context) ([]alarm.Alarm, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.open, j.err
+}
+
+// has lets it answer.
+func (j *fakeJournal) has(list ...alarm.Alarm) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.open, j.err = list, nil
+}
 
 func (*fakeJournal) Alarms(context.Context, string, string, time.Time, time.Time, int) ([]alarm.Alarm, error) {
 	return nil, nil
@@ -61,7 +74,7 @@ func TestAlarmsOfBeforeTheStart(t *testing.T) {
 		defer stop()
 		time.Sleep(1500 * time.Millisecond)
 		f.wantAlarms("without the journal", "", unknown)
-		j.open, j.err = []alarm.Alarm{old}, nil
+		j.has(old)
 		time.Sleep(time.Second)
 		f.wantAlarms("with it", "old", "")
 	})
@@ -118,7 +131,7 @@ func TestSentinelWithoutItsJournal(t *testing.T) {
 		if page := text(f.do(http.MethodGet, "/", "").Body.String()); strings.Contains(page, "No active alarm") {
 			t.Error("the page gives the all-clear")
 		}
-		j.open, j.err = []alarm.Alarm{old}, nil
+		j.has(old)
 		up(f)
 		time.Sleep(2500 * time.Millisecond)
 		f.wantAlarms("with the journal", "old", "")

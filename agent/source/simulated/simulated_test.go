@@ -16,6 +16,7 @@ import (
 	"andon.internal/agent/source/simulated"
 	"andon.internal/agent/source/simulated/dyno"
 	"andon.internal/agent/source/sourcetest"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/profiles"
 	"andon.internal/shared/telemetry"
 )
@@ -98,17 +99,7 @@ func (r *rig) read(d time.Duration) []reading {
 
 func (r *rig) count(name string) float64 {
 	r.t.Helper()
-	families, err := r.metrics.Gather()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
-		}
-	}
-	r.t.Fatalf("there is no metric %s", name)
-	return 0
+	return opstest.Metric(r.t, r.metrics, name)
 }
 
 func TestUnitsAreBornTestedAndReplaced(t *testing.T) {
