@@ -16,7 +16,7 @@ import (
 )
 
 func raised(id string, p sentinel.Priority, sequence int) alarm.Alarm {
-	return alarm.Alarm{ID: id, Rule: "hot", Priority: p, Group: "line1", Node: "cell-01", Unit: "a", Condition: alarm.Active, Quality: alarm.Good, RaisedAt: t0, Sequence: sequence}
+	return alarm.Alarm{ID: id, Rule: "hot", Priority: p, Group: "line1", Node: "cell-01", Unit: "a", Condition: alarm.Active, Quality: alarm.Good, RaisedAt: t0, ActiveAt: t0, Sequence: sequence}
 }
 
 func TestAlarms(t *testing.T) {

@@ -226,7 +226,7 @@ func past(rule string, condition alarm.Condition, sequence int) sentry.Journalle
 	s := sentinel.Subject{Group: cell.Group, Node: cell.ID, Unit: "u"}
 	return sentry.Journalled{Onset: onset, Alarm: alarm.Alarm{
 		ID: alarm.ID(rule, s, onset), Rule: rule, Priority: sentinel.High, Group: s.Group, Node: s.Node, Unit: s.Unit,
-		Condition: condition, Quality: alarm.Good, RaisedAt: time.Unix(1, 0), Sequence: sequence,
+		Condition: condition, Quality: alarm.Good, RaisedAt: time.Unix(1, 0), ActiveAt: time.Unix(1, 0), Sequence: sequence,
 	}}
 }
 

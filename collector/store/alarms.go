@@ -60,7 +60,7 @@ func upsertAlarms(changes []AlarmChange) call {
 	}
 	slices.SortFunc(rows, func(a, b *JournalledAlarm) int { return cmp.Compare(a.Alarm.ID, b.Alarm.ID) })
 	var texts [14]list
-	var position, row, sequence, onset, raised, cleared, acked list
+	var position, row, sequence, onset, raised, cleared, acked, active list
 	for _, j := range rows {
 		a := &j.Alarm
 		figures, err := json.Marshal(a.Figures)
@@ -80,22 +80,24 @@ func upsertAlarms(changes []AlarmChange) call {
 		moment(&raised, a.RaisedAt)
 		moment(&cleared, a.ClearedAt)
 		moment(&acked, a.AckedAt)
+		moment(&active, a.ActiveAt)
 	}
 	c := call{sql: `INSERT INTO alarm (alarm_id, rule, priority, group_id, node_id, unit_id, condition, quality, onset_epoch,
- acked_by, note, figures, consequence, response, onset_position, onset_row, sequence, onset_at, raised_at, cleared_at, acked_at)
- SELECT d.a, d.r, d.p, d.g, d.n, nullif(d.u, ''), d.c, d.q, d.e, d.b, d.o, d.f::jsonb, d.x, d.y, d.ps, d.rw, d.s, d.t1, d.t2, d.t3, d.t4
+ acked_by, note, figures, consequence, response, onset_position, onset_row, sequence, onset_at, raised_at, cleared_at, acked_at,
+ active_at)
+ SELECT d.a, d.r, d.p, d.g, d.n, nullif(d.u, ''), d.c, d.q, d.e, d.b, d.o, d.f::jsonb, d.x, d.y, d.ps, d.rw, d.s, d.t1, d.t2, d.t3, d.t4, d.t5
  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
  $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::int[], $17::int[], $18::timestamptz[],
- $19::timestamptz[], $20::timestamptz[], $21::timestamptz[])
- d(a, r, p, g, n, u, c, q, e, b, o, f, x, y, ps, rw, s, t1, t2, t3, t4)
+ $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[])
+ d(a, r, p, g, n, u, c, q, e, b, o, f, x, y, ps, rw, s, t1, t2, t3, t4, t5)
  ON CONFLICT (alarm_id) DO UPDATE SET node_id = excluded.node_id, condition = excluded.condition, quality = excluded.quality,
- raised_at = excluded.raised_at, cleared_at = excluded.cleared_at, acked_at = excluded.acked_at, acked_by = excluded.acked_by,
+ raised_at = excluded.raised_at, active_at = excluded.active_at, cleared_at = excluded.cleared_at, acked_at = excluded.acked_at, acked_by = excluded.acked_by,
  note = excluded.note, figures = excluded.figures, sequence = excluded.sequence
  WHERE alarm.sequence < excluded.sequence`}
 	for i := range texts {
 		c.params = append(c.params, texts[i].param())
 	}
-	for _, l := range []*list{&position, &row, &sequence, &onset, &raised, &cleared, &acked} {
+	for _, l := range []*list{&position, &row, &sequence, &onset, &raised, &cleared, &acked, &active} {
 		c.params = append(c.params, l.param())
 	}
 	return c
@@ -133,7 +135,8 @@ func insertAlarmEvents(changes []AlarmChange) call {
 const alarmColumns = `alarm_id, rule, priority, group_id, node_id, coalesce(unit_id, ''), condition, quality, onset_epoch,
  acked_by, note, figures::text, consequence, response, onset_position, onset_row, sequence,
  (extract(epoch FROM onset_at) * 1000000)::bigint, (extract(epoch FROM raised_at) * 1000000)::bigint,
- (extract(epoch FROM cleared_at) * 1000000)::bigint, (extract(epoch FROM acked_at) * 1000000)::bigint`
+ (extract(epoch FROM cleared_at) * 1000000)::bigint, (extract(epoch FROM acked_at) * 1000000)::bigint,
+ (extract(epoch FROM active_at) * 1000000)::bigint`
 
 // OpenAlarms returns the alarms that are active or not acknowledged, the newest first
 // and at most [MaxOpenAlarms].
@@ -224,7 +227,7 @@ func readAlarm(v [][]byte) (j JournalledAlarm, err error) {
 		return j, err
 	}
 	j.Onset.Position, j.Onset.Row, j.Alarm.Sequence = uint64(numbers[0]), int(numbers[1]), int(numbers[2])
-	for i, t := range []*time.Time{&j.Alarm.OnsetAt, &j.Alarm.RaisedAt, &j.Alarm.ClearedAt, &j.Alarm.AckedAt} {
+	for i, t := range []*time.Time{&j.Alarm.OnsetAt, &j.Alarm.RaisedAt, &j.Alarm.ClearedAt, &j.Alarm.AckedAt, &j.Alarm.ActiveAt} {
 		if v[17+i] == nil {
 			continue
 		}

@@ -46,17 +46,18 @@ func TestAlarmsAreJournalledOnce(t *testing.T) {
 		life(t, "back", "press-1", alarm.Raised, alarm.Clear),
 		life(t, "over", "press-1", alarm.Raised, alarm.Clear, alarm.Ack),
 		life(t, "cell", "", alarm.Raised),
+		life(t, "again", "press-1", alarm.Raised, alarm.Clear, alarm.Raised),
 	)
 	for _, batch := range [][]store.AlarmChange{all[:4], all, all[2:5], nil} {
 		if err := f.s.JournalAlarms(t.Context(), f.lease, batch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := one(t, f.dsn, `SELECT count(*), count(DISTINCT (alarm_id, sequence)) FROM alarm_event`); got != "9|9" {
+	if got := one(t, f.dsn, `SELECT count(*), count(DISTINCT (alarm_id, sequence)) FROM alarm_event`); got != "12|12" {
 		t.Errorf("events: %s", got)
 	}
 	got := lines(t, f.dsn, `SELECT alarm_id, condition, acked_by, sequence FROM alarm ORDER BY 1`)
-	want := []string{"back|normal||2", "cell|active||1", "open|active||1", "over|normal|kim|3", "seen|active|kim|2"}
+	want := []string{"again|active||3", "back|normal||2", "cell|active||1", "open|active||1", "over|normal|kim|3", "seen|active|kim|2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("alarms %q, want %q", got, want)
 	}
@@ -68,15 +69,32 @@ func TestAlarmsAreJournalledOnce(t *testing.T) {
 	for _, j := range open {
 		ids = append(ids, j.Alarm.ID)
 	}
-	if strings.Join(ids, " ") != "back cell open seen" {
+	if strings.Join(ids, " ") != "again back cell open seen" {
 		t.Errorf("open: %v", ids)
 	}
 	wanted := all[0].JournalledAlarm
-	if !reflect.DeepEqual(open[2], wanted) {
+	if !reflect.DeepEqual(open[3], wanted) {
+		t.Errorf("comes back as %+v, want %+v", open[3], wanted)
+	}
+	if wanted = all[8].JournalledAlarm; !reflect.DeepEqual(open[2], wanted) {
 		t.Errorf("comes back as %+v, want %+v", open[2], wanted)
 	}
-	if wanted = all[8].JournalledAlarm; !reflect.DeepEqual(open[1], wanted) {
-		t.Errorf("comes back as %+v, want %+v", open[1], wanted)
+	if wanted = all[11].JournalledAlarm; !reflect.DeepEqual(open[0], wanted) {
+		t.Errorf("comes back as %+v, want %+v", open[0], wanted)
+	}
+}
+
+// TestOlderAlarmsGetTheTimeTheyCameLast: those that an older program journalled.
+func TestOlderAlarmsGetTheTimeTheyCameLast(t *testing.T) {
+	f := setUp(t)
+	all := slices.Concat(life(t, "again", "press-1", alarm.Raised, alarm.Clear, alarm.Raised), life(t, "once", "press-1", alarm.Raised, alarm.Ack))
+	if err := f.s.JournalAlarms(t.Context(), f.lease, all); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, f.dsn, `ALTER TABLE alarm DROP COLUMN active_at`, migration(t, "00004_alarm_active_at.sql"))
+	got := lines(t, f.dsn, `SELECT alarm_id, extract(epoch FROM active_at - raised_at)::int FROM alarm ORDER BY 1`)
+	if want := []string{"again|2", "once|0"}; !slices.Equal(got, want) {
+		t.Errorf("since %q, want %q", got, want)
 	}
 }
 

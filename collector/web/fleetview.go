@@ -26,7 +26,7 @@ const flood = 10
 func tallyOf(alarms []alarmView, now time.Time) (t tally) {
 	for i := range alarms {
 		a := &alarms[i]
-		if now.Sub(a.RaisedAt) <= 10*time.Minute {
+		if now.Sub(a.ActiveAt) <= 10*time.Minute {
 			t.Recent++
 		}
 		if a.State == alarm.Closed {

@@ -182,7 +182,7 @@ func (f *fixture) read(unit string, now time.Time, q telemetry.Quality, v []tele
 func (f *fixture) raise(id, unit string, p sentinel.Priority, now time.Time) {
 	f.p.Alarm(now, alarm.Alarm{
 		ID: id, Rule: "thermal-runaway", Priority: p, Group: cell.Group, Node: cell.ID, Unit: unit,
-		Condition: alarm.Active, Quality: alarm.Good, RaisedAt: now, Sequence: 1,
+		Condition: alarm.Active, Quality: alarm.Good, RaisedAt: now, ActiveAt: now, Sequence: 1,
 		Figures: []alarm.Figure{{Name: "hot", Value: 118.2}}, Response: "check the coolant <now>",
 	})
 }

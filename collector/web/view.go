@@ -184,7 +184,7 @@ func alarmViews(alarms []alarm.Alarm) []alarmView {
 	slices.SortFunc(out, func(a, b alarmView) int {
 		return cmp.Or(
 			cmp.Compare(alarmOrder[a.State], alarmOrder[b.State]),
-			cmp.Compare(b.Priority, a.Priority), b.RaisedAt.Compare(a.RaisedAt), cmp.Compare(a.ID, b.ID))
+			cmp.Compare(b.Priority, a.Priority), b.ActiveAt.Compare(a.ActiveAt), cmp.Compare(a.ID, b.ID))
 	})
 	return out
 }

@@ -58,6 +58,7 @@ type Alarm struct {
 	Condition   Condition `json:"condition"`
 	Quality     Quality   `json:"quality"`
 	RaisedAt    time.Time `json:"raised_at"`           // when it was first decided
+	ActiveAt    time.Time `json:"active_at"`           // when it was last decided: it may come again while it is open
 	OnsetAt     time.Time `json:"onset_at,omitzero"`   // time of the reading that first made it true
 	ClearedAt   time.Time `json:"cleared_at,omitzero"` // when the condition was last normal again
 	AckedAt     time.Time `json:"acked_at,omitzero"`   // zero: not acknowledged
@@ -157,7 +158,7 @@ func (a *Alarm) Apply(e Event) (bool, error) {
 		}
 		// Raised again: it is one alarm as long as it is open, and what was
 		// acknowledged was another time.
-		a.Condition, a.ClearedAt = Active, time.Time{}
+		a.Condition, a.ActiveAt, a.ClearedAt = Active, e.At, time.Time{}
 		a.AckedAt, a.AckedBy, a.Note = time.Time{}, "", ""
 	case Clear, Ended:
 		a.Condition, a.ClearedAt = Normal, e.At

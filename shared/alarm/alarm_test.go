@@ -146,7 +146,7 @@ func TestTimesOfALife(t *testing.T) {
 		if _, err := a.Apply(e); err != nil {
 			t.Fatal(err)
 		}
-		if n == 2 && (!a.ClearedAt.IsZero() || a.RaisedAt != at(0)) {
+		if n == 2 && (!a.ClearedAt.IsZero() || a.RaisedAt != at(0) || a.ActiveAt != at(2)) {
 			t.Errorf("raised again: %+v", a)
 		}
 	}

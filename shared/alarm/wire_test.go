@@ -12,7 +12,7 @@ import (
 func sample() alarm.Alarm {
 	return alarm.Alarm{
 		ID: alarm.ID("hot", unit, onset), Rule: "hot", Priority: sentinel.Critical, Group: "plant", Node: "cell-01", Unit: "dyno-1",
-		Condition: alarm.Active, Quality: alarm.Good, RaisedAt: begin, OnsetAt: begin.Add(-1e9), Sequence: 1,
+		Condition: alarm.Active, Quality: alarm.Good, RaisedAt: begin, ActiveAt: begin.Add(5e9), OnsetAt: begin.Add(-1e9), Sequence: 1,
 		Figures: []alarm.Figure{{Name: "hot", Value: 112.5}},
 	}
 }

@@ -47,7 +47,7 @@ define(
     }
     #alarm(a) {
       return html`<li class="alarm p-${a.priority} a-${a.state}" data-id=${a.id}>
-        <div class="head">${icon(a.priority)}<b class="prio">${a.priority}</b><span class="rule">${a.rule}</span><time>${ageText(store.now() - Date.parse(a.raised_at))}</time></div>
+        <div class="head">${icon(a.priority)}<b class="prio">${a.priority}</b><span class="rule">${a.rule}</span><time>${ageText(store.now() - Date.parse(a.active_at))}</time></div>
         <div class="about">
           ${a.unit ? html`<a href=${unitURL(a.group, a.unit)}>${a.unit}</a> <span class="dim">${a.group} · ${a.node}</span>` : html`<b>${a.node}</b> <span class="dim">${a.group}</span>`}${a.quality === "simulated" ? html` ${sim}` : nothing}${
             a.quality === "stale" ? html` <b class="stale-mark">STALE</b>` : nothing

@@ -55,7 +55,7 @@ define(
       let worst = null;
       for (const l of lines()) if (l.rows[0].rank > 4 && l.rows[0].rank > (worst?.rank ?? 0)) worst = { ...l.rows[0], profile: l.profile };
       const asOf = alarmsAsOf();
-      if (!worst) return asOf ? html`${icon("warn")}No unit was in alarm at ${asOf}` : html`${icon("ok")}No unit in alarm`;
+      if (!worst) return asOf ? html`${icon("warn")}No alarm of a unit was known at ${asOf}` : html`${icon("ok")}No unit in alarm`;
       // The value that says most: the first beyond a limit, else the first.
       const signals = worst.profile.fleet.map((i) => worst.profile.signals[i]);
       const i = Math.max(signals.findIndex((s, i) => valueClass(s, worst.u.v[i]) === "limit"), 0);

@@ -50,7 +50,7 @@ const PRIORITIES = ["critical", "high", "medium", "low"];
 export function tally() {
   const t = { critical: 0, high: 0, medium: 0, low: 0, unacked: 0, recent: 0 };
   for (const a of store.alarms.values()) {
-    if (store.now() - Date.parse(a.raised_at) <= 600000) t.recent++;
+    if (store.now() - Date.parse(a.active_at) <= 600000) t.recent++;
     if (a.state === "closed") continue;
     t[a.priority]++;
     if (a.state !== "acknowledged") t.unacked++;

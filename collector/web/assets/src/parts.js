@@ -86,7 +86,7 @@ const ORDER = { unacknowledged: 0, "returned-unacknowledged": 1, acknowledged: 2
 
 /** Alarms in the order of their urgency. */
 export const byUrgency = (a, b) =>
-  ORDER[a.state] - ORDER[b.state] || PRIORITY[b.priority] - PRIORITY[a.priority] || Date.parse(b.raised_at) - Date.parse(a.raised_at) || (a.id < b.id ? -1 : 1);
+  ORDER[a.state] - ORDER[b.state] || PRIORITY[b.priority] - PRIORITY[a.priority] || Date.parse(b.active_at) - Date.parse(a.active_at) || (a.id < b.id ? -1 : 1);
 
 /** The worst open alarm of each unit, by GROUP/UNIT. */
 export function worstAlarms() {
