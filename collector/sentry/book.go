@@ -111,7 +111,7 @@ func (s *Sentry) newEntry(t *sentinel.Transition) *entry {
 		a.Quality = alarm.Simulated
 	}
 	for _, f := range t.Figures {
-		a.Figures = append(a.Figures, alarm.Figure{Name: f.Name, Value: f.Value})
+		a.Figures = append(a.Figures, alarm.Figure(f))
 	}
 	return &entry{Journalled: Journalled{Alarm: a, Onset: t.Onset}}
 }

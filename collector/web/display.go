@@ -158,13 +158,10 @@ func show(s *telemetry.Signal, c SignalDisplay) Signal {
 
 // unitText writes an engineering unit the way people do.
 func unitText(unit string) string {
-	switch unit {
-	case "degC":
-		return "°C"
-	case "degF":
-		return "°F"
-	case "degR":
-		return "°R"
+	for _, scale := range []string{"C", "F", "R"} {
+		if rest, ok := strings.CutPrefix(unit, "deg"+scale); ok && (rest == "" || rest[0] == '/') {
+			return "°" + scale + rest
+		}
 	}
 	return unit
 }

@@ -183,7 +183,7 @@ func (f *fixture) raise(id, unit string, p sentinel.Priority, now time.Time) {
 	f.p.Alarm(now, alarm.Alarm{
 		ID: id, Rule: "thermal-runaway", Priority: p, Group: cell.Group, Node: cell.ID, Unit: unit,
 		Condition: alarm.Active, Quality: alarm.Good, RaisedAt: now, ActiveAt: now, Sequence: 1,
-		Figures: []alarm.Figure{{Name: "hot", Value: 118.2}}, Response: "check the coolant <now>",
+		Figures: []alarm.Figure{{Name: "hot", Value: 118.2, Unit: "degC"}}, Response: "check the coolant <now>",
 	})
 }
 

@@ -32,7 +32,7 @@ func TestFleetIsReadableWithoutJavaScript(t *testing.T) {
 		"andon austin", "live SIM 1/2", "1 unacknowledged",
 		"Running 1 Idle 1 Stopped 0 Stale 0", "Worst dyno-0002 critical thermal-runaway Winding 118.2 °C",
 		"dyno-0001 Running 61.2 412.0 31.0 2400", "dyno-0002 SIM Idle critical thermal-runaway 118.2 300.0",
-		"hot 118.2", "check the coolant &lt;now&gt;", "cell-07 austin-line1 online 2 18 234 27 min 00 s",
+		"hot 118.2 °C", "check the coolant &lt;now&gt;", "cell-07 austin-line1 online 2 18 234 27 min 00 s",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q:\n%s", want, got)

@@ -179,7 +179,12 @@ type alarmView struct {
 func alarmViews(alarms []alarm.Alarm) []alarmView {
 	out := make([]alarmView, 0, len(alarms))
 	for i := range alarms {
-		out = append(out, alarmView{alarms[i], alarms[i].State()})
+		a := alarmView{alarms[i], alarms[i].State()}
+		a.Figures = slices.Clone(a.Figures) // the picture's own
+		for n := range a.Figures {
+			a.Figures[n].Unit = unitText(a.Figures[n].Unit)
+		}
+		out = append(out, a)
 	}
 	slices.SortFunc(out, func(a, b alarmView) int {
 		return cmp.Or(

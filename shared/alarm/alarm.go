@@ -44,6 +44,7 @@ const (
 type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
+	Unit  string  `json:"unit,omitempty"` // such as "degC/min"; empty for a pure number
 }
 
 // Alarm is one alarm from its raising to its end.

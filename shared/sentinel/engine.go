@@ -72,6 +72,7 @@ type Transition struct {
 type Figure struct {
 	Name  string
 	Value float64
+	Unit  string // engineering unit, such as "degC/min"; empty for a pure number
 }
 
 // Engine evaluates rules over the readings of many units. It is not safe for

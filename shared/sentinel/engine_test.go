@@ -219,7 +219,7 @@ func TestNodeDeathIsToldAtOnce(t *testing.T) {
 func TestFiguresOfSilence(t *testing.T) {
 	r := newRig(t)
 	raised := r.engine.Tick(begin.Add(time.Minute))
-	if len(raised) == 0 || len(raised[0].Figures) != 1 || math.Abs(raised[0].Figures[0].Value-4) > 0.01 {
+	if len(raised) == 0 || len(raised[0].Figures) != 1 || math.Abs(raised[0].Figures[0].Value-4) > 0.01 || raised[0].Figures[0].Unit != "s" {
 		t.Errorf("a silent node: %+v, want age 4", raised)
 	}
 	r = newRig(t)

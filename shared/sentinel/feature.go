@@ -1,11 +1,15 @@
 package sentinel
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"andon.internal/shared/telemetry"
 )
 
 // figure is one feature of one unit. Times are the readings' own, in seconds from
@@ -219,4 +223,26 @@ func parseTest(text string) (func(float64) bool, error) {
 		}
 	}
 	return nil, fmt.Errorf("test %q must be a comparison with a number, such as \"> 500\"", text)
+}
+
+// unitOf returns the engineering unit of a feature's value, such as degC/min of a slope.
+func unitOf(f *Feature, p *telemetry.Profile) string {
+	i := p.Index(f.Signal)
+	if i < 0 || f.Fn == "frac_true" {
+		return ""
+	}
+	unit := p.Signals[i].Unit
+	if f.Fn != "slope" {
+		return unit
+	}
+	per := cmp.Or(f.Per, time.Second)
+	for _, u := range []struct {
+		time time.Duration
+		text string
+	}{{time.Second, "s"}, {time.Minute, "min"}, {time.Hour, "h"}} {
+		if per == u.time {
+			return unit + "/" + u.text
+		}
+	}
+	return unit + "/" + per.String()
 }

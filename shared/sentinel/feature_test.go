@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"andon.internal/shared/telemetry"
 )
 
 // TestFeaturesAgreeWithDefinition holds every incremental feature against its
@@ -138,6 +140,28 @@ func TestParseTest(t *testing.T) {
 	for _, text := range []string{"", ">", "500", "> x", "=> 5", "~ 5", "> 5 6"} {
 		if _, err := parseTest(text); err == nil {
 			t.Errorf("%q was taken for a test", text)
+		}
+	}
+}
+
+// TestUnitsOfFeatures: a figure without its unit says little to an operator.
+func TestUnitsOfFeatures(t *testing.T) {
+	p := &telemetry.Profile{Signals: []telemetry.Signal{{Name: "t", Unit: "degC"}, {Name: "n"}}}
+	for _, tt := range []struct {
+		f    Feature
+		want string
+	}{
+		{Feature{Signal: "t", Fn: "ewma"}, "degC"},
+		{Feature{Signal: "n", Fn: "max"}, ""},
+		{Feature{Signal: "t", Fn: "slope"}, "degC/s"},
+		{Feature{Signal: "t", Fn: "slope", Per: time.Minute}, "degC/min"},
+		{Feature{Signal: "t", Fn: "slope", Per: time.Hour}, "degC/h"},
+		{Feature{Signal: "t", Fn: "slope", Per: 10 * time.Second}, "degC/10s"},
+		{Feature{Signal: "n", Fn: "slope"}, "/s"},
+		{Feature{Signal: "t", Fn: "frac_true"}, ""},
+	} {
+		if got := unitOf(&tt.f, p); got != tt.want {
+			t.Errorf("%s of %s per %v: %q, want %q", tt.f.Fn, tt.f.Signal, tt.f.Per, got, tt.want)
 		}
 	}
 }

@@ -138,12 +138,12 @@ func (e *Engine) tell(k Kind, i *instance, now time.Time) {
 	}
 	for _, b := range i.figures {
 		if v, ok := i.env[b.name].(float64); ok {
-			t.Figures = append(t.Figures, Figure{b.name, v})
+			t.Figures = append(t.Figures, Figure{b.name, v, b.unit})
 		}
 	}
 	// Of an announced death there is no silence to tell: it was decided at once.
 	if i.rule.silence != "" && (i.node == nil || !i.node.dead) {
-		t.Figures = append(t.Figures, Figure{i.rule.silence, i.age(now).Seconds()})
+		t.Figures = append(t.Figures, Figure{i.rule.silence, i.age(now).Seconds(), "s"})
 	}
 	e.out = append(e.out, t)
 }

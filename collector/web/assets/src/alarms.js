@@ -53,7 +53,7 @@ define(
             a.quality === "stale" ? html` <b class="stale-mark">STALE</b>` : nothing
           }
         </div>
-        ${a.figures?.length ? html`<div class="why">${a.figures.map((f) => html`<span>${f.name} <b>${shortText(f.value)}</b></span> `)}</div>` : nothing}
+        ${a.figures?.length ? html`<div class="why">${a.figures.map((f) => html`<span>${f.name} <b>${shortText(f.value)}</b>${f.unit ? ` ${f.unit}` : nothing}</span> `)}</div>` : nothing}
         ${a.response ? html`<div class="response">${a.response}</div>` : nothing} ${this.#acknowledgement(a)}
       </li>`;
     }
