@@ -24,6 +24,7 @@ type Broker struct {
 	server  *mqtt.Server
 	metrics *metrics
 	depot   *depot
+	lobby   *lobby
 	policy  *policy
 	gate    *gate // nil without TLS
 	listen  func(network, address string) (net.Listener, error)
@@ -49,6 +50,7 @@ func New(cfg Config) (*Broker, error) {
 	b := &Broker{
 		cfg: cfg, log: cfg.Logger, listen: net.Listen,
 		metrics: newMetrics(cfg.Registry),
+		lobby:   newLobby(cfg.Limits.MaxPending),
 		depot:   &depot{limit: int64(cfg.Limits.QueueBytes)},
 	}
 	var err error
@@ -56,11 +58,11 @@ func New(cfg Config) (*Broker, error) {
 		return nil, ops.Hint(err, "andon-broker ca makes certificates, where the plant has no authority of its own")
 	}
 	b.server = mqtt.New(options(cfg))
-	b.policy = &policy{limits: cfg.Limits, metrics: b.metrics, depot: b.depot, server: b.server, log: b.log, denials: newRepeats()}
+	b.policy = &policy{limits: cfg.Limits, metrics: b.metrics, depot: b.depot, server: b.server, log: b.log, repeats: newRepeats()}
 	if err := b.server.AddHook(b.policy, nil); err != nil {
 		return nil, fmt.Errorf("set up mqtt: %w", err)
 	}
-	publishInfo(cfg.Registry, b.server, b.depot)
+	publishInfo(cfg.Registry, b.server, b.depot, b.lobby)
 	return b, nil
 }
 
@@ -99,7 +101,7 @@ func (b *Broker) Listen() error {
 		return ops.Hint(fmt.Errorf("listen for mqtt: %w", err),
 			"is a broker running already? choose another listen address, or port 0 for a free one")
 	}
-	l := newListener(inner, b.cfg.Limits, b.metrics, b.log, b.depot)
+	l := newListener(inner, b.cfg.Limits, b.metrics, b.log, b.depot, b.lobby)
 	l.gate = b.gate
 	l.rescue = b.rescue
 	http, err := ops.Listen("andon-broker", b.cfg.HTTP, &b.health, b.cfg.Registry, b.log)

@@ -41,12 +41,24 @@ type Limits struct {
 	// MaxConnectPacket is the largest CONNECT, with will, name and password: 16KiB.
 	// Nothing larger is given memory before a client has said who it is.
 	MaxConnectPacket config.Size `yaml:"max_connect_packet"`
-	// ConnectTimeout is how long a new connection has for its CONNECT: 5s.
+	// ConnectTimeout is how long a new connection has for its TLS handshake and its
+	// CONNECT together: 5s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// MaxConnections counts all connections: 4096.
 	MaxConnections int `yaml:"max_connections"`
 	// MaxConnectionsPerIP counts those of one address, loopback excepted: 256.
 	MaxConnectionsPerIP int `yaml:"max_connections_per_ip"`
+	// MaxConnectionsPerIdentity counts those that show one certificate, or another of
+	// the same holder: 32. Beyond it the oldest of them is ended.
+	MaxConnectionsPerIdentity int `yaml:"max_connections_per_identity"`
+	// MaxPending counts the connections that have no session yet: 512. Beyond it the one
+	// that has waited longest is closed, so that who only opens connections keeps nobody out.
+	MaxPending int `yaml:"max_pending"`
+	// MaxPacketRate is how many packets a second one identity may send: 10000; without
+	// TLS one connection. Beyond it the broker reads more slowly, and loses nothing.
+	MaxPacketRate int `yaml:"max_packet_rate"`
+	// MaxByteRate is how many bytes a second, likewise: 64MiB.
+	MaxByteRate config.Size `yaml:"max_byte_rate"`
 	// KeepaliveMax replaces a keepalive that is 0 (none) or longer: 60s, whole
 	// seconds. A client is dropped after 1.5 times its keepalive without a byte.
 	KeepaliveMax time.Duration `yaml:"keepalive_max"`
@@ -91,20 +103,24 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:1883",
 		Limits: Limits{
-			MaxPacket:           512 << 10,
-			MaxConnectPacket:    16 << 10,
-			ConnectTimeout:      5 * time.Second,
-			MaxConnections:      4096,
-			MaxConnectionsPerIP: 256,
-			KeepaliveMax:        60 * time.Second,
-			WriteTimeout:        10 * time.Second,
-			ClientQueue:         8192,
-			ClientQueueBytes:    128 << 20,
-			QueueBytes:          512 << 20,
-			MaxInflight:         64,
-			MaxSubscriptions:    64,
-			MaxRetained:         1024,
-			MaxRetainedSize:     64 << 10,
+			MaxPacket:                 512 << 10,
+			MaxConnectPacket:          16 << 10,
+			ConnectTimeout:            5 * time.Second,
+			MaxConnections:            4096,
+			MaxConnectionsPerIP:       256,
+			MaxConnectionsPerIdentity: 32,
+			MaxPending:                512,
+			MaxPacketRate:             10_000,
+			MaxByteRate:               64 << 20,
+			KeepaliveMax:              60 * time.Second,
+			WriteTimeout:              10 * time.Second,
+			ClientQueue:               8192,
+			ClientQueueBytes:          128 << 20,
+			QueueBytes:                512 << 20,
+			MaxInflight:               64,
+			MaxSubscriptions:          64,
+			MaxRetained:               1024,
+			MaxRetainedSize:           64 << 10,
 		},
 		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
 	}
@@ -146,6 +162,10 @@ func (l *Limits) Check() error {
 	between("connect_timeout", int64(l.ConnectTimeout), int64(100*time.Millisecond), int64(time.Minute), span)
 	between("max_connections", int64(l.MaxConnections), 1, 1<<20, count)
 	between("max_connections_per_ip", int64(l.MaxConnectionsPerIP), 1, 1<<20, count)
+	between("max_connections_per_identity", int64(l.MaxConnectionsPerIdentity), 1, 1<<20, count)
+	between("max_pending", int64(l.MaxPending), 1, 1<<20, count)
+	between("max_packet_rate", int64(l.MaxPacketRate), 1, 1<<30, count)
+	between("max_byte_rate", int64(l.MaxByteRate), 1<<10, 1<<40, bytes)
 	between("keepalive_max", int64(l.KeepaliveMax), int64(time.Second), int64(time.Hour), span)
 	between("write_timeout", int64(l.WriteTimeout), int64(100*time.Millisecond), int64(time.Minute), span)
 	between("client_queue", int64(l.ClientQueue), 1, 1<<20, count)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/list"
 	"errors"
 	"net"
 	"sync"
@@ -18,11 +19,13 @@ import (
 // that a large message on a slow line is no silence; and a write that stands still
 // ends the connection instead of standing for ever.
 type conn struct {
-	net.Conn // over raw: TLS, or the same
-	raw      net.Conn
-	identity access.Identity // who the client is; set before the library has it
-	metrics  *metrics
-	opening  opening // only the reading goroutine touches it
+	net.Conn  // over raw: TLS, or the same
+	raw       net.Conn
+	identity  access.Identity // who the client is; set before the library has it
+	until     time.Time       // by when it must have a session
+	handshake *handshake      // nil without TLS
+	metrics   *metrics
+	opening   opening // only the reading goroutine touches it
 
 	// silence is 1.5 keepalives, set with the CONNECT. patience is how long the
 	// connection may bring no byte; 0 until the CONNECT is accepted, while the
@@ -40,7 +43,14 @@ type conn struct {
 	closing     sync.Once
 	closingErr  error
 	ended       chan struct{} // closed by the listener when all is cleaned up
+	shut        chan struct{} // closed by Close
 	established atomic.Bool   // the session was set up: from here a will is owed
+	known       atomic.Bool   // the identity is set
+	expelled    atomic.Bool   // the certificate is no longer good, which was counted
+	crowded     atomic.Value  // the bound (a string) for which it was closed to make room
+	lobby       *lobby
+	place       *list.Element // in the lobby, under its lock; nil: not in it
+	share       *share        // of its identity; set before the library has it
 }
 
 // Read reads from the client.
@@ -112,8 +122,29 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 // Close closes the connection once.
 func (c *conn) Close() error {
 	// Without a goodbye in TLS, which would wait for a client that does not read.
-	c.closing.Do(func() { c.closingErr = c.raw.Close() })
+	c.closing.Do(func() {
+		close(c.shut)
+		c.closingErr = c.raw.Close()
+	})
 	return c.closingErr
+}
+
+// establish notes that the session was set up.
+func (c *conn) establish() {
+	c.lobby.leave(c)
+	c.established.Store(true)
+}
+
+// crowd closes the connection to make room for another within a bound.
+func (c *conn) crowd(bound string) {
+	c.crowded.Store(bound)
+	_ = c.Close() // it may be closing already
+}
+
+// crowdedBy returns the bound for which the connection was closed, or "".
+func (c *conn) crowdedBy() string {
+	bound, _ := c.crowded.Load().(string)
+	return bound
 }
 
 // The reasons why a first packet is refused.

@@ -6,7 +6,11 @@
 // holds it. What it promises is to stay up and to stay bounded, whatever connects:
 //
 //   - the first packet has a size limit and a deadline, connections are counted in
-//     all and by address, and an Accept error never ends the listener;
+//     all, by address, by identity and while they have no session, and an Accept error
+//     never ends the listener;
+//   - TLS handshakes are computed by half of the processors, and a session ends with the
+//     certificate that opened it;
+//   - what one identity sends is read at a bounded rate;
 //   - a client that falls silent is dropped within 1.5 keepalives of at most 60 s,
 //     and one that does not read within the write timeout, so that it holds up
 //     nobody else;
@@ -18,8 +22,8 @@
 //
 // Every MQTT 3.1.1 or 5 client can use it. Shared subscriptions are refused, since
 // they tear Sparkplug's sequence apart; a subscription that spans several nodes, and
-// any of an MQTT 5 client, is granted QoS 0. There is no encryption and no access
-// control yet, so it listens on loopback unless told otherwise.
+// any of an MQTT 5 client, is granted QoS 0. With TLS every client shows a certificate, and
+// may do what package access says; without, everybody may do everything.
 //
 // No other package knows mochi: any MQTT broker can take this one's place.
 package broker

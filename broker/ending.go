@@ -15,10 +15,13 @@ import (
 // Of each reason the log has one line in 10 s.
 func (l *listener) ended(c *conn, err error) {
 	if !c.established.Load() {
-		l.metrics.refused.WithLabelValues(refusal(err)).Inc()
+		l.refuse(c, refusal(err), err)
 		return
 	}
 	why := breach(err)
+	if bound := c.crowdedBy(); bound != "" {
+		why = bound
+	}
 	if why == "" {
 		return
 	}
@@ -29,6 +32,23 @@ func (l *listener) ended(c *conn, err error) {
 	}
 	l.log.Warn("a session was ended for what its client did", "reason", why, "client", clip(c.client.Load().ID),
 		"remote", c.RemoteAddr().String(), "error", err, "max_packet", l.limits.MaxPacket, "repeated", more)
+}
+
+// refuse counts a connection that came to no session. What needs a look at the other end,
+// or tells of somebody who should not be there, is in the log, once in 10 s.
+func (l *listener) refuse(c *conn, reason string, err error) {
+	if bound := c.crowdedBy(); bound != "" {
+		reason = bound
+	}
+	l.metrics.refused.WithLabelValues(reason).Inc()
+	switch reason {
+	case "tls", "handshake_timeout", "no_identity", "max_pending", "max_connections_per_identity":
+	default:
+		return
+	}
+	if more, tell := l.told.tell(reason, time.Now()); tell {
+		l.log.Warn("a connection was refused", "reason", reason, "remote", c.RemoteAddr().String(), "error", clip(err.Error()), "more_before", more)
+	}
 }
 
 // refusal names, for the metric, why a connection came to no session.

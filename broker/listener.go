@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ type listener struct {
 	gate    *gate              // nil without TLS
 	rescue  func(*mqtt.Client) // cleans up behind a panic of the library
 	told    *repeats           // of what the log tells of ended sessions
+	lobby   *lobby
+	shares  *shares
+	turns   turns
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
@@ -39,9 +43,10 @@ type listener struct {
 	serving sync.WaitGroup
 }
 
-func newListener(inner net.Listener, limits Limits, m *metrics, log *slog.Logger, d *depot) *listener {
+func newListener(inner net.Listener, limits Limits, m *metrics, log *slog.Logger, d *depot, y *lobby) *listener {
 	return &listener{
 		inner: inner, limits: limits, metrics: m, log: log, depot: d, told: newRepeats(),
+		lobby: y, shares: newShares(limits), turns: newTurns(),
 		conns:   map[*conn]struct{}{},
 		perIP:   map[string]int{},
 		stopped: make(chan struct{}),
@@ -118,15 +123,21 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 	}
 	c := &conn{
 		Conn: raw, raw: raw, identity: access.Identity{Role: access.Local},
-		metrics: l.metrics, ended: make(chan struct{}),
+		until:   time.Now().Add(l.limits.ConnectTimeout),
+		metrics: l.metrics, ended: make(chan struct{}), shut: make(chan struct{}), lobby: l.lobby,
 		opening:   opening{limit: int(l.limits.MaxConnectPacket)},
 		writeTime: l.limits.WriteTimeout,
 		queue:     queue{depot: l.depot, limit: int64(l.limits.ClientQueueBytes)},
 	}
 	if l.gate != nil {
-		c.Conn, c.identity = tls.Server(raw, l.gate.tls), access.Identity{}
+		c.identity = access.Identity{}
+		c.handshake = &handshake{Conn: raw, turns: l.turns, until: c.until}
+		c.Conn = tls.Server(c.handshake, l.gate.tls)
 	}
 	l.conns[c] = struct{}{}
+	if oldest := l.lobby.enter(c); oldest != nil {
+		oldest.crowd("max_pending")
+	}
 	if ip != "" {
 		l.perIP[ip]++
 	}
@@ -149,11 +160,18 @@ func (l *listener) serve(c *conn, establish listeners.EstablishFn) {
 			}
 		}
 	}()
+	if err := c.raw.SetDeadline(c.until); err != nil {
+		return // closed already
+	}
 	if !l.admitted(c) {
 		return
 	}
-	if err := c.Conn.SetReadDeadline(time.Now().Add(l.limits.ConnectTimeout)); err != nil {
-		return // closed already
+	if oldest := l.shares.enter(c); oldest != nil {
+		oldest.crowd("max_connections_per_identity")
+	}
+	// A write has its own time from here on.
+	if c.raw.SetDeadline(time.Time{}) != nil || c.raw.SetReadDeadline(c.until) != nil {
+		return
 	}
 	err := establish(listenerID, c)
 	l.ended(c, err)
@@ -166,24 +184,28 @@ func (l *listener) admitted(c *conn) bool {
 	if !ok {
 		return true
 	}
-	var err error
-	c.identity, err = l.gate.pass(secured, l.limits.ConnectTimeout)
+	defer c.handshake.end()
+	identity, err := l.gate.pass(secured)
 	if err == nil {
+		c.identity = identity
+		c.known.Store(true)
 		return true
 	}
 	reason := "tls"
-	if errors.Is(err, errNoIdentity) {
+	switch {
+	case errors.Is(err, errNoIdentity):
 		reason = "no_identity"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		reason = "handshake_timeout"
 	}
-	l.metrics.refused.WithLabelValues(reason).Inc()
-	if more, tell := l.told.tell(reason, time.Now()); tell {
-		l.log.Warn("a connection was refused", "reason", reason, "remote", c.RemoteAddr().String(), "error", clip(err.Error()), "more_before", more)
-	}
+	l.refuse(c, reason, err)
 	return false
 }
 
 func (l *listener) forget(c *conn, ip string) {
 	_ = c.Close() // it may be closed already
+	l.lobby.leave(c)
+	l.shares.leave(c)
 	c.queue.close()
 	l.depot.forget(c)
 	close(c.ended)

@@ -13,6 +13,7 @@ type metrics struct {
 	refused              *prometheus.CounterVec
 	broken               *prometheus.CounterVec
 	denied               *prometheus.CounterVec
+	expelled             *prometheus.CounterVec
 	refusedSubscriptions prometheus.Counter
 	refusedMessages      prometheus.Counter
 	acceptErrors         prometheus.Counter
@@ -20,6 +21,8 @@ type metrics struct {
 	keepalives           prometheus.Counter
 	downgraded           prometheus.Counter
 	notRetained          prometheus.Counter
+	takeOvers            prometheus.Counter
+	paced                prometheus.Counter
 	panics               prometheus.Counter
 }
 
@@ -42,6 +45,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "andon_broker_denied_total", Help: "What clients wanted and may not, by action: connect, publish, retain, subscribe.",
 		}, []string{"action"}),
+		expelled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "andon_broker_expelled_total", Help: "Connections ended because their certificate is no longer good, by reason: revoked, expired.",
+		}, []string{"reason"}),
 		refusedSubscriptions: counter("refused_subscriptions_total", "Topic filters that were malformed, shared or too many."),
 		refusedMessages:      counter("refused_messages_total", "Messages to topics that are too long, too deep or reserved."),
 		acceptErrors:         counter("accept_errors_total", "Connections that could not be accepted."),
@@ -49,14 +55,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		keepalives:           counter("forced_keepalives_total", "Clients that asked for no keepalive or a longer one than allowed."),
 		downgraded:           counter("downgraded_subscriptions_total", "Topic filters granted QoS 0 instead of more."),
 		notRetained:          counter("not_retained_total", "Messages that passed through but were too large or too many to retain."),
+		takeOvers:            counter("take_overs_total", "Sessions ended because another client came with their client id."),
+		paced:                counter("paced_packets_total", "Packets whose reading was held up because their sender is beyond its rate."),
 		panics:               counter("panics_total", "Packets that made the MQTT library panic."),
 	}
-	reg.MustRegister(m.connections, m.refused, m.broken, m.denied)
+	reg.MustRegister(m.connections, m.refused, m.broken, m.denied, m.expelled)
 	return m
 }
 
 // publishInfo registers the library's own counts.
-func publishInfo(reg prometheus.Registerer, s *mqtt.Server, d *depot) {
+func publishInfo(reg prometheus.Registerer, s *mqtt.Server, d *depot, y *lobby) {
 	counter := func(name, help string, labels prometheus.Labels, read func() float64) {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "andon_broker_" + name, Help: help, ConstLabels: labels,
@@ -76,6 +84,7 @@ func publishInfo(reg prometheus.Registerer, s *mqtt.Server, d *depot) {
 	counter(dropped, help, prometheus.Labels{"bound": "client_queue"}, info(&s.Info.MessagesDropped))
 	counter(dropped, help, prometheus.Labels{"bound": "queue_bytes"}, func() float64 { return float64(d.refused.Load()) })
 	counter(dropped, help, prometheus.Labels{"bound": "max_inflight"}, info(&s.Info.InflightDropped))
+	gauge("pending_connections", "Connections that have no session yet.", func() float64 { return float64(y.len()) })
 	gauge("clients", "Clients with a session.", info(&s.Info.ClientsConnected))
 	gauge("subscriptions", "Topic filters subscribed.", info(&s.Info.Subscriptions))
 	gauge("retained_messages", "Retained messages, the broker's own included.", func() float64 { return float64(s.Topics.Retained.Len()) })

@@ -21,7 +21,7 @@ type policy struct {
 	depot   *depot
 	server  *mqtt.Server
 	log     *slog.Logger
-	denials *repeats
+	repeats *repeats
 }
 
 // ID names the hook.
@@ -31,7 +31,7 @@ func (p *policy) ID() string { return "andon" }
 func (p *policy) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnACLCheck,
-		mqtt.OnSubscribe, mqtt.OnPublish, mqtt.OnPacketEncode, mqtt.OnPublishDropped, mqtt.OnWill:
+		mqtt.OnSubscribe, mqtt.OnPublish, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublishDropped, mqtt.OnWill:
 		return true
 	}
 	return false
@@ -107,7 +107,7 @@ func identityOf(cl *mqtt.Client) access.Identity {
 // deny counts what an identity may not do, and tells it now and then.
 func (p *policy) deny(cl *mqtt.Client, action, what string) {
 	p.metrics.denied.WithLabelValues(action).Inc()
-	if more, tell := p.denials.tell(action, time.Now()); tell {
+	if more, tell := p.repeats.tell(action, time.Now()); tell {
 		p.log.Warn("a client was denied what it may not do", "action", action, "client", clip(cl.ID),
 			"identity", identityOf(cl).String(), "what", clip(what), "more_before", more)
 	}
@@ -124,6 +124,7 @@ func (p *policy) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { retu
 func (p *policy) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	if old, ok := p.server.Clients.Get(cl.ID); ok {
 		if c, ok := old.Net.Conn.(*conn); ok {
+			p.tookOver(cl, c)
 			c.hurry(100 * time.Millisecond)
 			_ = p.server.DisconnectClient(old, packets.ErrSessionTakenOver) // returns what it is given
 			select {
@@ -133,8 +134,32 @@ func (p *policy) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 		}
 	}
 	if c, ok := cl.Net.Conn.(*conn); ok {
-		c.established.Store(true)
+		c.establish()
 	}
+}
+
+// tookOver counts a session that ended for another of its client id, and tells it now
+// and then: two clients of one id take the session from each other for ever.
+func (p *policy) tookOver(cl *mqtt.Client, old *conn) {
+	p.metrics.takeOvers.Inc()
+	if more, tell := p.repeats.tell("take-over", time.Now()); tell {
+		p.log.Info("a client took over the session of its id", "client", clip(cl.ID), "identity", identityOf(cl).String(),
+			"from", old.RemoteAddr().String(), "to", cl.Net.Remote, "more_before", more)
+	}
+}
+
+// OnPacketRead is called with every packet before anything is done for it.
+func (p *policy) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c, ok := cl.Net.Conn.(*conn)
+	if !ok || !c.share.pace(c, pk.FixedHeader.Remaining) {
+		return pk, nil
+	}
+	p.metrics.paced.Inc()
+	if more, tell := p.repeats.tell("paced", time.Now()); tell {
+		p.log.Warn("a client is slowed down: it sends more than max_packet_rate or max_byte_rate", "client", clip(cl.ID),
+			"identity", c.identity.String(), "remote", c.RemoteAddr().String(), "more_before", more)
+	}
+	return pk, nil
 }
 
 // OnACLCheck is asked before a publish (write), a subscription, and each delivery.

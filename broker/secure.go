@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"time"
 
 	"andon.internal/broker/access"
 	"andon.internal/shared/config"
@@ -40,6 +39,7 @@ func (h *Holder) Check() error {
 
 // gate shows our certificate to every connection, and learns from theirs who it is.
 type gate struct {
+	store   *mtls.Store
 	tls     *tls.Config
 	holders map[string]access.Identity
 }
@@ -53,7 +53,7 @@ func newGate(c *Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{tls: s.Server(), holders: map[string]access.Identity{}}
+	g := &gate{store: s, tls: s.Server(), holders: map[string]access.Identity{}}
 	for i := range c.Holders {
 		g.holders[c.Holders[i].Certificate] = c.Holders[i].identity()
 	}
@@ -64,15 +64,9 @@ func newGate(c *Config) (*gate, error) {
 var errNoIdentity = errors.New("the certificate names no identity")
 
 // pass makes the handshake of a new connection and returns who it is.
-func (g *gate) pass(c *tls.Conn, within time.Duration) (access.Identity, error) {
-	if err := c.SetDeadline(time.Now().Add(within)); err != nil {
-		return access.Identity{}, err
-	}
+func (g *gate) pass(c *tls.Conn) (access.Identity, error) {
 	if err := c.Handshake(); err != nil {
 		return access.Identity{}, fmt.Errorf("TLS handshake: %w", err)
-	}
-	if err := c.SetDeadline(time.Time{}); err != nil {
-		return access.Identity{}, err
 	}
 	return g.identify(c.ConnectionState().PeerCertificates[0])
 }
