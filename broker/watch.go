@@ -9,7 +9,8 @@ import (
 )
 
 // watch looks at the connections once a second: it tells of readers that lose
-// messages, and beats the pulse that /healthz asks for.
+// messages, ends connections whose certificate is no longer good, and beats the pulse
+// that /healthz asks for.
 func (b *Broker) watch(ctx context.Context, l *listener, pulse *ops.Pulse) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -18,7 +19,10 @@ func (b *Broker) watch(ctx context.Context, l *listener, pulse *ops.Pulse) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			l.each(func(c *conn) { c.losses.look(c, now, b.log) })
+			l.each(func(c *conn) {
+				c.losses.look(c, now, b.log)
+				l.expel(c)
+			})
 			pulse.Beat()
 		}
 	}

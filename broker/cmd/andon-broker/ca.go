@@ -161,9 +161,9 @@ type caRevokeCmd struct {
 
 // Help is shown below the flags.
 func (caRevokeCmd) Help() string {
-	return `The broker refuses it at the next connection, once it has the list: tls.crl is
-revoked.crl of the authority's folder, or a copy of it, which is read again when it
-changes. A session that is open goes on until its connection ends.
+	return `The broker refuses it, and ends the connections that are open with it, within seconds
+of having the list: tls.crl is revoked.crl of the authority's folder, or a copy of it, which
+is read again when it changes.
 
   andon-broker ca revoke "node austin-line1/cell-07"`
 }
