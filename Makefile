@@ -30,7 +30,7 @@ test: prerequisites ## Every test, with the seconds of each package
 	@deploy/scripts/test
 
 .PHONY: test-deep
-test-deep: prerequisites build ## The long ones: all tests with the race detector, fault runs with five seeds, fuzzing
+test-deep: prerequisites build ## The long ones: all tests with the race detector, fault runs with five seeds, attacks on the broker, fuzzing
 	@deploy/scripts/test-deep
 
 .PHONY: check
@@ -47,9 +47,10 @@ fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	@deploy/scripts/fuzz
 
 .PHONY: bench
-bench: build ## Measure: the data path, the alarms, then the benchmarks of each package
+bench: build ## Measure: the data path, the alarms, the broker under attack, then the benchmarks of each package
 	@bin/andon-lab bench path
 	@bin/andon-lab bench alarms
+	@bin/andon-lab bench attacks
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 
 .PHONY: screenshots

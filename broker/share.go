@@ -18,6 +18,9 @@ type share struct {
 	conns   []*conn // the oldest first; under the lock of shares
 }
 
+// burst is the part of a second's packets and bytes that may come at once.
+const burst = 8
+
 // shares has the share of every identity that was ever here, of which there are as many
 // as certificates. They stay when the last connection ends: who comes back has not
 // earned a new share.
@@ -40,8 +43,8 @@ func (s *shares) enter(c *conn) (out *conn) {
 	h := s.list[i]
 	if h == nil {
 		h = &share{
-			packets: rate.NewLimiter(rate.Limit(s.limits.MaxPacketRate), s.limits.MaxPacketRate),
-			bytes:   rate.NewLimiter(rate.Limit(s.limits.MaxByteRate), int(s.limits.MaxByteRate)),
+			packets: rate.NewLimiter(rate.Limit(s.limits.MaxPacketRate), max(1, s.limits.MaxPacketRate/burst)),
+			bytes:   rate.NewLimiter(rate.Limit(s.limits.MaxByteRate), max(int(s.limits.MaxPacket), int(s.limits.MaxByteRate)/burst)),
 		}
 		if i.Role != access.Local {
 			s.list[i] = h

@@ -30,3 +30,29 @@ func TestBenchAlarms(t *testing.T) {
 	}
 	expectNothingLeft(t, dir)
 }
+
+// The short form of the benchmark of attacks: honest cells lose nothing, and what there
+// was of it is counted, on the real binary. The broker's own tests make all attacks; how
+// slow honest cells become is for make bench and make test-deep to say.
+func TestBenchAttacks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("attacks for some seconds")
+	}
+	t.Parallel()
+	dir := place(t)
+	var r bench.AttackReport
+	out := mustLab(t, dir, "bench", "attacks", "--short", "--json", "--only", "topic flood", "--only", "slow ClientHello", "--only", "malformed packets")
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Attacks) != 5 || r.Attacks[0].TLS || !r.Attacks[4].TLS || r.Machine.Cores == 0 {
+		t.Fatalf("%+v", r)
+	}
+	for i := range r.Attacks {
+		a := &r.Attacks[i]
+		if !a.Stood() || a.Quiet.N == 0 || a.Attacked.N == 0 || a.Memory < 5 {
+			t.Errorf("%+v", a)
+		}
+	}
+	expectNothingLeft(t, dir)
+}

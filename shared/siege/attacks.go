@@ -15,7 +15,9 @@ type Attack struct {
 	// Counter is the broker's metric that tells of it, without its prefix andon_broker_,
 	// and Label the value of its label, or "".
 	Counter, Label string
-	run            func(*assault)
+	// Queues says that the queues of readers are filled up, to their bounds.
+	Queues bool
+	run    func(*assault)
 }
 
 // Run attacks until ctx ends. Connections that end or are refused are no error.
@@ -92,18 +94,18 @@ func (a *assault) session(w Who, pace *rate.Limiter, do func(c *client, n int) e
 // Attacks are all kinds for a broker with TLS, or one without.
 func Attacks(secure bool) []Attack {
 	list := []Attack{
-		{"huge packet before CONNECT", "refused_connections_total", "connect_too_large", hugeFirst},
-		{"thousands of connections", "refused_connections_total", "max_pending", silentConnections},
-		{"slow CONNECT", "refused_connections_total", "connect_timeout", slowConnect},
-		{"keepalive 0", "forced_keepalives_total", "", keepaliveZero},
-		{"topic flood", "paced_packets_total", "", topicFlood},
-		{"absurd topics", "refused_messages_total", "", absurdTopics},
-		{"subscription flood", "refused_subscriptions_total", "", subscriptionFlood},
-		{"retained flood", "not_retained_total", "", retainedFlood},
-		{"will abuse", "refused_connections_total", "connect_invalid", willAbuse},
-		{"client id take-over", "take_overs_total", "", takeOver},
-		{"malformed packets", "broken_sessions_total", "malformed", malformed},
-		{"stuck reader", "write_timeouts_total", "", stuckReader},
+		{"huge packet before CONNECT", "refused_connections_total", "connect_too_large", false, hugeFirst},
+		{"thousands of connections", "refused_connections_total", "max_pending", false, silentConnections},
+		{"slow CONNECT", "refused_connections_total", "connect_timeout", false, slowConnect},
+		{"keepalive 0", "forced_keepalives_total", "", false, keepaliveZero},
+		{"topic flood", "paced_packets_total", "", false, topicFlood},
+		{"absurd topics", "refused_messages_total", "", false, absurdTopics},
+		{"subscription flood", "refused_subscriptions_total", "", false, subscriptionFlood},
+		{"retained flood", "not_retained_total", "", false, retainedFlood},
+		{"will abuse", "refused_connections_total", "connect_invalid", false, willAbuse},
+		{"client id take-over", "take_overs_total", "", false, takeOver},
+		{"malformed packets", "broken_sessions_total", "malformed", false, malformed},
+		{"stuck reader", "write_timeouts_total", "", true, stuckReader},
 	}
 	if !secure {
 		return list
@@ -119,9 +121,9 @@ func Attacks(secure bool) []Attack {
 		}
 	}
 	return append(list,
-		Attack{"handshakes never finished", "refused_connections_total", "max_pending", unfinishedHandshakes},
-		Attack{"slow ClientHello", "refused_connections_total", "handshake_timeout", slowHello},
-		Attack{"thousands of handshakes", "refused_connections_total", "tls", handshakes},
-		Attack{"topics of others", "denied_total", "publish", foreignTopics},
+		Attack{"handshakes never finished", "refused_connections_total", "max_pending", false, unfinishedHandshakes},
+		Attack{"slow ClientHello", "refused_connections_total", "handshake_timeout", false, slowHello},
+		Attack{"thousands of handshakes", "refused_connections_total", "tls", false, handshakes},
+		Attack{"topics of others", "denied_total", "publish", false, foreignTopics},
 	)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Cells struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 	begun  time.Time
+	quiet  atomic.Bool // publish no more
 
 	mu       sync.Mutex
 	sent     int
@@ -95,6 +97,9 @@ func (s *Cells) publish(ctx context.Context, c *cell, hz, place int) {
 			wait.Stop()
 			return
 		case <-wait.C:
+		}
+		if s.quiet.Load() {
+			return
 		}
 		// From when it was due: a message that waits behind another one is late too.
 		stamp := binary.BigEndian.AppendUint64(nil, uint64(next.Sub(s.begun)))
@@ -196,6 +201,23 @@ func (s *Cells) Missing() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sent - s.came
+}
+
+// Settle has the cells publish no more, and waits until everything has come, for at most
+// d. It returns what [Cells.Err] does.
+func (s *Cells) Settle(ctx context.Context, d time.Duration) error {
+	s.quiet.Store(true)
+	wait, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.Missing() > 0 && wait.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-wait.Done():
+		}
+	}
+	return s.Err()
 }
 
 // Err returns what honest cells suffered: nil, unless a connection of one ended.

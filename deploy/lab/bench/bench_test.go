@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -62,5 +63,37 @@ func TestCPUSecondsGrow(t *testing.T) {
 	// Two values in hundredths of a second may be off by two of them each.
 	if took, want := after-before, (used(t) - from).Seconds(); took < 0.15 || took > want+0.05 {
 		t.Errorf("%.3f s of work were counted as %.3f s", want, took)
+	}
+}
+
+func TestVerdictOnAnAttack(t *testing.T) {
+	good := bench.Attack{
+		Name: "flood", Quiet: bench.Spread{N: 100, P99: 10}, Attacked: bench.Spread{N: 100, P99: 19}, Ratio: 1.9,
+		Memory: 50, Rejoin: true, Counted: 1,
+	}
+	for name, c := range map[string]struct {
+		change func(*bench.Attack)
+		short  bool
+		want   string // in the fault; "": none
+	}{
+		"good":              {func(*bench.Attack) {}, false, ""},
+		"slow":              {func(a *bench.Attack) { a.Attacked.P99, a.Ratio = 21, 2.1 }, false, "p99"},
+		"slow in short":     {func(a *bench.Attack) { a.Attacked.P99, a.Ratio = 21, 2.1 }, true, ""},
+		"slow by little":    {func(a *bench.Attack) { a.Quiet.P99, a.Attacked.P99, a.Ratio = 1, 5.9, 5.9 }, false, ""},
+		"nothing came":      {func(a *bench.Attack) { a.Attacked = bench.Spread{} }, false, "p99"},
+		"large":             {func(a *bench.Attack) { a.Memory = 300 }, false, "300 MiB"},
+		"large with queues": {func(a *bench.Attack) { a.Memory, a.Queues = 300, true }, false, ""},
+		"messages missing":  {func(a *bench.Attack) { a.Missing = 1 }, true, "1 honest messages"},
+		"a cell ended":      {func(a *bench.Attack) { a.Lost = "gone" }, true, "gone"},
+		"nobody comes in":   {func(a *bench.Attack) { a.Rejoin = false }, true, "came in: false"},
+		"not counted":       {func(a *bench.Attack) { a.Counted = 0 }, true, "rose by 0"},
+	} {
+		a := good
+		c.change(&a)
+		r := bench.AttackReport{Short: c.short, Attacks: []bench.Attack{good, a}}
+		faults := strings.Join(r.Faults(), "\n")
+		if (faults == "") != (c.want == "") || !strings.Contains(faults, c.want) {
+			t.Errorf("%s: %q, want %q", name, faults, c.want)
+		}
 	}
 }

@@ -46,7 +46,11 @@ func (c *benchPathCmd) Run(ctx context.Context, t terminal) error {
 
 // writeMachine writes what figures were measured on.
 func writeMachine(out io.Writer, m *bench.Machine, short bool) {
-	fmt.Fprintf(out, "%d cores (%s), %.1f GiB, Linux %s, %s, PostgreSQL %s\n", m.Cores, m.CPU, m.MemoryGiB, m.Kernel, m.Go, m.PostgreSQL)
+	fmt.Fprintf(out, "%d cores (%s), %.1f GiB, Linux %s, %s", m.Cores, m.CPU, m.MemoryGiB, m.Kernel, m.Go)
+	if m.PostgreSQL != "" {
+		fmt.Fprintf(out, ", PostgreSQL %s", m.PostgreSQL)
+	}
+	fmt.Fprintln(out)
 	fmt.Fprintf(out, "load before the start: %s\n", m.Load)
 	if short {
 		fmt.Fprintln(out, "short form: these figures are not for quoting")

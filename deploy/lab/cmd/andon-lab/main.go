@@ -24,7 +24,8 @@ Examples:
   andon-lab cut cell-01                 pull the cable of a cell of the running lab
   andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
   andon-lab bench path                  measure from the reading to the committed row
-  andon-lab bench alarms                measure from the deciding reading to the page`
+  andon-lab bench alarms                measure from the deciding reading to the page
+  andon-lab bench attacks               measure what attacks on the broker do to honest cells`
 
 type commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -43,8 +44,9 @@ type commands struct {
 	Generate generateCmd `cmd:"" help:"Write a file in C-MAPSS form."`
 	Verify   verifyCmd   `cmd:"" help:"Send a whole file through and compare every line with PostgreSQL."`
 	Bench    struct {
-		Path   benchPathCmd   `cmd:"" help:"Measure the path from a reading to its committed row."`
-		Alarms benchAlarmsCmd `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
+		Path    benchPathCmd    `cmd:"" help:"Measure the path from a reading to its committed row."`
+		Attacks benchAttacksCmd `cmd:"" help:"Attack the broker, and measure what honest cells feel of it."`
+		Alarms  benchAlarmsCmd  `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
 	Screenshots screenshotsCmd `cmd:"" help:"Take the pictures of the documentation."`
 }
