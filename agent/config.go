@@ -44,6 +44,9 @@ type MQTTConfig struct {
 	URL string `yaml:"url,required"` // such as tcp://127.0.0.1:1883; mqtts:// with TLS
 	// TLS is who the cell is, and which authority it trusts.
 	TLS mtls.Config `yaml:"tls"`
+	// Plaintext allows a broker beyond loopback without TLS: for an isolated network of
+	// one machine.
+	Plaintext bool `yaml:"plaintext"`
 	// PrimaryHost is the host_id of a collector without which the cell announces
 	// nothing. Empty: it does not wait, and buffers what nobody acknowledges.
 	PrimaryHost string `yaml:"primary_host"`
@@ -140,11 +143,19 @@ func (m *MQTTConfig) Check() error {
 		errs = append(errs, config.At("url", fmt.Errorf("%q must be like tcp://127.0.0.1:1883", m.URL)))
 	} else if err := mtls.CheckURL(u, m.TLS.On()); err != nil {
 		errs = append(errs, config.At("url", err))
+	} else if err := mtls.CheckReach(u.Hostname(), m.TLS.On(), m.Plaintext); err != nil {
+		errs = append(errs, config.At("url", err))
 	}
 	if m.PrimaryHost != "" {
 		errs = append(errs, config.At("primary_host", telemetry.CheckID("host", m.PrimaryHost)))
 	}
 	return errors.Join(errs...)
+}
+
+// exposed reports whether readings leave the machine without TLS.
+func (m *MQTTConfig) exposed() bool {
+	u, err := url.Parse(m.URL)
+	return err == nil && !m.TLS.On() && !mtls.Local(u.Hostname())
 }
 
 // Bounds of a buffer's limits. A record has up to 256 KiB, four must fit into memory and

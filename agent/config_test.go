@@ -57,6 +57,24 @@ log: {level: debug, format: json}
 	}
 }
 
+// Beyond loopback there is TLS, or somebody has said otherwise.
+func TestBrokerBeyondLoopback(t *testing.T) {
+	for text, want := range map[string]string{
+		`mqtt: {url: "tcp://127.0.0.1:1883"}`:                                        "",
+		`mqtt: {url: "tcp://localhost:1883"}`:                                        "",
+		`mqtt: {url: "tcp://broker.plant.example:1883"}`:                             "mqtt.url: \"broker.plant.example\" is beyond this machine",
+		`mqtt: {url: "tcp://broker:1883", plaintext: true}`:                          "",
+		`mqtt: {url: "mqtts://broker:1883", tls: {ca: a, cert: b, key: c}}`:          "",
+		`mqtt: {url: "mqtts://b:1", plaintext: true, tls: {ca: a, cert: b, key: c}}`: "contradicts",
+	} {
+		file := writeFile(t, t.TempDir(), "agent.yaml", "group: line1\nnode: cell-07\ndata: data\nsources: [{name: a, driver: simulated}]\n"+text+"\n")
+		_, err := agent.Load(string(file))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestLoadReportsAllFaults(t *testing.T) {
 	dir := t.TempDir()
 	path := string(writeFile(t, dir, "agent.yaml", `group: austin line

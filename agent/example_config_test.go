@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"os"
-	"strings"
 	"testing"
 
 	"andon.internal/agent"
@@ -27,8 +26,7 @@ func TestExampleExplainsEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := agent.DefaultConfig()
-	enabled := strings.Replace(configtest.Enable(string(text)), "url: tcp://", "url: mqtts://", 1) // as tls wants it
-	if err := config.Decode("everything in force", []byte(enabled), &all); err != nil {
+	if err := config.Decode("everything in force", []byte(configtest.Enable(string(text))), &all); err != nil {
 		t.Error(err)
 	}
 	if len(all.Sources) != 2 || len(all.Sources[0].Simulated.Faults) != 1 || all.Sources[1].Replay == nil {

@@ -136,6 +136,7 @@ func (a *Agent) newUplink() error {
 	if err != nil {
 		return err
 	}
+	ops.TellPlaintext(a.cfg.Registry, a.log, a.cfg.MQTT.exposed(), a.cfg.MQTT.URL)
 	a.uplink, err = uplink.New(uplink.Config{
 		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL, TLS: certificates,
 		PrimaryHost: a.cfg.MQTT.PrimaryHost,

@@ -62,6 +62,7 @@ func New(cfg Config) (*Broker, error) {
 	if err := b.server.AddHook(b.policy, nil); err != nil {
 		return nil, fmt.Errorf("set up mqtt: %w", err)
 	}
+	ops.TellPlaintext(cfg.Registry, b.log, cfg.exposed(), cfg.Listen)
 	publishInfo(cfg.Registry, b.server, b.depot, b.lobby)
 	return b, nil
 }
@@ -148,9 +149,6 @@ func (b *Broker) Run(ctx context.Context) error {
 		return fmt.Errorf("serve mqtt: %w", err)
 	}
 	b.log.Info("mqtt listens", "address", b.Addr(), "tls", b.gate != nil, "version", ops.Version())
-	if !isLoopback(b.Addr()) && b.gate == nil {
-		b.log.Warn("the broker listens beyond loopback without encryption or access control", "address", b.Addr())
-	}
 	pulse := ops.NewPulse(15 * time.Second)
 	b.health.Live("watch", pulse.Check)
 	b.health.Ready("accepting", b.listener.Check)
@@ -213,11 +211,4 @@ func (b *Broker) rescue(cl *mqtt.Client) {
 	if err := b.server.InjectPacket(speaker, message); err != nil {
 		b.log.Error("a will could not be published", "client", clip(cl.ID), "error", err)
 	}
-}
-
-// isLoopback reports whether an address is reached from this machine only.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return err == nil && ip != nil && ip.IsLoopback()
 }

@@ -17,8 +17,12 @@ import (
 // Config is broker.yaml. Start from [DefaultConfig].
 type Config struct {
 	// Listen is the address of the MQTT port: 127.0.0.1:1883. Port 0 takes a free
-	// one. Beyond loopback and without TLS everybody who reaches the port may publish.
+	// one. Beyond loopback it needs TLS, or Plaintext.
 	Listen string `yaml:"listen"`
+	// Plaintext allows a port beyond loopback without TLS, where everybody who reaches it
+	// may read and publish everything: for an isolated network of one machine, such as
+	// that of its containers.
+	Plaintext bool `yaml:"plaintext"`
 	// TLS makes the port one for TLS 1.3 alone, on which every client shows a
 	// certificate; what it may do follows from who that says it is, see broker/access.
 	TLS mtls.Config `yaml:"tls"`
@@ -129,8 +133,10 @@ func DefaultConfig() Config {
 // Check returns every fault of the configuration, joined.
 func (c *Config) Check() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+	if host, _, err := net.SplitHostPort(c.Listen); err != nil {
 		errs = append(errs, config.At("listen", fmt.Errorf("%q must be host:port, such as 127.0.0.1:1883", c.Listen)))
+	} else if err := mtls.CheckReach(host, c.TLS.On(), c.Plaintext); err != nil {
+		errs = append(errs, config.At("listen", err))
 	}
 	if len(c.Holders) > 0 && !c.TLS.On() {
 		errs = append(errs, config.At("holders", errors.New("are known by their certificates: tls is required")))
@@ -179,6 +185,12 @@ func (l *Limits) Check() error {
 		errs = append(errs, config.At("keepalive_max", errors.New("must be whole seconds: MQTT knows no parts")))
 	}
 	return errors.Join(errs...)
+}
+
+// exposed reports whether others than this machine reach the port without TLS.
+func (c *Config) exposed() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && !c.TLS.On() && !mtls.Local(host)
 }
 
 // Load reads a broker.yaml over the defaults. The error names every fault with its line.

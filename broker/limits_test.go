@@ -218,12 +218,26 @@ type foreign struct {
 
 func (f *foreign) RemoteAddr() net.Addr { return f.remote }
 
-func TestListeningBeyondLoopbackIsTold(t *testing.T) {
+// Beyond loopback there is TLS, or somebody has said otherwise, which is told.
+func TestListeningBeyondLoopback(t *testing.T) {
+	cfg := broker.DefaultConfig()
+	cfg.Listen = "0.0.0.0:0"
+	if _, err := broker.New(cfg); err == nil || !strings.Contains(err.Error(), "listen: ") || !strings.Contains(err.Error(), "plaintext: true") {
+		t.Errorf("without TLS: %v", err)
+	}
 	for address, told := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
-		b := start(t, func(c *broker.Config) { c.Listen = address })
-		b.stop() // what is told at the start has been told then
-		if got := strings.Contains(b.log.String(), "beyond loopback"); got != told {
+		b := start(t, func(c *broker.Config) { c.Listen, c.Plaintext = address, true })
+		if got := strings.Contains(b.log.String(), "without encryption"); got != told {
 			t.Errorf("%s: told %v, want %v:\n%s", address, got, told, b.log)
+		}
+		families, err := b.reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "andon_mqtt_plaintext" && (f.GetMetric()[0].GetGauge().GetValue() == 1) != told {
+				t.Errorf("%s: the metric is %v", address, f.GetMetric()[0])
+			}
 		}
 	}
 }

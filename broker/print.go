@@ -19,6 +19,7 @@ func (c *Config) Print(w io.Writer) error {
 		value any
 	}{
 		{"listen", c.Listen},
+		{"plaintext", c.Plaintext},
 		{"http.listen", http},
 		{"limits.max_packet", l.MaxPacket},
 		{"limits.max_connect_packet", l.MaxConnectPacket},

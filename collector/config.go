@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"time"
 	_ "time/tzdata" // for images that have no time zones
@@ -56,10 +57,25 @@ type MQTTConfig struct {
 	URL string `yaml:"url"`
 	// TLS is who the collector is, and which authority it trusts.
 	TLS mtls.Config `yaml:"tls"`
+	// Plaintext allows a broker beyond loopback without TLS: for an isolated network of
+	// one machine, such as that of its containers.
+	Plaintext bool `yaml:"plaintext"`
 }
 
 // Check reports an address that cannot be used.
-func (c *MQTTConfig) Check() error { return config.At("url", host.CheckURL(c.URL, c.TLS.On())) }
+func (c *MQTTConfig) Check() error {
+	err := host.CheckURL(c.URL, c.TLS.On())
+	if u, parsed := url.Parse(c.URL); err == nil && parsed == nil {
+		err = mtls.CheckReach(u.Hostname(), c.TLS.On(), c.Plaintext)
+	}
+	return config.At("url", err)
+}
+
+// exposed reports whether readings and commands leave the machine without TLS.
+func (c *MQTTConfig) exposed() bool {
+	u, err := url.Parse(c.URL)
+	return err == nil && !c.TLS.On() && !mtls.Local(u.Hostname())
+}
 
 // certificates opens the files that tls names; nil without TLS.
 func (c *MQTTConfig) certificates(log *slog.Logger) (*mtls.Store, error) {

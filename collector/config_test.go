@@ -41,6 +41,8 @@ func TestConfigFaults(t *testing.T) {
 		{"role", good + `roles: [www]`, `role "www" is none of`},
 		{"no role", good + `roles: []`, "at least one of the roles"},
 		{"broker", good + `mqtt: {url: "http://x"}`, "mqtt.url"},
+		{"broker beyond loopback", good + `mqtt: {url: "tcp://broker:1883"}`, `mqtt.url: "broker" is beyond this machine`},
+		{"plaintext beside TLS", good + `mqtt: {url: "mqtts://b:1", plaintext: true, tls: {ca: a, cert: b, key: c}}`, "contradicts"},
 		{"retention", good + `retention: -1h`, "retention"},
 		{"queue", good + `intake: {queue: 1KiB}`, "intake.queue"},
 		{"writers", good + `intake: {writers: 65}`, "intake.writers"},

@@ -77,6 +77,7 @@ func (col *Collector) wireHost(c Config, reg *prometheus.Registry, health *ops.H
 	if err != nil {
 		return err
 	}
+	ops.TellPlaintext(reg, col.log, c.MQTT.exposed(), c.MQTT.URL)
 	col.host, err = host.New(host.Config{
 		URL: c.MQTT.URL, TLS: certificates, HostID: hostID, Filters: filters,
 		Receive: func(m host.Message) {

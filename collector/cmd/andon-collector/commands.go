@@ -95,7 +95,7 @@ func (watchCmd) Help() string {
 deaths. It only listens.
 
   andon-collector watch
-  andon-collector watch austin-line1/cell-07 --broker tcp://10.0.0.5:1883
+  andon-collector watch austin-line1/cell-07 --broker tcp://127.0.0.1:1884
   andon-collector watch +/+/engine-001 --json --config collector.yaml`
 }
 
@@ -110,7 +110,7 @@ func (w *watchCmd) Run(ctx context.Context, e *cli.Env) error {
 	} else if w.Broker != "" {
 		c.MQTT.URL = w.Broker
 		if err := c.MQTT.Check(); err != nil {
-			return ops.UsageError(err, "for example --broker tcp://127.0.0.1:1883")
+			return ops.UsageError(err, "for example --broker tcp://127.0.0.1:1883; on another machine, --config with mqtt.tls")
 		}
 	}
 	c.Log.Level = "warn"

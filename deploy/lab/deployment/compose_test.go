@@ -1,6 +1,8 @@
 package deployment_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"os/exec"
 	"path"
@@ -101,6 +103,12 @@ func TestComposeServicesAreBoundAndBounded(t *testing.T) {
 	}
 }
 
+// certificates is where the example configurations have theirs; in a container a folder of
+// the host, so that files which are replaced there are seen.
+const certificates = "/etc/andon/certificates"
+
+var certificateFolders = map[string]bool{"./secrets/broker": true, "./secrets/collector": true, "./certificates": true}
+
 // TestComposeFitsImagesAndExamples checks what a container finds: its command, its
 // configuration, its folders and its secrets.
 func TestComposeFitsImagesAndExamples(t *testing.T) {
@@ -110,6 +118,9 @@ func TestComposeFitsImagesAndExamples(t *testing.T) {
 			at := file + ": " + name
 			for _, v := range s.Volumes {
 				from, to, _ := strings.Cut(v, ":")
+				if to == certificates+":ro" && certificateFolders[from] {
+					continue
+				}
 				if to, ro := strings.CutSuffix(to, ":ro"); strings.HasPrefix(from, "./") {
 					if want := i.configs()[to]; !ro || want != path.Join(path.Dir(file), from) {
 						t.Errorf("%s: %s is put over %s", at, v, want)
@@ -178,11 +189,17 @@ func TestExamplesFitEachOther(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
-	same("agent's broker is the published port", agent.MQTT.URL, "tcp://127.0.0.1:1883")
-	same("broker listens in its container", broker.Listen, "0.0.0.0:1883")
-	same("collector's broker is the service", collector.MQTT.URL, "tcp://broker:1883")
+	same("agent's broker is the published port", agent.MQTT.URL, "mqtts://127.0.0.1:8883")
+	same("the published port is the broker's", cloud.Services["broker"].Ports[0], "${ANDON_BROKER_BIND:-127.0.0.1}:8883:8883")
+	same("broker listens in its container", broker.Listen, "0.0.0.0:8883")
+	same("collector's broker is the service", collector.MQTT.URL, "mqtts://broker:8883")
+	for file, from := range map[string]string{"cloud broker": "./secrets/broker", "cloud collector": "./secrets/collector", "edge agent": "./certificates"} {
+		where, name, _ := strings.Cut(file, " ")
+		s := map[string]compose{"cloud": cloud, "edge": edge}[where].Services[name]
+		same(name+" has its certificates", slices.Contains(s.Volumes, from+":"+certificates+":ro"), true)
+	}
 	same("collector's DSN is the secret", collector.Database.DSNFile, "/run/secrets/"+cloud.Services["collector"].Secrets[0])
-	same("agent's folder in the container", edge.Services["agent"].Volumes[1], "data:"+agent.Data)
+	same("agent's folder in the container", edge.Services["agent"].Volumes[2], "data:"+agent.Data)
 	same("agent's folder in its image", all(parseImage(t, edgeImage).final, "VOLUME")[0].text, agent.Data)
 	same("agent's folder under systemd", "/var/lib/"+unit["StateDirectory"][0], agent.Data)
 	same("agent is on the host's network", edge.Services["agent"].NetworkMode, "host")
@@ -201,12 +218,20 @@ func TestExamplesFitEachOther(t *testing.T) {
 	}
 }
 
-func TestMakeSecrets(t *testing.T) {
+// makeSecrets runs the script and returns the folder that it made.
+func makeSecrets(t *testing.T, names ...string) string {
+	t.Helper()
 	folder := filepath.Join(t.TempDir(), "secrets")
-	script := filepath.Join(root, "deploy/cloud/make-secrets")
-	if r := run(t, exec.Command(script, folder)); r.code != 0 {
+	cmd := exec.Command(filepath.Join(root, "deploy/cloud/make-secrets"), append([]string{folder}, names...)...)
+	cmd.Env = append(os.Environ(), "ANDON_BROKER="+filepath.Join(bin, "andon-broker"))
+	if r := run(t, cmd); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
+	return folder
+}
+
+func TestMakeSecrets(t *testing.T) {
+	folder := makeSecrets(t, "broker.plant.example", "192.0.2.5")
 	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder is open: %v, %v", info.Mode(), err)
 	}
@@ -228,7 +253,34 @@ func TestMakeSecrets(t *testing.T) {
 		dsn.Database != env["POSTGRES_DB"] || dsn.Host != "postgres" || dsn.Port != 5432 {
 		t.Errorf("the connection string is for %s@%s:%d/%s", dsn.User, dsn.Host, dsn.Port, dsn.Database)
 	}
-	if r := run(t, exec.Command(script, folder)); r.code != 1 || !strings.Contains(r.errors, "there already") {
+	r := run(t, exec.Command(filepath.Join(root, "deploy/cloud/make-secrets"), folder))
+	if r.code != 1 || !strings.Contains(r.errors, "there already") {
 		t.Errorf("a second run: %+v", r)
 	}
+	for _, name := range []string{"broker", "localhost", "127.0.0.1", "broker.plant.example", "192.0.2.5"} {
+		if err := leaf(t, filepath.Join(folder, "broker", "broker")).VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, pair := range []string{"collector/main", "cell-07/cell-07"} {
+		leaf(t, filepath.Join(folder, pair))
+	}
+	for _, file := range []string{"broker/broker.key", "broker/revoked.crl", "collector/ca.crt", "cell-07/ca.crt"} {
+		if info, err := os.Stat(filepath.Join(folder, file)); err != nil || info.Mode().Perm() != 0o444 {
+			t.Errorf("the container's user cannot read %s: %v", file, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(folder, "authority")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the authority is open: %v", err)
+	}
+}
+
+// leaf returns the certificate of a pair of files, which fit each other.
+func leaf(t *testing.T, pair string) *x509.Certificate {
+	t.Helper()
+	c, err := tls.LoadX509KeyPair(pair+".crt", pair+".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Leaf
 }

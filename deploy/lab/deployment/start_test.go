@@ -80,6 +80,22 @@ func (c *container) put(t *testing.T, at, text string) {
 	}
 }
 
+// mount puts the files of a folder where the container has its certificates.
+func (c *container) mount(t *testing.T, from string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(from, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s holds nothing: %v", from, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.put(t, certificates+"/"+filepath.Base(file), string(b))
+	}
+}
+
 func (c *container) get(t *testing.T, at string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(c.dir, at))
@@ -179,13 +195,17 @@ func TestImagesRunTheExamples(t *testing.T) {
 	})
 	mqtt, brokerHTTP, collectorHTTP, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	cloud := newContainer(t, cloudImage, map[string]map[string]string{
-		"broker.yaml":    {"0.0.0.0:1883": mqtt, "0.0.0.0:9102": brokerHTTP},
-		"collector.yaml": {"tcp://broker:1883": "tcp://" + mqtt, "0.0.0.0:9103": collectorHTTP},
+		"broker.yaml":    {"0.0.0.0:8883": mqtt, "0.0.0.0:9102": brokerHTTP},
+		"collector.yaml": {"mqtts://broker:8883": "mqtts://" + mqtt, "0.0.0.0:9103": collectorHTTP},
 	})
 	cloud.put(t, "/run/secrets/andon_dsn", pg.DSN()+"\n")
 	edge := newContainer(t, edgeImage, map[string]map[string]string{
-		"agent.yaml": {"tcp://127.0.0.1:1883": "tcp://" + mqtt, "127.0.0.1:9101": agentHTTP},
+		"agent.yaml": {"mqtts://127.0.0.1:8883": "mqtts://" + mqtt, "127.0.0.1:9101": agentHTTP},
 	})
+	secrets := makeSecrets(t)
+	cloud.mount(t, filepath.Join(secrets, "broker"))
+	cloud.mount(t, filepath.Join(secrets, "collector"))
+	edge.mount(t, filepath.Join(secrets, "cell-07"))
 
 	services := parseCompose(t, "deploy/cloud/compose.yaml").Services
 	cloud.start(t, services["broker"].Command...)
