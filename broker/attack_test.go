@@ -16,12 +16,13 @@ import (
 // narrow are bounds that an attack of a fraction of a second meets.
 func narrow(c *broker.Config) {
 	l := &c.Limits
-	l.ConnectTimeout = 300 * time.Millisecond
+	l.ConnectTimeout = 2 * time.Second
 	l.MaxPending = 100
 	l.MaxPacketRate = 1000
+	l.ReceiveBytes = 1 << 20
 	l.MaxRetained = 10
 	l.WriteTimeout = 300 * time.Millisecond
-	l.ClientQueueBytes = 1 << 20
+	l.ClientQueueBytes = 4 << 20
 }
 
 // TestAttacks has the broker attacked in every way there is, with and without TLS. Each
@@ -31,12 +32,12 @@ func narrow(c *broker.Config) {
 func TestAttacks(t *testing.T) {
 	t.Run("without TLS", func(t *testing.T) {
 		r := start(t, narrow)
-		besiege(t, r, siege.Target{Address: r.Addr(), Connects: 400, Packets: 5000, Held: 200}, siege.Attacks(false))
+		besiege(t, r, siege.Target{Address: r.Addr(), Connects: 200, Packets: 5000, Held: 200}, siege.Attacks(false))
 	})
 	t.Run("with TLS", func(t *testing.T) {
 		a := newAuthority(t)
 		r := a.broker(narrow)
-		besiege(t, r, siege.Target{Address: r.Addr(), As: a.people(), Connects: 400, Packets: 5000, Held: 200}, siege.Attacks(true))
+		besiege(t, r, siege.Target{Address: r.Addr(), As: a.people(), Connects: 200, Packets: 5000, Held: 200}, siege.Attacks(true))
 	})
 }
 

@@ -24,7 +24,8 @@ type Broker struct {
 	server  *mqtt.Server
 	metrics *metrics
 	depot   *depot
-	lobby   *lobby
+	lobby   *room // of connections without a session
+	hall    *room // of those in the middle of a large packet
 	policy  *policy
 	gate    *gate // nil without TLS
 	listen  func(network, address string) (net.Listener, error)
@@ -50,7 +51,8 @@ func New(cfg Config) (*Broker, error) {
 	b := &Broker{
 		cfg: cfg, log: cfg.Logger, listen: net.Listen,
 		metrics: newMetrics(cfg.Registry),
-		lobby:   newLobby(cfg.Limits.MaxPending),
+		lobby:   newRoom("max_pending", int64(cfg.Limits.MaxPending)),
+		hall:    newRoom("receive_bytes", int64(cfg.Limits.ReceiveBytes)),
 		depot:   &depot{limit: int64(cfg.Limits.QueueBytes)},
 	}
 	var err error
@@ -63,7 +65,7 @@ func New(cfg Config) (*Broker, error) {
 		return nil, fmt.Errorf("set up mqtt: %w", err)
 	}
 	ops.TellPlaintext(cfg.Registry, b.log, cfg.exposed(), cfg.Listen)
-	publishInfo(cfg.Registry, b.server, b.depot, b.lobby)
+	publishInfo(cfg.Registry, b.server, b.depot, b.lobby, b.hall)
 	return b, nil
 }
 
@@ -102,7 +104,7 @@ func (b *Broker) Listen() error {
 		return ops.Hint(fmt.Errorf("listen for mqtt: %w", err),
 			"is a broker running already? choose another listen address, or port 0 for a free one")
 	}
-	l := newListener(inner, b.cfg.Limits, b.metrics, b.log, b.depot, b.lobby)
+	l := newListener(inner, b.cfg.Limits, b.metrics, b.log, b.depot, b.lobby, b.hall)
 	l.gate = b.gate
 	l.rescue = b.rescue
 	http, err := ops.Listen("andon-broker", b.cfg.HTTP, &b.health, b.cfg.Registry, b.log)

@@ -42,6 +42,10 @@ type Limits struct {
 	// MaxPacket is the largest MQTT packet: 512KiB. A cell's messages have at most
 	// 256KiB and an envelope.
 	MaxPacket config.Size `yaml:"max_packet"`
+	// ReceiveBytes bounds the packets that are coming in, by the sizes that they say: 128MiB;
+	// those below 32KiB are not counted. Beyond it the session whose packet has taken longest
+	// is ended, so that half packets that never end take no more memory.
+	ReceiveBytes config.Size `yaml:"receive_bytes"`
 	// MaxConnectPacket is the largest CONNECT, with will, name and password: 16KiB.
 	// Nothing larger is given memory before a client has said who it is.
 	MaxConnectPacket config.Size `yaml:"max_connect_packet"`
@@ -108,6 +112,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:1883",
 		Limits: Limits{
 			MaxPacket:                 512 << 10,
+			ReceiveBytes:              128 << 20,
 			MaxConnectPacket:          16 << 10,
 			ConnectTimeout:            5 * time.Second,
 			MaxConnections:            4096,
@@ -164,6 +169,7 @@ func (l *Limits) Check() error {
 	span := func(n int64) string { return time.Duration(n).String() }
 
 	between("max_packet", int64(l.MaxPacket), 1<<10, 128<<20, bytes)
+	between("receive_bytes", int64(l.ReceiveBytes), 1<<10, 1<<40, bytes)
 	between("max_connect_packet", int64(l.MaxConnectPacket), 256, 1<<20, bytes)
 	between("connect_timeout", int64(l.ConnectTimeout), int64(100*time.Millisecond), int64(time.Minute), span)
 	between("max_connections", int64(l.MaxConnections), 1, 1<<20, count)

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"container/list"
 	"errors"
 	"net"
 	"sync"
@@ -48,9 +47,11 @@ type conn struct {
 	known       atomic.Bool   // the identity is set
 	expelled    atomic.Bool   // the certificate is no longer good, which was counted
 	crowded     atomic.Value  // the bound (a string) for which it was closed to make room
-	lobby       *lobby
-	place       *list.Element // in the lobby, under its lock; nil: not in it
-	share       *share        // of its identity; set before the library has it
+	pending     *guest        // of the lobby, while there is no session
+	lobby, hall *room
+	framing     framing // this and the next: only the reading goroutine touches them
+	large       *guest  // of the hall, while a large packet comes in
+	share       *share  // of its identity; set before the library has it
 }
 
 // Read reads from the client.
@@ -67,7 +68,20 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, bad
 		}
 	}
+	c.framing.feed(p[:n], c.begin, c.end)
 	return n, err
+}
+
+// begin and end book a large packet for as long as it comes in.
+func (c *conn) begin(size int) {
+	if size >= largePacket {
+		c.large = c.hall.enter(c, int64(size))
+	}
+}
+
+func (c *conn) end() {
+	c.hall.leave(c.large)
+	c.large = nil
 }
 
 // Write writes to the client. After an error the connection is closed: part of a
@@ -131,7 +145,7 @@ func (c *conn) Close() error {
 
 // establish notes that the session was set up.
 func (c *conn) establish() {
-	c.lobby.leave(c)
+	c.lobby.leave(c.pending)
 	c.established.Store(true)
 }
 

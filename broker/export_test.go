@@ -9,3 +9,9 @@ func (b *Broker) SetListen(listen func(network, address string) (net.Listener, e
 
 // SpansNodes is the rule that grants QoS 0.
 var SpansNodes = spansNodes
+
+// Framing returns the feed of a framing.
+func Framing(begin func(int), end func()) func([]byte) {
+	f := &framing{}
+	return func(p []byte) { f.feed(p, begin, end) }
+}

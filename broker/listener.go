@@ -31,7 +31,8 @@ type listener struct {
 	gate    *gate              // nil without TLS
 	rescue  func(*mqtt.Client) // cleans up behind a panic of the library
 	told    *repeats           // of what the log tells of ended sessions
-	lobby   *lobby
+	lobby   *room              // of connections without a session
+	hall    *room              // of those in the middle of a large packet
 	shares  *shares
 	turns   turns
 
@@ -43,10 +44,10 @@ type listener struct {
 	serving sync.WaitGroup
 }
 
-func newListener(inner net.Listener, limits Limits, m *metrics, log *slog.Logger, d *depot, y *lobby) *listener {
+func newListener(inner net.Listener, limits Limits, m *metrics, log *slog.Logger, d *depot, lobby, hall *room) *listener {
 	return &listener{
 		inner: inner, limits: limits, metrics: m, log: log, depot: d, told: newRepeats(),
-		lobby: y, shares: newShares(limits), turns: newTurns(),
+		lobby: lobby, hall: hall, shares: newShares(limits), turns: newTurns(),
 		conns:   map[*conn]struct{}{},
 		perIP:   map[string]int{},
 		stopped: make(chan struct{}),
@@ -124,7 +125,7 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 	c := &conn{
 		Conn: raw, raw: raw, identity: access.Identity{Role: access.Local},
 		until:   time.Now().Add(l.limits.ConnectTimeout),
-		metrics: l.metrics, ended: make(chan struct{}), shut: make(chan struct{}), lobby: l.lobby,
+		metrics: l.metrics, ended: make(chan struct{}), shut: make(chan struct{}), lobby: l.lobby, hall: l.hall,
 		opening:   opening{limit: int(l.limits.MaxConnectPacket)},
 		writeTime: l.limits.WriteTimeout,
 		queue:     queue{depot: l.depot, limit: int64(l.limits.ClientQueueBytes)},
@@ -135,9 +136,7 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 		c.Conn = tls.Server(c.handshake, l.gate.tls)
 	}
 	l.conns[c] = struct{}{}
-	if oldest := l.lobby.enter(c); oldest != nil {
-		oldest.crowd("max_pending")
-	}
+	c.pending = l.lobby.enter(c, 1)
 	if ip != "" {
 		l.perIP[ip]++
 	}
@@ -204,7 +203,8 @@ func (l *listener) admitted(c *conn) bool {
 
 func (l *listener) forget(c *conn, ip string) {
 	_ = c.Close() // it may be closed already
-	l.lobby.leave(c)
+	l.lobby.leave(c.pending)
+	l.hall.leave(c.large)
 	l.shares.leave(c)
 	c.queue.close()
 	l.depot.forget(c)

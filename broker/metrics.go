@@ -64,7 +64,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // publishInfo registers the library's own counts.
-func publishInfo(reg prometheus.Registerer, s *mqtt.Server, d *depot, y *lobby) {
+func publishInfo(reg prometheus.Registerer, s *mqtt.Server, d *depot, lobby, hall *room) {
 	counter := func(name, help string, labels prometheus.Labels, read func() float64) {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "andon_broker_" + name, Help: help, ConstLabels: labels,
@@ -84,7 +84,8 @@ func publishInfo(reg prometheus.Registerer, s *mqtt.Server, d *depot, y *lobby) 
 	counter(dropped, help, prometheus.Labels{"bound": "client_queue"}, info(&s.Info.MessagesDropped))
 	counter(dropped, help, prometheus.Labels{"bound": "queue_bytes"}, func() float64 { return float64(d.refused.Load()) })
 	counter(dropped, help, prometheus.Labels{"bound": "max_inflight"}, info(&s.Info.InflightDropped))
-	gauge("pending_connections", "Connections that have no session yet.", func() float64 { return float64(y.len()) })
+	gauge("pending_connections", "Connections that have no session yet.", lobby.load)
+	gauge("receiving_bytes", "Bytes of large packets that are coming in, as they say.", hall.load)
 	gauge("clients", "Clients with a session.", info(&s.Info.ClientsConnected))
 	gauge("subscriptions", "Topic filters subscribed.", info(&s.Info.Subscriptions))
 	gauge("retained_messages", "Retained messages, the broker's own included.", func() float64 { return float64(s.Topics.Retained.Len()) })

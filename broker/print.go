@@ -22,6 +22,7 @@ func (c *Config) Print(w io.Writer) error {
 		{"plaintext", c.Plaintext},
 		{"http.listen", http},
 		{"limits.max_packet", l.MaxPacket},
+		{"limits.receive_bytes", l.ReceiveBytes},
 		{"limits.max_connect_packet", l.MaxConnectPacket},
 		{"limits.connect_timeout", l.ConnectTimeout},
 		{"limits.max_connections", l.MaxConnections},

@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,8 @@ import (
 
 // TestWithCertificates runs a whole factory in TLS, with certificates made by the commands
 // that a plant would use: readings arrive, viewers see them, and whoever has no
-// certificate, or a revoked one, sees nothing.
+// certificate, or a revoked one, sees nothing. A connected cell whose certificate is revoked
+// is out, and back with a new one.
 func TestWithCertificates(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a factory")
@@ -68,4 +70,19 @@ func TestWithCertificates(t *testing.T) {
 		return err != nil
 	}, func() any { return nil })
 	expectMoreRows(t, f.DSN(), "cell-01")
+
+	// A cell that is connected loses its connection, and comes back with a new certificate.
+	authority("revoke", "node austin-line2/cell-02")
+	eventually(t, "the session of the revoked cell ends", func() bool {
+		m, err := f.Metrics(t.Context(), factory.Broker)
+		return err == nil && m[`andon_broker_expelled_total{reason="revoked"}`] > 0
+	}, func() any { return nil })
+	fresh := t.TempDir()
+	authority("issue", "--node", "cell-02", "--group", "austin-line2", "--out", fresh)
+	for _, name := range []string{"cell-02.key", "cell-02.crt"} {
+		if err := os.Rename(filepath.Join(fresh, name), file(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectMoreRows(t, f.DSN(), "cell-02")
 }

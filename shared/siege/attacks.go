@@ -99,6 +99,7 @@ func Attacks(secure bool) []Attack {
 		{"slow CONNECT", "refused_connections_total", "connect_timeout", false, slowConnect},
 		{"keepalive 0", "forced_keepalives_total", "", false, keepaliveZero},
 		{"topic flood", "paced_packets_total", "", false, topicFlood},
+		{"half packets", "broken_sessions_total", "receive_bytes", false, halfPackets},
 		{"absurd topics", "refused_messages_total", "", false, absurdTopics},
 		{"subscription flood", "refused_subscriptions_total", "", false, subscriptionFlood},
 		{"retained flood", "not_retained_total", "", false, retainedFlood},
@@ -114,6 +115,8 @@ func Attacks(secure bool) []Attack {
 		switch list[i].Name {
 		case "subscription flood": // of filters that a cell may not read
 			list[i].Counter, list[i].Label = "denied_total", "subscribe"
+		case "half packets": // or of one identity: max_connections_per_identity
+			list[i].Label = ""
 		case "retained flood":
 			list[i].Counter, list[i].Label = "denied_total", "retain"
 		case "client id take-over": // of another's

@@ -78,6 +78,21 @@ func keepaliveZero(a *assault) {
 	})
 }
 
+// halfPackets has sessions in the middle of a packet that never ends.
+func halfPackets(a *assault) {
+	begun := packet(publish, make([]byte, 500<<10))[:100]
+	a.hold(a.Held/2, func(n int) {
+		c, err := a.join(a, Rogue, Rogue.id(fmt.Sprint("half", n)), 60)
+		if err != nil {
+			return
+		}
+		defer c.end()
+		if c.send(begun) == nil {
+			c.gone(time.Hour)
+		}
+	})
+}
+
 // willAbuse leaves a will to everybody, which is refused, and then as large a one as it
 // may and is cut off, so that the will is published.
 func willAbuse(a *assault) {

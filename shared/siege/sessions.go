@@ -57,7 +57,8 @@ func retainedFlood(a *assault) {
 func malformed(a *assault) {
 	random := rand.New(rand.NewPCG(1, 2)) // the same ones every time
 	a.session(Rogue, a.connects, func(c *client, _ int) error {
-		return c.send(mangle(random))
+		// Behind each a right one: where the size is what is wrong, it is taken for more.
+		return c.send(append(mangle(random), packet(pingreq)...))
 	})
 }
 

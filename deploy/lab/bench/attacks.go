@@ -54,6 +54,7 @@ type Attack struct {
 	Missing  int     `json:"missing"` // honest messages that never came
 	Lost     string  `json:"lost,omitempty"`
 	Rejoin   bool    `json:"rejoin"` // a cell that was not there before came in meanwhile
+	Tries    int     `json:"tries"`  // how often it was measured; these figures are the last
 	Counter  string  `json:"counter"`
 	Counted  float64 `json:"counted"` // by how much it rose
 }
@@ -106,6 +107,11 @@ func (a *Attack) title() string {
 	return a.Name
 }
 
+// attackTries is how often an attack is measured at most: the bounds of time are on a
+// comparison of one part of a minute with another, and whatever else this machine begins
+// to do between the two counts against the broker.
+const attackTries = 3
+
 // attackTimes are how long each attack is measured.
 type attackTimes struct{ settle, quiet, attacked time.Duration }
 
@@ -137,16 +143,22 @@ func Attacks(ctx context.Context, o Options) (*AttackReport, error) {
 			if len(o.Only) > 0 && !slices.Contains(o.Only, a.Name) {
 				continue
 			}
-			o.Logger.Info("attacking", "attack", a.Name, "tls", secure)
 			b := &attacked{bin: bin, dir: dir}
 			if secure {
 				b.people = people
 			}
-			row, err := r.attack(ctx, b, &a, times)
-			if err != nil {
-				return nil, fmt.Errorf("attack %s: %w", a.Name, err)
+			for try := 1; ; try++ {
+				o.Logger.Info("attacking", "attack", a.Name, "tls", secure, "try", try)
+				row, err := r.attack(ctx, b, &a, times)
+				if err != nil {
+					return nil, fmt.Errorf("attack %s: %w", a.Name, err)
+				}
+				row.Tries = try
+				if o.Short || row.Quick() || !row.Stood() || try == attackTries {
+					r.Attacks = append(r.Attacks, *row)
+					break
+				}
 			}
-			r.Attacks = append(r.Attacks, *row)
 		}
 	}
 	if len(r.Attacks) == 0 {
