@@ -7,7 +7,9 @@ SHELL   := /bin/bash
 
 # The version is the tag, or the commit where there is no tag.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X andon.internal/shared/ops.version=$(VERSION)
+# The time of its commit: a cell's clock that is behind it was never set.
+BUILT   := $(shell git log -1 --format=%cI 2>/dev/null)
+LDFLAGS := -s -w -X andon.internal/shared/ops.version=$(VERSION) -X andon.internal/shared/ops.built=$(BUILT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # Tools, built once into .tools at these versions.

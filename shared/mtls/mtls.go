@@ -14,13 +14,15 @@ import (
 	"time"
 
 	"andon.internal/shared/config"
+	"andon.internal/shared/ops"
 )
 
 // Config is the part `tls:` of a configuration. Empty: no TLS.
 type Config struct {
 	// CA is the authority: certificates in PEM. Only what they signed is trusted.
 	CA config.Path `yaml:"ca"`
-	// Cert and Key are our own, in PEM; cert with the intermediates behind it.
+	// Cert and Key are our own, in PEM; cert with the intermediates behind it. Both may
+	// be one file, which is then always replaced as a whole.
 	Cert config.Path `yaml:"cert"`
 	Key  config.Path `yaml:"key"`
 	// CRL are the authority's revoked certificates (RFC 5280), in PEM; none.
@@ -49,8 +51,14 @@ func (c *Config) Check() error {
 
 // Options are what a [Store] does not read from files.
 type Options struct {
-	Now    func() time.Time // default: time.Now
+	Now    func() time.Time // default: ops.Now
 	Logger *slog.Logger     // default: none
+	// Own is told of our own certificate whenever the files were read. Default: nobody.
+	Own func(leaf *x509.Certificate)
+	// Signed is told of times that have passed, because the authority signed them: when a
+	// server's certificate begins, when a list was made. Default: nobody. It must not
+	// call the Store.
+	Signed func(time.Time)
 }
 
 // Store has what the files hold, and looks at them again when they change.
@@ -58,6 +66,8 @@ type Store struct {
 	config Config
 	now    func() time.Time
 	log    *slog.Logger
+	own    func(*x509.Certificate)
+	signed func(time.Time)
 
 	mu      sync.Mutex
 	held    held
@@ -71,6 +81,7 @@ type held struct {
 	pool    *x509.CertPool
 	own     tls.Certificate
 	revoked map[string]time.Time // by serial number
+	listed  time.Time            // when the newest list of those was made; zero: there is none
 }
 
 type stamp struct {
@@ -86,9 +97,15 @@ func Open(c Config, o Options) (*Store, error) {
 	if err := c.Check(); err != nil || !c.On() {
 		return nil, fmt.Errorf("open certificates: %w", errors.Join(err, errUnset(c)))
 	}
-	s := &Store{config: c, now: o.Now, log: o.Logger}
+	s := &Store{config: c, now: o.Now, log: o.Logger, own: o.Own, signed: o.Signed}
 	if s.now == nil {
-		s.now = time.Now
+		s.now = ops.Now
+	}
+	if s.own == nil {
+		s.own = func(*x509.Certificate) {}
+	}
+	if s.signed == nil {
+		s.signed = func(time.Time) {}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -101,6 +118,7 @@ func Open(c Config, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open certificates: %w", err)
 	}
 	s.stamps, s.looked = stamps, time.Now()
+	s.tell()
 	return s, nil
 }
 
@@ -158,9 +176,21 @@ func (s *Store) current() held {
 		return s.held
 	}
 	s.held, s.stamps, s.failing = h, stamps, false
+	s.tell()
 	s.log.Info("certificates were read again", "expires", h.own.Leaf.NotAfter)
 	return s.held
 }
+
+// tell passes on what was read.
+func (s *Store) tell() {
+	s.own(s.held.own.Leaf)
+	if !s.held.listed.IsZero() {
+		s.signed(s.held.listed)
+	}
+}
+
+// Leaf returns our own certificate, as the files have it now.
+func (s *Store) Leaf() *x509.Certificate { return s.current().own.Leaf }
 
 // Server returns a configuration that asks every client for a certificate of ours.
 func (s *Store) Server() *tls.Config {
@@ -175,7 +205,7 @@ func (s *Store) Server() *tls.Config {
 			Time:         s.now,
 			// A resumed session would skip the look at what is revoked.
 			SessionTicketsDisabled: true,
-			VerifyConnection:       func(cs tls.ConnectionState) error { return h.check(cs, s.now()) },
+			VerifyConnection:       func(cs tls.ConnectionState) error { return h.check(cs.VerifiedChains) },
 		}, nil
 	}
 	return c
@@ -183,23 +213,34 @@ func (s *Store) Server() *tls.Config {
 
 // Client returns a configuration for one connection to a server of the given name (or
 // address), which is held to be in its certificate.
-func (s *Store) Client(name string) *tls.Config {
-	h := s.current()
+func (s *Store) Client(name string) *tls.Config { return s.client(s.current(), name) }
+
+func (s *Store) client(h held, name string) *tls.Config {
 	return &tls.Config{
-		MinVersion:       tls.VersionTLS13,
-		Certificates:     []tls.Certificate{h.own},
-		RootCAs:          h.pool,
-		ServerName:       name,
-		Time:             s.now,
-		VerifyConnection: func(cs tls.ConnectionState) error { return h.check(cs, s.now()) },
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{h.own},
+		ServerName:   name,
+		// VerifyConnection verifies instead: by a time that depends on the certificate.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			chains, err := verifyServer(cs.PeerCertificates, h.pool, name, s.now())
+			if err == nil {
+				err = h.check(chains)
+			}
+			if err == nil {
+				s.signed(cs.PeerCertificates[0].NotBefore)
+			}
+			return err
+		},
 	}
 }
 
-// check refuses what is revoked.
-func (h *held) check(cs tls.ConnectionState, now time.Time) error {
-	for _, chain := range cs.VerifiedChains {
+// check refuses what is revoked. It does not ask when: by a clock that is behind, that
+// would be in the future.
+func (h *held) check(chains [][]*x509.Certificate) error {
+	for _, chain := range chains {
 		for _, c := range chain {
-			if at, revoked := h.revoked[serial(c)]; revoked && !now.Before(at) {
+			if at, revoked := h.revoked[serial(c)]; revoked {
 				return fmt.Errorf("the certificate %s of %q was revoked at %s", serial(c), c.Subject, at.UTC().Format(time.RFC3339))
 			}
 		}
@@ -219,11 +260,12 @@ func (s *Store) Secure(ctx context.Context, conn net.Conn, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	secured := tls.Client(conn, s.Client(host))
+	h := s.current()
+	secured := tls.Client(conn, s.client(h, host))
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
 	}
-	return secured, nil
+	return &answered{Conn: secured, peer: address, own: h.own.Leaf, now: s.now}, nil
 }
 
 // schemes of a broker's address, and whether they mean TLS.

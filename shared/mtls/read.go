@@ -40,9 +40,11 @@ func pair(c Config) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := readFile(c.Key)
-	if err != nil {
-		return tls.Certificate{}, err
+	key := cert
+	if c.Key != c.Cert {
+		if key, err = readFile(c.Key); err != nil {
+			return tls.Certificate{}, err
+		}
 	}
 	own, err := tls.X509KeyPair(cert, key)
 	if err != nil {
@@ -101,6 +103,9 @@ func (h *held) readRevoked(path config.Path, authorities []*x509.Certificate) er
 		}
 		for _, e := range list.RevokedCertificateEntries {
 			h.revoked[e.SerialNumber.Text(16)] = e.RevocationTime
+		}
+		if list.ThisUpdate.After(h.listed) {
+			h.listed = list.ThisUpdate
 		}
 		lists++
 	}

@@ -87,6 +87,27 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestNowIsNotBeforeTheBuild(t *testing.T) {
+	commit := time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC)
+	for _, texts := range [][]string{{"2026-11-02T03:04:05Z", "2020-01-01T00:00:00Z"}, {"", "2026-11-02T05:04:05+02:00"}, {"yesterday", "2026-11-02T03:04:05Z"}} {
+		if got := ops.FirstTime(texts...); !got.Equal(commit) {
+			t.Errorf("%q is built at %v", texts, got)
+		}
+	}
+	if got := ops.FirstTime("", ""); !got.IsZero() {
+		t.Errorf("nobody said when it was built, and it is %v", got)
+	}
+	if got := ops.Later(time.Unix(0, 0), commit); got != commit {
+		t.Errorf("a clock in 1970 reads %v", got)
+	}
+	if got := ops.Later(commit.Add(time.Hour), commit); got != commit.Add(time.Hour) {
+		t.Errorf("a clock that runs reads %v", got)
+	}
+	if now := ops.Now(); time.Since(now) > time.Minute {
+		t.Errorf("now is %v", now)
+	}
+}
+
 // serve runs a server until the test ends.
 func serve(t *testing.T, h *ops.Health) string {
 	t.Helper()

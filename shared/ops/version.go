@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,12 +16,18 @@ import (
 //	go build -ldflags '-X andon.internal/shared/ops.version=v1.2.3'
 var version string
 
+// built is the time of the sources, set by the release build too, in RFC 3339.
+var built string
+
 // Build says which build this is.
 type Build struct {
 	Version  string // such as "v1.2.3"; "dev" where the build was given none
 	Revision string // of the sources, 12 characters, with "+changes" where they were edited; may be empty
 	Go       string // the toolchain
 	Platform string // such as "linux/arm64"
+	// Time is when the sources were committed, which is before the build: no clock can
+	// truly be behind it. Zero where the build was not told.
+	Time time.Time
 }
 
 // BuildInfo returns the build of the running program.
@@ -39,6 +46,7 @@ var BuildInfo = sync.OnceValue(func() Build {
 		if settings["vcs.modified"] == "true" {
 			b.Revision += "+changes"
 		}
+		b.Time = firstTime(built, settings["vcs.time"])
 	}
 	if b.Version == "" {
 		b.Version = "dev"
@@ -46,8 +54,31 @@ var BuildInfo = sync.OnceValue(func() Build {
 	return b
 })
 
+// firstTime returns the first of the texts that is a time in RFC 3339, or the zero time.
+func firstTime(texts ...string) time.Time {
+	for _, text := range texts {
+		if t, err := time.Parse(time.RFC3339, text); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
 // Version is the short form that travels: in births, in log lines, on pages.
 func Version() string { return BuildInfo().Version }
+
+// Now is the system's time, or that of the build where the system's is before it: a clock
+// that was never set. Certificates are judged by it.
+func Now() time.Time {
+	return later(time.Now(), BuildInfo().Time)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
 
 // String is what --version prints behind the program's name.
 func (b Build) String() string {
