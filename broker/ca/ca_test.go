@@ -29,6 +29,24 @@ func parse(t *testing.T, b []byte) *x509.Certificate {
 	return c
 }
 
+func listOf(t *testing.T, c *ca.CA) []ca.Issued {
+	t.Helper()
+	list, err := c.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func holdersOf(t *testing.T, c *ca.CA, now time.Time) []access.Identity {
+	t.Helper()
+	list, err := c.Holders(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 func TestLifeOfAnAuthority(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
 	made, err := ca.Init(dir, "plant")
@@ -62,13 +80,13 @@ func TestLifeOfAnAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list := again.List(); len(list) != 1 || list[0].Serial != issued.Serial {
+	if list := listOf(t, again); len(list) != 1 || list[0].Serial != issued.Serial {
 		t.Errorf("issued %+v", list)
 	}
-	if h := again.Holders(time.Now()); len(h) != 1 || h[0] != cell {
+	if h := holdersOf(t, again, time.Now()); len(h) != 1 || h[0] != cell {
 		t.Errorf("holders %v", h)
 	}
-	if h := again.Holders(time.Now().Add(2 * time.Hour)); len(h) != 0 {
+	if h := holdersOf(t, again, time.Now().Add(2*time.Hour)); len(h) != 0 {
 		t.Errorf("holders of what has expired: %v", h)
 	}
 	if _, err := again.Revoke("nobody"); !errors.Is(err, ca.ErrNotIssued) {
@@ -80,7 +98,7 @@ func TestLifeOfAnAuthority(t *testing.T) {
 	if _, err := again.Revoke(issued.Serial); !errors.Is(err, ca.ErrNotIssued) {
 		t.Errorf("revoke twice: %v", err)
 	}
-	if h := again.Holders(time.Now()); len(h) != 0 {
+	if h := holdersOf(t, again, time.Now()); len(h) != 0 {
 		t.Errorf("holders of what was revoked: %v", h)
 	}
 }
@@ -111,7 +129,7 @@ func TestWhatIsNotIssued(t *testing.T) {
 			t.Errorf("%s: issued", name)
 		}
 	}
-	if list := c.List(); len(list) != 0 {
+	if list := listOf(t, c); len(list) != 0 {
 		t.Errorf("on the list: %v", list)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"andon.internal/broker/access"
 	"andon.internal/broker/ca"
 	"andon.internal/shared/cli"
+	"andon.internal/shared/enroll"
 	"andon.internal/shared/ops"
 )
 
@@ -19,6 +20,7 @@ type caCmd struct {
 	Init   caInitCmd   `cmd:"" help:"Make an authority."`
 	Broker caBrokerCmd `cmd:"" help:"Issue the broker's own certificate."`
 	Issue  caIssueCmd  `cmd:"" help:"Issue a certificate for a cell, a collector or a viewer."`
+	Token  caTokenCmd  `cmd:"" help:"Make a token with which a cell gets its first certificate by itself."`
 	Revoke caRevokeCmd `cmd:"" help:"Put a certificate on the list of those that are no longer good."`
 	List   caListCmd   `cmd:"" help:"Show what was issued."`
 	Acl    caACLCmd    `cmd:"" name:"acl" help:"Write who may do what as an ACL file of Mosquitto."`
@@ -65,17 +67,21 @@ type output struct {
 	Life time.Duration `default:"9528h" help:"How long the certificate is good; 397 days."`
 }
 
-// write writes NAME.crt and NAME.key, of which neither may be there.
+// write writes NAME.crt and NAME.key, of which neither may be there; without a key the
+// holder has made it.
 func (o output) write(e *cli.Env, name string, p ca.Pair, i ca.Issued) error {
 	for _, f := range []struct {
 		suffix string
 		body   []byte
 	}{{".key", p.Key}, {".crt", p.Cert}} {
+		if f.body == nil {
+			continue
+		}
 		path := filepath.Join(o.Out, name+f.suffix)
 		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return ops.Hint(fmt.Errorf("write certificate: %w", err),
-				"the certificate is issued and its key is lost: revoke it with andon-broker ca revoke "+i.Serial)
+				"the certificate is issued and nobody has it: revoke it with andon-broker ca revoke "+i.Serial)
 		}
 		_, err = out.Write(f.body)
 		if err = errors.Join(err, out.Close()); err != nil {
@@ -119,6 +125,7 @@ type caIssueCmd struct {
 	Group     string `placeholder:"ID" help:"The cell's group."`
 	Collector string `placeholder:"NAME" xor:"who" required:"" help:"For a collector."`
 	Viewer    string `placeholder:"NAME" xor:"who" required:"" help:"For somebody who only looks."`
+	CSR       string `name:"csr" placeholder:"FILE" help:"A certificate request: the holder keeps the key, and only NAME.crt is written. Nothing but its key counts."`
 	output
 }
 
@@ -128,7 +135,8 @@ func (caIssueCmd) Help() string {
 
   andon-broker ca issue --node cell-07 --group austin-line1 --out cell-07
   andon-broker ca issue --collector main --out /etc/andon
-  andon-broker ca issue --viewer ann --life 720h`
+  andon-broker ca issue --viewer ann --life 720h
+  andon-broker ca issue --collector main --csr main.csr`
 }
 
 // Run runs the command.
@@ -147,6 +155,17 @@ func (k *caIssueCmd) Run(e *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	if k.CSR != "" {
+		request, err := readSmall(k.CSR, enroll.MaxBody)
+		if err != nil {
+			return fmt.Errorf("read certificate request: %w", err)
+		}
+		cert, issued, err := c.IssueFor(i, request, k.Life)
+		if err != nil {
+			return err
+		}
+		return k.write(e, i.Name, ca.Pair{Cert: cert}, issued)
+	}
 	p, issued, err := c.Issue(i, k.Life)
 	if err != nil {
 		return err
@@ -161,7 +180,9 @@ type caRevokeCmd struct {
 
 // Help is shown below the flags.
 func (caRevokeCmd) Help() string {
-	return `The broker refuses it, and ends the connections that are open with it, within seconds
+	return `By holder, the tokens that it did not use are ended too.
+
+The broker refuses it, and ends the connections that are open with it, within seconds
 of having the list: tls.crl is revoked.crl of the authority's folder, or a copy of it, which
 is read again when it changes.
 
@@ -174,11 +195,18 @@ func (k *caRevokeCmd) Run(e *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	tokens, err := c.EndTokens(k.Which)
+	if err != nil {
+		return err
+	}
+	if tokens > 0 {
+		fmt.Fprintf(e.Stdout, "ended: %d tokens of %s that were not used\n", tokens, k.Which)
+	}
 	list, err := c.Revoke(k.Which)
-	if errors.Is(err, ca.ErrNotIssued) {
+	if errors.Is(err, ca.ErrNotIssued) && tokens == 0 {
 		return ops.UsageError(err, "andon-broker ca list shows what was issued")
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ca.ErrNotIssued) {
 		return err
 	}
 	for _, i := range list {
@@ -199,8 +227,12 @@ func (k *caListCmd) Run(e *cli.Env) error {
 		return err
 	}
 	w := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
+	list, err := c.List()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(w, "SERIAL\tHOLDER\tEXPIRES\tREVOKED")
-	for _, i := range c.List() {
+	for _, i := range list {
 		revoked := "-"
 		if !i.Revoked.IsZero() {
 			revoked = i.Revoked.Format(time.RFC3339)
@@ -226,5 +258,9 @@ func (k *caACLCmd) Run(e *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	return access.WriteMosquitto(e.Stdout, c.Holders(time.Now()))
+	holders, err := c.Holders(time.Now())
+	if err != nil {
+		return err
+	}
+	return access.WriteMosquitto(e.Stdout, holders)
 }
