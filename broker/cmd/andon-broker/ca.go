@@ -21,6 +21,7 @@ type caCmd struct {
 	Broker caBrokerCmd `cmd:"" help:"Issue the broker's own certificate."`
 	Issue  caIssueCmd  `cmd:"" help:"Issue a certificate for a cell, a collector or a viewer."`
 	Token  caTokenCmd  `cmd:"" help:"Make a token with which a cell gets its first certificate by itself."`
+	Serve  caServeCmd  `cmd:"" help:"Let cells enrol and renew over HTTPS."`
 	Revoke caRevokeCmd `cmd:"" help:"Put a certificate on the list of those that are no longer good."`
 	List   caListCmd   `cmd:"" help:"Show what was issued."`
 	Acl    caACLCmd    `cmd:"" name:"acl" help:"Write who may do what as an ACL file of Mosquitto."`
