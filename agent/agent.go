@@ -37,13 +37,14 @@ type Agent struct {
 	health ops.Health
 	steps  steps
 
-	opening  sync.Mutex // over what follows, until Run
-	opened   bool
-	boot     [16]byte
-	http     *ops.Server
-	state    *state.Store
-	buffer   *buffer.Buffer
-	roster   *roster.Roster
+	opening sync.Mutex // over what follows, until Run
+	opened  bool
+	boot    [16]byte
+	http    *ops.Server
+	state   *state.Store
+	buffer  *buffer.Buffer
+	roster  *roster.Roster
+	certificates
 	uplink   *uplink.Uplink
 	samplers []*sampler.Sampler
 	metrics  *sampler.Metrics
@@ -113,6 +114,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		"epoch", telemetry.Epoch(a.buffer.Epoch()).String(), "broker", a.cfg.MQTT.URL, "data", string(a.cfg.Data))
 	a.steps.start("http", httpPatience, a.http.Run)
 	a.steps.start("roster", diskPatience, a.roster.Run)
+	if a.certificates.store != nil {
+		a.steps.start("clock", diskPatience, a.clock.Run)
+		a.steps.start("certificate", diskPatience, a.keeper.Run)
+	}
 	a.steps.start("uplink", uplinkPatience, a.uplink.Run)
 	a.steps.start("sources", sourcePatience, a.runSources)
 	<-ctx.Done()

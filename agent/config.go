@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"andon.internal/agent/identity"
 	"andon.internal/shared/config"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
@@ -37,6 +38,8 @@ type Config struct {
 
 	Logger   *slog.Logger         // nil: nothing is logged
 	Registry *prometheus.Registry // nil: a new one
+
+	now func() time.Time // the system's clock, for certificates; nil: time.Now
 }
 
 // MQTTConfig says where the broker is.
@@ -47,9 +50,19 @@ type MQTTConfig struct {
 	// Plaintext allows a broker beyond loopback without TLS: for an isolated network of
 	// one machine.
 	Plaintext bool `yaml:"plaintext"`
+	// Enroll is where the cell gets its certificate, and renews it.
+	Enroll EnrollConfig `yaml:"enroll"`
 	// PrimaryHost is the host_id of a collector without which the cell announces
 	// nothing. Empty: it does not wait, and buffers what nobody acknowledges.
 	PrimaryHost string `yaml:"primary_host"`
+}
+
+// EnrollConfig says where the authority's service is.
+type EnrollConfig struct {
+	// URL is that of andon-broker ca serve, such as https://ca.plant.example:8884. With it
+	// the agent renews its certificate at two thirds of its life; tls.cert and tls.key are
+	// then one file, which is replaced.
+	URL string `yaml:"url"`
 }
 
 // BufferConfig says how readings are kept until PostgreSQL has them.
@@ -145,6 +158,15 @@ func (m *MQTTConfig) Check() error {
 		errs = append(errs, config.At("url", err))
 	} else if err := mtls.CheckReach(u.Hostname(), m.TLS.On(), m.Plaintext); err != nil {
 		errs = append(errs, config.At("url", err))
+	}
+	if m.Enroll.URL != "" {
+		if err := identity.CheckURL(m.Enroll.URL); err != nil {
+			errs = append(errs, config.At("enroll.url", err))
+		}
+		if m.TLS.Cert == "" || m.TLS.Cert != m.TLS.Key {
+			errs = append(errs, config.At("enroll.url", errors.New(
+				"needs tls.cert and tls.key to name one file, which is replaced as a whole: a crash must not leave a certificate beside the key of another")))
+		}
 	}
 	if m.PrimaryHost != "" {
 		errs = append(errs, config.At("primary_host", telemetry.CheckID("host", m.PrimaryHost)))

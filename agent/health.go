@@ -21,6 +21,9 @@ func (a *Agent) addChecks() {
 	a.health.Ready("connected", a.checkConnected)
 	a.health.Ready("acknowledged", a.checkAcknowledged)
 	a.health.Ready("database", a.checkDatabase)
+	if a.keeper != nil {
+		a.health.Ready("certificate", a.keeper.Check)
+	}
 	for i, s := range a.samplers {
 		a.health.Ready("source "+a.cfg.Sources[i].Name, func() error { return s.State().Err })
 	}

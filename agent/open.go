@@ -17,7 +17,6 @@ import (
 	"andon.internal/agent/source/simulated"
 	"andon.internal/agent/state"
 	"andon.internal/agent/uplink"
-	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/telemetry"
 )
@@ -76,6 +75,9 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 			return err
 		}
 	}
+	if err := a.openCertificates(); err != nil {
+		return err
+	}
 	if err := a.newUplink(); err != nil {
 		return err
 	}
@@ -131,18 +133,18 @@ func hintData(err error, data string) error {
 	return err
 }
 
-func (a *Agent) newUplink() error {
-	certificates, err := mtls.OpenIf(a.cfg.MQTT.TLS, mtls.Options{Logger: a.log})
-	if err != nil {
-		return err
-	}
+func (a *Agent) newUplink() (err error) {
 	ops.TellPlaintext(a.cfg.Registry, a.log, a.cfg.MQTT.exposed(), a.cfg.MQTT.URL)
-	a.uplink, err = uplink.New(uplink.Config{
-		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL, TLS: certificates,
+	cfg := uplink.Config{
+		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL, TLS: a.certificates.store,
 		PrimaryHost: a.cfg.MQTT.PrimaryHost,
 		Version:     ops.Version(), Boot: a.boot, Health: a.heartbeat,
 		Logger: a.log, Metrics: uplink.NewMetrics(a.cfg.Registry),
-	}, a.buffer, a.roster, a.state)
+	}
+	if a.certificates.store != nil {
+		cfg.Told = a.certificates.clock.Confirm // whom the broker lets acknowledge has a certificate
+	}
+	a.uplink, err = uplink.New(cfg, a.buffer, a.roster, a.state)
 	return err
 }
 

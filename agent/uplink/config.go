@@ -25,9 +25,12 @@ type Config struct {
 	// nothing: it is born when that is online and dies when it goes. Empty: do not wait.
 	PrimaryHost string
 
-	Version string                     // of the agent, told in births
-	Boot    [16]byte                   // the machine's boot id, told in births
-	Health  func(*sparkplug.Heartbeat) // fills in what the buffer does not know; called by Run's goroutine
+	Version string   // of the agent, told in births
+	Boot    [16]byte // the machine's boot id, told in births
+	// Told is told the collector's time, as acknowledgements have it. It must not block.
+	// Default: nobody.
+	Told   func(time.Time)
+	Health func(*sparkplug.Heartbeat) // fills in what the buffer does not know; called by Run's goroutine
 
 	KeepAlive      time.Duration // MQTT keepalive, in whole seconds; 10 s
 	PingTimeout    time.Duration // 5 s
@@ -97,6 +100,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
+	}
+	if c.Told == nil {
+		c.Told = func(time.Time) {}
 	}
 	return c
 }

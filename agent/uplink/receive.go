@@ -13,6 +13,9 @@ import (
 // commandLimits bounds what is read of a command.
 var commandLimits = sparkplug.Limits{Message: 512 << 10, Metrics: 64, Properties: 64, Text: sparkplug.MaxAckText}
 
+// maxTimestamp is the end of the year 9999 in ms: what is later is no time.
+const maxTimestamp = 253402300799999
+
 // receive takes one message from the broker. It returns an error when the session
 // is to end.
 func (s *session) receive(now time.Time, m link.Message) error {
@@ -49,6 +52,9 @@ func (s *session) receive(now time.Time, m link.Message) error {
 		return nil
 	}
 	if c.Ack != nil {
+		if p.HasTimestamp && p.Timestamp <= maxTimestamp {
+			s.up.cfg.Told(time.UnixMilli(int64(p.Timestamp)))
+		}
 		if err := s.acknowledged(now, c.Ack); err != nil {
 			return err
 		}

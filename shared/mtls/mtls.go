@@ -192,6 +192,13 @@ func (s *Store) tell() {
 // Leaf returns our own certificate, as the files have it now.
 func (s *Store) Leaf() *x509.Certificate { return s.current().own.Leaf }
 
+// LookNow lets the next look at the files be at once.
+func (s *Store) LookNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looked = time.Time{}
+}
+
 // Server returns a configuration that asks every client for a certificate of ours.
 func (s *Store) Server() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS13}

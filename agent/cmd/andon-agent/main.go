@@ -22,6 +22,8 @@ type commands struct {
 	Run   runCmd   `cmd:"" help:"Run the agent until it is stopped."`
 	Check checkCmd `cmd:"" help:"Try a configuration: profiles, data folder, sources, broker."`
 
+	Enroll enrollCmd `cmd:"" help:"Get the cell's certificate for a one-time token."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
