@@ -212,6 +212,27 @@ func TestClocksOfACell(t *testing.T) {
 	}
 }
 
+// TestCheckTellsOfTheCertificate: until when it is good, or that it is not.
+func TestCheckTellsOfTheCertificate(t *testing.T) {
+	s := securePlant(t, time.Hour)
+	found := func() (agent.Finding, agent.Finding) {
+		all, err := agent.Check(t.Context(), s.cell(1))
+		if err != nil || len(all) < 2 {
+			t.Fatal(all, err)
+		}
+		return all[len(all)-2], all[len(all)-1]
+	}
+	until := s.held().NotAfter.UTC().Format(time.RFC3339)
+	if c, b := found(); c.Name != "certificate" || c.Err != nil || !strings.HasPrefix(c.Note, "good until "+until+", renewed at ") || b.Err != nil {
+		t.Errorf("found %+v, %+v", c, b)
+	}
+	s.enrol(10 * time.Millisecond)
+	time.Sleep(time.Until(s.held().NotAfter.Add(time.Second))) // its life
+	if c, b := found(); c.Err == nil || !strings.Contains(c.Err.Error(), "the certificate expired at") || b.Err == nil {
+		t.Errorf("found %+v, %+v", c, b)
+	}
+}
+
 // TestAFolderWithoutCertificates says how to get them.
 func TestAFolderWithoutCertificates(t *testing.T) {
 	cfg := cellConfig(t, freeAddress(t), csvOf(1, 1))

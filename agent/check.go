@@ -14,6 +14,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"golang.org/x/sys/unix"
 
+	"andon.internal/agent/identity"
 	"andon.internal/agent/source"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
@@ -46,6 +47,9 @@ func Check(ctx context.Context, cfg Config) ([]Finding, error) {
 	}
 	for i, s := range sources {
 		all = append(all, trySource(ctx, cfg.Sources[i], s))
+	}
+	if cfg.MQTT.TLS.On() {
+		all = append(all, tryCertificate(&cfg))
 	}
 	return append(all, tryBroker(ctx, &cfg)), nil
 }
@@ -85,6 +89,22 @@ func trySource(ctx context.Context, cfg SourceConfig, s source.Source) Finding {
 	if f.Err = s.Open(ctx, source.Resume{}); f.Err == nil {
 		f.Err = s.Close()
 	}
+	return f
+}
+
+// tryCertificate looks at what the cell shows.
+func tryCertificate(cfg *Config) Finding {
+	f := Finding{Name: "certificate"}
+	store, err := mtls.Open(cfg.MQTT.TLS, mtls.Options{})
+	if err != nil {
+		f.Err = err
+		return f
+	}
+	f.Note = "good until " + store.Leaf().NotAfter.UTC().Format(time.RFC3339)
+	if cfg.MQTT.Enroll.URL != "" {
+		f.Note += ", renewed at " + identity.Due(store.Leaf()).UTC().Format(time.RFC3339)
+	}
+	f.Err = identity.NewKeeper(identity.KeeperOptions{Store: store, URL: cfg.MQTT.Enroll.URL, Now: ops.Now}).Check()
 	return f
 }
 

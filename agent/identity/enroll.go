@@ -34,61 +34,70 @@ type Enrolled struct {
 }
 
 // Enroll makes a key, has it signed for the token, and writes both. Until the service has
-// answered nothing is changed. Once it took the token, an error means that another one is
-// needed.
+// answered nothing is changed but that the files' folder is there; the hint of an error
+// says what has become of the token.
 func Enroll(ctx context.Context, o Order) (Enrolled, error) {
-	e, err := o.enroll(ctx)
-	if err == nil {
-		return e, nil
-	}
-	err = fmt.Errorf("enrol at %s: %w", o.URL, err)
-	var refused *Refused
-	if !errors.As(err, &refused) {
-		return Enrolled{}, ops.Hint(err, "nothing is changed here; where the token was used up by then, make another: andon-broker ca token")
-	}
-	switch refused.Code {
-	case enroll.BadToken:
-		return Enrolled{}, ops.Hint(err, "make another token: andon-broker ca token")
-	case enroll.WrongNode:
-		return Enrolled{}, ops.Hint(err, "the token is still good: use it at its own cell, or correct group and node in the configuration")
-	}
-	return Enrolled{}, ops.Hint(err, "try again; the token is used up only where the authority's log says so")
-}
-
-func (o *Order) enroll(ctx context.Context) (Enrolled, error) {
-	if err := CheckURL(o.URL); err != nil {
-		return Enrolled{}, err
+	fail := func(err error, hint string) (Enrolled, error) {
+		return Enrolled{}, ops.Hint(fmt.Errorf("enrol at %s: %w", o.URL, err), hint)
 	}
 	if o.Now == nil {
 		o.Now = ops.Now
 	}
+	if err := errors.Join(CheckURL(o.URL), o.Files.prepare()); err != nil {
+		return fail(err, "the token is still good")
+	}
+	keyPEM, a, leaf, err := o.ask(ctx)
+	if err != nil {
+		return fail(err, hintOf(err))
+	}
+	err = write(o.Files.CA, 0o644, []byte(a.CA))
+	if err == nil {
+		err = write(o.Files.Pair, 0o600, keyPEM, []byte(a.Certificate))
+	}
+	if err != nil {
+		return fail(err, "the token is used up; make another: andon-broker ca token")
+	}
+	return Enrolled{a.Group, a.Node, leaf, o.Files, o.URL}, nil
+}
+
+// hintOf says what has become of the token of an attempt that failed.
+func hintOf(err error) string {
+	var refused *Refused
+	if !errors.As(err, &refused) {
+		return "nothing is changed here; where the token was used up by then, make another: andon-broker ca token"
+	}
+	switch refused.Code {
+	case enroll.BadToken:
+		return "make another token: andon-broker ca token"
+	case enroll.WrongNode:
+		return "the token is still good: use it at its own cell, or correct group and node in the configuration"
+	}
+	return "try again; the token is used up only where the authority's log says so"
+}
+
+// ask exchanges the token for a certificate of a new key.
+func (o *Order) ask(ctx context.Context) (keyPEM []byte, a enroll.Answer, leaf *x509.Certificate, err error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		return Enrolled{}, err
+		return nil, a, nil, err
 	}
 	key, keyPEM, csr, err := newKey()
 	if err != nil {
-		return Enrolled{}, err
+		return nil, a, nil, err
 	}
 	request := enroll.Request{Secret: o.Token.Secret.Reveal(), CSR: csr, Group: o.Group, Node: o.Node}
-	a, leaf, err := ask(ctx, o.trust(u.Hostname()), o.URL, enroll.EnrollPath, request, key)
+	a, leaf, err = ask(ctx, o.trust(u.Hostname()), o.URL, enroll.EnrollPath, request, key)
 	if err != nil {
-		return Enrolled{}, err
+		return nil, a, nil, err
 	}
 	authority, err := parse(a.CA)
 	if err != nil || enroll.Fingerprint(authority) != o.Token.CA {
-		return Enrolled{}, errors.New("the authority in the answer is not the token's")
+		return nil, a, nil, errors.New("the authority in the answer is not the token's")
 	}
 	if err := leaf.CheckSignatureFrom(authority); err != nil {
-		return Enrolled{}, fmt.Errorf("the certificate in the answer: %w", err)
+		return nil, a, nil, fmt.Errorf("the certificate in the answer: %w", err)
 	}
-	if err := write(o.Files.CA, 0o644, []byte(a.CA)); err != nil {
-		return Enrolled{}, err
-	}
-	if err := write(o.Files.Pair, 0o600, keyPEM, []byte(a.Certificate)); err != nil {
-		return Enrolled{}, err
-	}
-	return Enrolled{a.Group, a.Node, leaf, o.Files, o.URL}, nil
+	return keyPEM, a, leaf, nil
 }
 
 // trust believes a server that shows the authority of the token, and is certified by it

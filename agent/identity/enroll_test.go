@@ -124,6 +124,10 @@ func TestNobodyElseGetsTheToken(t *testing.T) {
 func TestEnrolmentsThatFail(t *testing.T) {
 	a := identitytest.New(t)
 	url := a.Serve()
+	blocked := filepath.Join(t.TempDir(), "tls")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		change     func(*identity.Order)
 		fault      *enroll.Fault
@@ -135,6 +139,7 @@ func TestEnrolmentsThatFail(t *testing.T) {
 		"cannot sign":          {nil, &enroll.Fault{Code: enroll.Unavailable, Error: "cannot sign now"}, "cannot sign now", "try again"},
 		"no answer of ours":    {nil, &enroll.Fault{}, "which no andon-broker ca serve does", "nothing is changed"},
 		"plain http":           {func(o *identity.Order) { o.URL = "http://127.0.0.1:1" }, nil, "must be like https://", ""},
+		"a file in the way":    {func(o *identity.Order) { o.Files = identity.FilesIn(blocked) }, nil, "not a directory", "the token is still good"},
 		"nobody there":         {func(o *identity.Order) { o.URL = "https://127.0.0.1:1" }, nil, "refused", "nothing is changed"},
 	} {
 		o := order(t, a, url)
@@ -147,7 +152,7 @@ func TestEnrolmentsThatFail(t *testing.T) {
 			strings.Contains(err.Error(), o.Token.Secret.Reveal()) {
 			t.Errorf("%s: %v, hint %q", name, err, hintOf(err))
 		}
-		if _, err := os.Stat(o.Files.Pair); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(o.Files.Pair); err == nil {
 			t.Errorf("%s: there is a certificate: %v", name, err)
 		}
 	}

@@ -55,6 +55,25 @@ func write(path string, mode os.FileMode, parts ...[]byte) error {
 	return syncFolder(dir)
 }
 
+// prepare makes the folders of the files, and tries whether they can be written to: a
+// token that was used must not meet a folder that is closed.
+func (f Files) prepare() error {
+	for _, path := range []string{f.CA, f.Pair} {
+		dir := filepath.Dir(path)
+		if err := makeFolder(dir); err != nil {
+			return err
+		}
+		try, err := os.CreateTemp(dir, beginning)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(try.Close(), os.Remove(try.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // beginning is that of the names of files that are not whole yet.
 const beginning = ".new-"
 
