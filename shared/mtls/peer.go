@@ -23,7 +23,7 @@ func (s *Store) CheckPeer(cs tls.ConnectionState) error {
 			return fmt.Errorf("%w: %s of %q, at %s", ErrExpired, serial(c), c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}
-	if err := h.check(cs, now); err != nil {
+	if err := h.check(cs.VerifiedChains); err != nil {
 		return fmt.Errorf("%w: %w", ErrRevoked, err)
 	}
 	return nil
