@@ -80,8 +80,8 @@ func (c *container) put(t *testing.T, at, text string) {
 	}
 }
 
-// mount puts the files of a folder where the container has its certificates.
-func (c *container) mount(t *testing.T, from string) {
+// mount puts the files of a folder of the host over one of the container.
+func (c *container) mount(t *testing.T, from, to string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(from, "*"))
 	if err != nil || len(files) == 0 {
@@ -92,7 +92,7 @@ func (c *container) mount(t *testing.T, from string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.put(t, certificates+"/"+filepath.Base(file), string(b))
+		c.put(t, to+"/"+filepath.Base(file), string(b))
 	}
 }
 
@@ -203,9 +203,9 @@ func TestImagesRunTheExamples(t *testing.T) {
 		"agent.yaml": {"mqtts://127.0.0.1:8883": "mqtts://" + mqtt, "127.0.0.1:9101": agentHTTP},
 	})
 	secrets := makeSecrets(t)
-	cloud.mount(t, filepath.Join(secrets, "broker"))
-	cloud.mount(t, filepath.Join(secrets, "collector"))
-	edge.mount(t, filepath.Join(secrets, "cell-07"))
+	cloud.mount(t, filepath.Join(secrets, "broker"), certificates)
+	cloud.mount(t, filepath.Join(secrets, "collector"), certificates)
+	edge.mount(t, filepath.Join(secrets, "cell-07"), "/var/lib/andon-agent/tls")
 
 	services := parseCompose(t, "deploy/cloud/compose.yaml").Services
 	cloud.start(t, services["broker"].Command...)
