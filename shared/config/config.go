@@ -19,7 +19,8 @@
 // replaces the default as a whole; a struct is merged key by key. A type with a
 // method Check() error is checked after it was read, also where the file does not
 // name it; see [At] for naming the key at fault. There is no substitution from the
-// environment, and no secret belongs in a file of this kind: see [ReadSecret].
+// environment, and no secret belongs in a file of this kind: a [Secret] says where one
+// lies.
 //
 // What a hostile file can cost is bounded: its size, its depth and how much its
 // aliases unfold to. Nothing here keeps state; all functions are safe for
@@ -114,25 +115,13 @@ func (d *decoder) faultSyntax(err error) {
 	m := syntaxLine.FindStringSubmatch(text)
 	line, _ := strconv.Atoi(m[1]) // no line is line 0: unknown
 	text = strings.TrimPrefix(text, m[0])
+	if strings.HasPrefix(text, "unknown anchor") { // its name may be a secret
+		text = "an alias stands here for what has no name; put texts that begin with * in quotes"
+	}
 	if strings.Contains(text, "cannot start any token") {
 		text += "; indent with spaces, not tabs, and quote texts that begin with @ or `"
 	}
 	d.fault(place{line: line}, "", errors.New(text))
-}
-
-// ReadSecret returns the content of a small file without the line end at its end.
-// Keys that name such a file end in _file, so that a password never stands in a
-// configuration, a command line or a log.
-func ReadSecret(path string) (string, error) {
-	data, err := readBounded(path, 64<<10)
-	if err != nil {
-		return "", fmt.Errorf("read secret: %w", err)
-	}
-	text := strings.TrimRight(string(data), "\r\n")
-	if text == "" {
-		return "", fmt.Errorf("read secret: %s is empty", path)
-	}
-	return text, nil
 }
 
 // readBounded reads a whole file of at most limit bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func (d *decoder) admit(path string, at place, n *yaml.Node, depth int) bool {
 		d.faultf(at, path, "nested deeper than %d", maxDepth)
 		return false
 	case n.Style&yaml.TaggedStyle != 0:
-		d.faultf(at, path, "tags such as %s are not used here; write the plain value", clip(n.Tag))
+		d.faultf(at, path, "tags are not used here; write the plain value, in quotes where it begins with !")
 		return false
 	}
 	return true
@@ -71,6 +72,8 @@ func (d *decoder) read(path string, at place, n *yaml.Node, v reflect.Value, dep
 		}
 	case t.Kind() == reflect.Pointer:
 		d.pointer(path, n, v, depth)
+	case t == secretType:
+		d.secret(path, at, n, v)
 	case t.Kind() == reflect.Struct:
 		d.structure(path, at, n, v, depth)
 	case t.Kind() == reflect.Slice:
@@ -168,6 +171,9 @@ func (d *decoder) structure(path string, at place, n *yaml.Node, v reflect.Value
 	if n != nil && n.Kind == yaml.MappingNode {
 		for _, e := range d.entries(path, n) {
 			if !slices.ContainsFunc(fields, func(f field) bool { return f.key == e.key }) {
+				if !keyForm.MatchString(e.key) {
+					e.key = "" // a misplaced value, and perhaps a secret
+				}
 				d.fault(e.at, join(path, e.key), unknownKey(e.key, fields))
 				continue
 			}
@@ -218,6 +224,9 @@ func (d *decoder) entries(path string, n *yaml.Node) []entry {
 	}
 	return out
 }
+
+// keyForm is what keys look like.
+var keyForm = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // field is a struct field that the file may set.
 type field struct {

@@ -43,7 +43,7 @@ func TestDecodeReportsEveryFaultAtItsPlace(t *testing.T) {
 			"f.yaml:5:11: sources[0].replay.file: is required",
 			`f.yaml:5:19: sources[0].replay.speed: must be a number, not "fast"`,
 			"f.yaml:6:3: sources[1].name: is required",
-			`f.yaml:7:3: sources[2]: must be a mapping of keys to values, not "5"`,
+			`f.yaml:7:3: sources[2]: must be a mapping of keys to values, not a single value`,
 		}},
 		{"not finite", "group: a\nnode: b\nsources: [{name: x, replay: {file: f, speed: .nan}}]\n", []string{
 			`f.yaml:3:46: sources[0].replay.speed: must be a number, not ".nan"`,
@@ -66,7 +66,7 @@ func TestDecodeReportsEveryFaultAtItsPlace(t *testing.T) {
 			"f.yaml:3:1: group: is already given in line 1",
 		}},
 		{"tag", "group: !!binary aGk=\nnode: b\n", []string{
-			"f.yaml:1:8: group: tags such as !!binary are not used here; write the plain value",
+			"f.yaml:1:8: group: tags are not used here; write the plain value, in quotes where it begins with !",
 		}},
 		{"merge key", "group: a\nnode: b\nbuffer: &b {}\nsources: [{name: x, replay: {<<: *b, file: f}}]\n", []string{
 			"f.yaml:4:30: sources[0].replay: merge keys (<<) are not used here; write the keys out",

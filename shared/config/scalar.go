@@ -165,7 +165,8 @@ func wanted(t reflect.Type) string {
 	return "a whole number"
 }
 
-// kindOf names what stands in the file.
+// kindOf names what stands in the file where something else must. It does not show a
+// single value: that may be a secret, as in database: postgres://andon:PASSWORD@...
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -173,7 +174,7 @@ func kindOf(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	}
-	return show(n.Value, false)
+	return "a single value"
 }
 
 func show(text string, quoted bool) string {

@@ -51,12 +51,12 @@ func Faults(text string, config any) ([]string, error) {
 	if err := yaml.Unmarshal([]byte(Enable(text)), &doc); err != nil {
 		return nil, fmt.Errorf("with its commented keys in force: %w", err)
 	}
+	wanted, whole := map[string]bool{}, map[string]bool{}
+	keys("", reflect.TypeOf(config), wanted, whole)
 	shown := map[string]bool{} // whether it is explained
 	if len(doc.Content) > 0 {
-		collect("", doc.Content[0], shown)
+		collect("", doc.Content[0], shown, whole)
 	}
-	wanted := map[string]bool{}
-	keys("", reflect.TypeOf(config), wanted)
 	var faults []string
 	for key := range wanted {
 		if explained, ok := shown[key]; !ok {
@@ -80,11 +80,12 @@ var disabled = regexp.MustCompile(`(?m)^( *)#((?:  )*)([a-z_]+:(?: .*)?|- .*|#.*
 func Enable(text string) string { return disabled.ReplaceAllString(text, "$1$2$3") }
 
 // collect notes the keys below a node; of a list, the keys of all its items together.
-func collect(path string, n *yaml.Node, shown map[string]bool) {
+// Below a key of whole it does not look.
+func collect(path string, n *yaml.Node, shown, whole map[string]bool) {
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
-			collect(path, item, shown)
+			collect(path, item, shown, whole)
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -93,21 +94,25 @@ func collect(path string, n *yaml.Node, shown map[string]bool) {
 			explained := key.HeadComment+key.LineComment+value.LineComment != "" || (i == 0 && n.HeadComment != "")
 			child := strings.TrimPrefix(path+"."+key.Value, ".")
 			shown[child] = shown[child] || explained
-			collect(child, value, shown)
+			if !whole[child] {
+				collect(child, value, shown, whole)
+			}
 		}
 	}
 }
 
 var text = reflect.TypeFor[encoding.TextUnmarshaler]()
 
-// keys notes the keys that values of a type may have, as config.Decode reads them.
-func keys(path string, t reflect.Type, wanted map[string]bool) {
+// keys notes the keys that values of a type may have, as config.Decode reads them. A
+// type that has a form of its own and no fields for it, such as config.Secret, is whole.
+func keys(path string, t reflect.Type, wanted, whole map[string]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(text) {
 		return
 	}
+	before := len(wanted)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
@@ -116,6 +121,7 @@ func keys(path string, t reflect.Type, wanted map[string]bool) {
 		}
 		child := strings.TrimPrefix(path+"."+key, ".")
 		wanted[child] = true
-		keys(child, f.Type, wanted)
+		keys(child, f.Type, wanted, whole)
 	}
+	whole[path] = len(wanted) == before
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"andon.internal/shared/config"
 	"andon.internal/shared/config/configtest"
 )
 
@@ -12,6 +13,7 @@ type file struct {
 	Name    string        `yaml:"name,required"`
 	Linger  time.Duration `yaml:"linger"`
 	Start   time.Time     `yaml:"start"`
+	Token   config.Secret `yaml:"token"`
 	Sources []struct {
 		ID     string `yaml:"id"`
 		Replay *struct {
@@ -28,6 +30,9 @@ linger: 5s # how long
 
 # When it begins. This note: is not a key.
 #start: 2026-01-02T03:04:05Z
+
+# Where it lies.
+#token: {file: token}
 
 # Where from.
 sources:
@@ -48,12 +53,13 @@ func TestFaults(t *testing.T) {
 		{"good", good, nil},
 		{"empty", "", []string{
 			"linger is not there", "name is not there", "sources is not there", "sources.id is not there",
-			"sources.replay is not there", "sources.replay.speed is not there", "start is not there",
+			"sources.replay is not there", "sources.replay.speed is not there", "start is not there", "token is not there",
 		}},
 		{"missing, unexplained, unknown", `# Explained.
 name: x
 linger: 5s
 #begin: x
+token: {env: X}
 # Sources.
 sources:
 - id: a
@@ -61,7 +67,7 @@ sources:
 `, []string{
 			"begin is no key of the configuration", "linger has no explanation, above or beside it", "sources.id has no explanation, above or beside it",
 			"sources.replay has no explanation, above or beside it", "sources.replay.speed has no explanation, above or beside it",
-			"start is not there",
+			"start is not there", "token has no explanation, above or beside it",
 		}},
 	}
 	for _, tt := range tests {
