@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"andon.internal/collector/auditlog"
 	"andon.internal/collector/feed"
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
@@ -38,6 +39,9 @@ type Collector struct {
 	roll   *presence.Roll  // who does the other roles, for the pages
 	roles  []presence.Role // those of this process that others want to know of
 	http   *ops.Server
+	audit  *auditlog.Writer
+	does   string // the roles, and below what the configuration says, for the audit log
+	digest string
 }
 
 // Open wires a collector and opens its HTTP port. It connects to nothing else: broker
@@ -47,11 +51,12 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Collector, error) {
 		return nil, err
 	}
 	reg := ops.NewRegistry()
-	s, err := openStore(ctx, c, log, reg)
+	col := &Collector{log: log, does: c.does(), digest: c.digest()}
+	s, err := openStore(ctx, c, log, reg, func(what string) { noteChange(col.audit, what) })
 	if err != nil {
 		return nil, err
 	}
-	col := &Collector{log: log, store: s}
+	col.store = s
 	if err := col.wire(ctx, c, reg); err != nil {
 		s.Close()
 		return nil, err
@@ -59,7 +64,8 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Collector, error) {
 	return col, nil
 }
 
-func openStore(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer) (*store.Store, error) {
+// openStore makes the store of a configuration; changed is told what is done to its tables.
+func openStore(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer, changed func(what string)) (*store.Store, error) {
 	dsn, err := c.Database.Source()
 	if err != nil {
 		return nil, ops.UsageError(err, "put the connection string into the file that database.dsn_file names")
@@ -70,7 +76,7 @@ func openStore(ctx context.Context, c Config, log *slog.Logger, reg prometheus.R
 	}
 	s, err := store.Open(ctx, store.Config{
 		DSN: dsn, MaxConns: c.Database.MaxConns, Retention: c.Retention, Profiles: list,
-		Logger: log.With("part", "store"), Metrics: store.NewMetrics(reg),
+		Logger: log.With("part", "store"), Metrics: store.NewMetrics(reg), Changed: changed,
 	})
 	return s, ops.Hint(err, "database.dsn is a PostgreSQL connection string, such as postgres://andon@127.0.0.1:5432/andon")
 }
@@ -103,9 +109,11 @@ func (col *Collector) Close() error {
 
 // Run works until ctx ends and returns nil, or why the HTTP server stopped. It stops
 // against the flow: the roles first, with their last acknowledgements, then the
-// connection to the broker, then the database.
-func (col *Collector) Run(ctx context.Context) error {
+// connection to the broker, then the audit log, then the database.
+func (col *Collector) Run(ctx context.Context) (err error) {
 	defer col.store.Close()
+	stop := col.startAudit(ctx)
+	defer func() { stop(err) }()
 	if col.reader != nil {
 		defer col.reader.Close()
 	}

@@ -26,6 +26,10 @@ import (
 // wire makes the parts that the roles of a configuration need and joins them.
 func (col *Collector) wire(ctx context.Context, c Config, reg *prometheus.Registry) error {
 	health := &ops.Health{}
+	var err error
+	if col.audit, err = openAudit(col.store, col.log, reg); err != nil {
+		return err
+	}
 	if err := col.wireHost(c, reg, health); err != nil {
 		return err
 	}
@@ -52,7 +56,6 @@ func (col *Collector) wire(ctx context.Context, c Config, reg *prometheus.Regist
 	if err := col.wireFeed(sinks, reg, health); err != nil {
 		return errors.Join(err, col.closeWeb())
 	}
-	var err error
 	if col.http, err = ops.Listen("andon-collector", c.HTTP, health, reg, col.log); err != nil {
 		return errors.Join(err, col.closeWeb())
 	}
@@ -167,7 +170,7 @@ func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Reg
 			Logger: col.log.With("part", "web"), Metrics: web.NewMetrics(reg),
 		}, web.Sources{
 			Plant: picture, History: past{col.reader}, Journal: past{col.reader}, Acks: messenger{col.host},
-			Broker: col.host.Connected, Roles: roll{col.roll}.absent,
+			Audit: auditor{col.audit}, Broker: col.host.Connected, Roles: roll{col.roll}.absent,
 		})
 	}
 	if err != nil {

@@ -106,20 +106,27 @@ func isObject(s string) bool {
 	return utf8.ValidString(s) && strings.HasPrefix(s, "{") && json.Valid([]byte(s))
 }
 
-// clean keeps at most most characters, and stands a replacement for each that is
-// invalid, or that would move the cursor where the text is printed.
+// clean keeps at most most characters, which can be printed.
 func clean(s string, most int) string {
 	n := 0
 	s = strings.Map(func(r rune) rune {
 		if n++; n > most {
 			return -1
 		}
+		return r
+	}, s)
+	return Printable(s)
+}
+
+// Printable stands a replacement for each character that is invalid, or that would move
+// the cursor where the text is printed.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return unicode.ReplacementChar
 		}
-		return r
+		return r // the replacement itself, where it is invalid
 	}, s)
-	return strings.ToValidUTF8(s, string(unicode.ReplacementChar))
 }
 
 // domain begins every encoding, so that no hash of the chain is one of anything else.

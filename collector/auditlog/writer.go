@@ -44,6 +44,7 @@ const (
 	writeTimeout = 15 * time.Second
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 15 * time.Second
+	patient      = 5 // failures in 2 s that are not worth a word, as while tables are prepared
 )
 
 // Writer notes entries in memory and writes them in their order, while the database is
@@ -200,12 +201,12 @@ func (w *Writer) write(ctx context.Context) (more bool, err error) {
 	}
 	if err != nil {
 		w.config.Metrics.failures.Inc()
-		if w.failed++; w.failed == 1 && ctx.Err() == nil {
+		if w.failed++; w.failed == patient && ctx.Err() == nil {
 			w.log.Warn("the audit log cannot be written; entries wait in memory", "error", err)
 		}
 		return true, err
 	}
-	if w.failed > 0 {
+	if w.failed >= patient {
 		w.log.Info("the audit log is written again", "failed_writes", w.failed)
 	}
 	w.failed = 0

@@ -126,6 +126,11 @@ func TestDatabaseAwayAndBack(t *testing.T) {
 	for n := 1; n < 16; n++ { // the last five find no room
 		w.Note(done(n))
 	}
+	for limit := time.Now().Add(20 * time.Second); !strings.Contains(p.log.String(), "cannot be written"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("nobody says that the log is not written:\n%s", p.log.String())
+		}
+	}
 	if err := p.pg.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

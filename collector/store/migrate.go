@@ -75,6 +75,7 @@ func (s *Store) migrateTables(ctx context.Context) error {
 	for _, r := range done {
 		if r.Error == nil {
 			s.cfg.Logger.Info("database migrated", "version", r.Source.Version, "duration", r.Duration)
+			s.cfg.Changed(fmt.Sprintf("migration %d", r.Source.Version))
 		}
 	}
 	return err
@@ -85,7 +86,8 @@ type refusedError struct{ error }
 
 // installProfile makes or extends a profile's table, in one transaction.
 func (s *Store) installProfile(ctx context.Context, p *telemetry.Profile) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	did := ""
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, s.settings); err != nil {
 			return err
 		}
@@ -97,6 +99,7 @@ func (s *Store) installProfile(ctx context.Context, p *telemetry.Profile) error 
 		err := tx.QueryRow(ctx, `SELECT version, definition::text FROM profile WHERE name = $1`, p.Name).Scan(&version, &def)
 		if errors.Is(err, pgx.ErrNoRows) {
 			s.cfg.Logger.Info("profile installed", "profile", p.Name, "version", p.Version)
+			did = "installed"
 			return createProfile(ctx, tx, p)
 		}
 		if err != nil {
@@ -112,9 +115,14 @@ func (s *Store) installProfile(ctx context.Context, p *telemetry.Profile) error 
 		}
 		if len(added) > 0 {
 			s.cfg.Logger.Info("profile extended", "profile", p.Name, "version", p.Version, "new_signals", len(added))
+			did = "extended"
 		}
 		return changeProfile(ctx, tx, merged, added)
 	})
+	if err == nil && did != "" {
+		s.cfg.Changed(fmt.Sprintf("profile %s version %d %s", p.Name, p.Version, did))
+	}
+	return err
 }
 
 // createProfile makes the table of a new profile.

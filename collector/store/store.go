@@ -37,6 +37,9 @@ type Config struct {
 	Profiles []*telemetry.Profile
 	// LockTimeout and StatementTimeout hold in every transaction. Defaults 5 s, 30 s.
 	LockTimeout, StatementTimeout time.Duration
+	// Changed is told of each migration and of each profile that was installed or extended,
+	// such as "migration 4". It must not block. Default: nobody.
+	Changed func(what string)
 	// Logger hears of migrations, partitions and a changed database. Default: none.
 	Logger *slog.Logger
 	// Metrics counts; nil counts nothing that anybody sees.
@@ -63,6 +66,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.StatementTimeout <= 0 {
 		c.StatementTimeout = 30 * time.Second
+	}
+	if c.Changed == nil {
+		c.Changed = func(string) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

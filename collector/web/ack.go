@@ -26,25 +26,26 @@ func (w *Web) postAck(rw http.ResponseWriter, r *http.Request) {
 	switch {
 	case form:
 		if err := r.ParseForm(); err != nil {
-			w.ackRefused(rw, http.StatusBadRequest, "the form could not be read")
+			w.ackRefused(rw, r, in.By, in.Note, http.StatusBadRequest, "the form could not be read")
 			return
 		}
 		in.By, in.Note, in.Back = r.PostForm.Get("by"), r.PostForm.Get("note"), r.PostForm.Get("back")
 	case kind != "application/json":
-		w.ackRefused(rw, http.StatusUnsupportedMediaType, "send JSON or a form")
+		w.ackRefused(rw, r, in.By, in.Note, http.StatusUnsupportedMediaType, "send JSON or a form")
 		return
 	default:
 		body, err := io.ReadAll(r.Body)
 		if err != nil || json.Unmarshal(body, &in) != nil {
-			w.ackRefused(rw, http.StatusBadRequest, "an acknowledgement is JSON with by and note")
+			w.ackRefused(rw, r, in.By, in.Note, http.StatusBadRequest, "an acknowledgement is JSON with by and note")
 			return
 		}
 	}
 	if status, why := w.acknowledge(r, in.By, in.Note); status != http.StatusAccepted {
-		w.ackRefused(rw, status, why)
+		w.ackRefused(rw, r, in.By, in.Note, status, why)
 		return
 	}
 	w.config.Metrics.acks.WithLabelValues("sent").Inc()
+	w.noteAck(r, in.By, in.Note, Done, "")
 	if form {
 		http.Redirect(rw, r, backTo(in.Back), http.StatusSeeOther)
 		return
@@ -80,9 +81,23 @@ func (w *Web) acknowledge(r *http.Request, by, note string) (status int, why str
 	return http.StatusAccepted, ""
 }
 
-func (w *Web) ackRefused(rw http.ResponseWriter, status int, why string) {
+func (w *Web) ackRefused(rw http.ResponseWriter, r *http.Request, by, note string, status int, why string) {
 	w.config.Metrics.acks.WithLabelValues("refused").Inc()
+	outcome := Refused
+	if status == http.StatusServiceUnavailable {
+		outcome = Failed
+	}
+	w.noteAck(r, by, note, outcome, why)
 	w.refuse(rw, status, why)
+}
+
+// noteAck notes an acknowledgement, or an attempt at one.
+func (w *Web) noteAck(r *http.Request, by, note string, outcome Outcome, why string) {
+	detail := map[string]any{"note": clip(note, alarm.MaxNote)}
+	if why != "" {
+		detail["why"] = why
+	}
+	w.note(r, Deed{Who: strings.TrimSpace(by), Action: "acknowledge alarm", Object: r.PathValue("id"), Outcome: outcome, Detail: detail})
 }
 
 // backTo returns the path of ours that a form names, or the fleet.

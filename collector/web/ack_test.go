@@ -2,10 +2,12 @@ package web_test
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 	"time"
 
+	"andon.internal/collector/web"
 	"andon.internal/shared/sentinel"
 )
 
@@ -46,6 +48,7 @@ func TestAcknowledge(t *testing.T) {
 			if len(f.acks.got) != tt.sent {
 				t.Fatalf("%d sent, want %d", len(f.acks.got), tt.sent)
 			}
+			f.wantNoted(tt.want, path.Base(strings.TrimSuffix(tt.path, "/ack")))
 			if tt.sent > 0 && (f.acks.got[0].ID != "x1" || f.acks.got[0].By != "Ann" || f.acks.got[0].At.IsZero()) {
 				t.Errorf("sent %+v", f.acks.got[0])
 			}
@@ -59,6 +62,41 @@ func TestAcknowledge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// wantNoted wants one deed in the audit log, as the status of the answer says.
+func (f *fixture) wantNoted(status int, id string) {
+	f.tb.Helper()
+	if len(f.audit.got) != 1 {
+		f.tb.Fatalf("%d deeds are noted: %+v", len(f.audit.got), f.audit.got)
+	}
+	d, outcome := f.audit.got[0], web.Refused
+	switch status {
+	case http.StatusAccepted, http.StatusSeeOther:
+		outcome = web.Done
+	case http.StatusServiceUnavailable:
+		outcome = web.Failed
+	case http.StatusForbidden:
+		if d.Action != "request page" || d.Outcome != web.Refused || d.Object != "POST "+ackPath {
+			f.tb.Errorf("noted %+v", d)
+		}
+		return
+	}
+	if d.Action != "acknowledge alarm" || d.Object != id || d.Outcome != outcome || d.From != "192.0.2.1" ||
+		(outcome == web.Done) != (d.Detail["why"] == nil) || outcome == web.Done && d.Who != "Ann" {
+		f.tb.Errorf("noted %+v", d)
+	}
+}
+
+// TestForeignHostIsNoted has a name point at us that is none of ours.
+func TestForeignHostIsNoted(t *testing.T) {
+	f := setUp(t)
+	if rec := f.serve(newRequest(http.MethodGet, "/", "evil.example")); rec.Code != http.StatusMisdirectedRequest {
+		t.Errorf("status %d", rec.Code)
+	}
+	if len(f.audit.got) != 1 || f.audit.got[0].Outcome != web.Refused || f.audit.got[0].Detail["host"] != "evil.example" {
+		t.Errorf("noted %+v", f.audit.got)
 	}
 }
 

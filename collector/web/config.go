@@ -84,13 +84,15 @@ func CheckListen(address string, exposed bool) error {
 	return nil
 }
 
-// Sources is what the pages are made of. Journal and Roles may be nil; the rest is
+// Sources is what the pages are made of. Journal, Audit and Roles may be nil; the rest is
 // required.
 type Sources struct {
 	Plant   *plant.Plant
 	History History
 	Journal Journal
 	Acks    Acknowledger
+	// Audit notes who did what; nil: nobody does.
+	Audit Audit
 	// Broker returns nil, or why nothing is received from the broker. It must not
 	// block and must be safe for concurrent use.
 	Broker func() error

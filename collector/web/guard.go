@@ -18,7 +18,12 @@ const answerWithin = 20 * time.Second
 // guard refuses foreign names and foreign origins, and sets the headers of every
 // answer.
 func (w *Web) guard(next http.Handler) http.Handler {
-	next = http.NewCrossOriginProtection().Handler(next)
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.noteRefused(r, "it comes from a page of somebody else's")
+		http.Error(rw, "This request comes from a page of somebody else's.", http.StatusForbidden)
+	}))
+	next = origins.Handler(next)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		h := rw.Header()
 		h.Set("Content-Security-Policy", contentPolicy)
@@ -28,6 +33,7 @@ func (w *Web) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store") // assets say otherwise
 		if !w.ourHost(r.Host) {
+			w.noteRefused(r, "its host is none of ours")
 			http.Error(rw, "This name is not one of the command center's. Add it to its hosts.", http.StatusMisdirectedRequest)
 			return
 		}

@@ -85,12 +85,25 @@ func (a *fakeAcks) Acknowledge(_ context.Context, k alarm.Acknowledgement) error
 	return nil
 }
 
+// fakeAudit keeps what is noted.
+type fakeAudit struct {
+	mu  sync.Mutex
+	got []web.Deed
+}
+
+func (a *fakeAudit) Note(d web.Deed) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.got = append(a.got, d)
+}
+
 // fixture is a command center over a plant that the test fills.
 type fixture struct {
 	tb      testing.TB
 	p       *plant.Plant
 	history *fakeHistory
 	acks    *fakeAcks
+	audit   *fakeAudit
 	mu      sync.Mutex
 	broker  error
 	absent  []web.Absence
@@ -107,7 +120,7 @@ func setUp(tb testing.TB, change ...func(*web.Config)) *fixture {
 func setUpWith(tb testing.TB, journal web.Journal, change ...func(*web.Config)) *fixture {
 	tb.Helper()
 	p := plant.New(plant.Config{})
-	f := &fixture{tb: tb, p: p, history: &fakeHistory{}, acks: &fakeAcks{p: p}, journal: journal}
+	f := &fixture{tb: tb, p: p, history: &fakeHistory{}, acks: &fakeAcks{p: p}, audit: &fakeAudit{}, journal: journal}
 	c := web.Config{Site: "austin", Location: time.FixedZone("CST", -6*3600)}
 	for _, fn := range change {
 		fn(&c)
@@ -123,7 +136,7 @@ func setUpWith(tb testing.TB, journal web.Journal, change ...func(*web.Config)) 
 // sources are what the test can take away.
 func (f *fixture) sources() web.Sources {
 	return web.Sources{
-		Plant: f.p, History: f.history, Acks: f.acks, Journal: f.journal,
+		Plant: f.p, History: f.history, Acks: f.acks, Audit: f.audit, Journal: f.journal,
 		Broker: func() error {
 			f.mu.Lock()
 			defer f.mu.Unlock()

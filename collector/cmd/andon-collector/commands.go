@@ -117,41 +117,6 @@ func (w *watchCmd) Run(ctx context.Context, e *cli.Env) error {
 	return collector.Watch(ctx, c, w.Filter, w.JSON, e.Stdout, ops.NewLogger(e.Stderr, c.Log))
 }
 
-type auditCmd struct {
-	configFlag
-	Group string `placeholder:"ID" help:"Only this group."`
-	Node  string `placeholder:"ID" help:"Only this node."`
-	Unit  string `placeholder:"ID" help:"Only the runs of this unit."`
-	JSON  bool   `help:"One JSON object instead of tables."`
-}
-
-// Help is shown below the flags.
-func (auditCmd) Help() string {
-	return `RUN: each time on test, in readings. MISSING were taken at the cell and are not
-stored: still on the way, lost, or quarantined. EPOCH: each start of an agent, in
-positions (messages). HOLES are on the way or still at the cell; LOST will not come.
-
-  andon-collector audit --config collector.yaml
-  andon-collector audit --config collector.yaml --unit engine-001 --json`
-}
-
-// Run runs the command.
-func (a *auditCmd) Run(ctx context.Context, e *cli.Env) error {
-	c, err := a.load()
-	if err != nil {
-		return err
-	}
-	filter := collector.AuditFilter{Group: a.Group, Node: a.Node, Unit: a.Unit}
-	audit, err := collector.Audit(ctx, c, filter, ops.NewLogger(e.Stderr, c.Log))
-	if err != nil {
-		return ops.Hint(err, "andon-collector check --config FILE tries the database")
-	}
-	if a.JSON {
-		return collector.WriteAuditJSON(e.Stdout, audit)
-	}
-	return collector.WriteAudit(e.Stdout, audit)
-}
-
 type checkCmd struct {
 	configFlag
 }

@@ -18,7 +18,7 @@ type commands struct {
 	Run     runCmd     `cmd:"" help:"Run the collector until it is stopped."`
 	Migrate migrateCmd `cmd:"" help:"Prepare or upgrade the database."`
 	Watch   watchCmd   `cmd:"" help:"Print live MQTT traffic, decoded."`
-	Audit   auditCmd   `cmd:"" help:"Account for every position and reading: stored, lost, missing, repeated."`
+	Audit   auditCmd   `cmd:"" help:"Account for every position and reading: stored, lost, missing, repeated; or see and verify who did what."`
 	Rules   rulesCmd   `cmd:"" help:"Check the rules of alarms."`
 	Check   checkCmd   `cmd:"" help:"Try a configuration: profiles, broker, database."`
 	Health  healthCmd  `cmd:"" help:"One look at the whole plant: exit 0 healthy, 1 degraded, 2 down."`

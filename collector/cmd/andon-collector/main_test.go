@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"andon.internal/collector/internal/edgetest"
@@ -64,6 +65,14 @@ http: {listen: "127.0.0.1:0"}
 						return c.Acked().Contains(0)
 					})
 				}
+			},
+			// sql runs statements as a superuser.
+			"sql": func(ts *testscript.TestScript, _ bool, args []string) {
+				conn, err := pgx.Connect(context.Background(), pg.DSN())
+				ts.Check(err)
+				defer conn.Close(context.Background())
+				_, err = conn.Exec(context.Background(), args[0])
+				ts.Check(err)
 			},
 			// retained waits until a message is retained under a topic.
 			"retained": func(ts *testscript.TestScript, _ bool, args []string) {
