@@ -153,7 +153,7 @@ func (c *Config) checkAll() error {
 func (m *MQTTConfig) Check() error {
 	var errs []error
 	if u, err := url.Parse(m.URL); err != nil || u.Port() == "" {
-		errs = append(errs, config.At("url", fmt.Errorf("%q must be like tcp://127.0.0.1:1883", m.URL)))
+		errs = append(errs, config.At("url", fmt.Errorf("%s must be like tcp://127.0.0.1:1883", mtls.ShowURL(m.URL))))
 	} else if err := mtls.CheckURL(u, m.TLS.On()); err != nil {
 		errs = append(errs, config.At("url", err))
 	} else if err := mtls.CheckReach(u.Hostname(), m.TLS.On(), m.Plaintext); err != nil {

@@ -66,19 +66,17 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Collector, error) {
 
 // openStore makes the store of a configuration; changed is told what is done to its tables.
 func openStore(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer, changed func(what string)) (*store.Store, error) {
-	dsn, err := c.Database.Source()
-	if err != nil {
-		return nil, ops.UsageError(err, "put the connection string into the file that database.dsn_file names")
-	}
-	list, err := c.profiles()
+	sc, err := c.Database.Store()
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, store.Config{
-		DSN: dsn, MaxConns: c.Database.MaxConns, Retention: c.Retention, Profiles: list,
-		Logger: log.With("part", "store"), Metrics: store.NewMetrics(reg), Changed: changed,
-	})
-	return s, ops.Hint(err, "database.dsn is a PostgreSQL connection string, such as postgres://andon@127.0.0.1:5432/andon")
+	c.Database.warn(log)
+	if sc.Profiles, err = c.profiles(); err != nil {
+		return nil, err
+	}
+	sc.Retention, sc.Logger, sc.Metrics, sc.Changed = c.Retention, log.With("part", "store"), store.NewMetrics(reg), changed
+	s, err := store.Open(ctx, sc)
+	return s, ops.Hint(err, dsnHint)
 }
 
 // holder names this process among all that may want a lease.

@@ -82,36 +82,6 @@ func (c *MQTTConfig) certificates(log *slog.Logger) (*mtls.Store, error) {
 	return mtls.OpenIf(c.TLS, mtls.Options{Logger: log})
 }
 
-// DatabaseConfig is the part `database:` of a configuration.
-type DatabaseConfig struct {
-	// DSN is a PostgreSQL connection string, best without a password: pgx also reads
-	// PGPASSWORD and PGPASSFILE. One of dsn and dsn_file is required.
-	DSN string `yaml:"dsn"`
-	// DSNFile names a file that holds the DSN.
-	DSNFile config.Path `yaml:"dsn_file"`
-	// MaxConns bounds the connections; 8.
-	MaxConns int `yaml:"max_conns"`
-	// Migrate lets `run` prepare or upgrade the tables before it stores anything;
-	// true. With false it waits until `andon-collector migrate` has done so.
-	Migrate bool `yaml:"migrate"`
-}
-
-// Check reports a missing or double DSN.
-func (c *DatabaseConfig) Check() error {
-	if (c.DSN == "") == (c.DSNFile == "") {
-		return errors.New("one of dsn and dsn_file must be set, such as dsn: postgres://andon@127.0.0.1:5432/andon")
-	}
-	return nil
-}
-
-// Source returns the DSN, read from its file where there is one.
-func (c *DatabaseConfig) Source() (string, error) {
-	if c.DSNFile == "" {
-		return c.DSN, nil
-	}
-	return config.ReadSecret(string(c.DSNFile))
-}
-
 // IntakeConfig is the part `intake:` of a configuration.
 type IntakeConfig struct {
 	// Queue bounds the bytes of memory that hold what is received and not yet

@@ -1,12 +1,14 @@
 package collector_test
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"andon.internal/collector"
+	"andon.internal/collector/store"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -34,8 +36,10 @@ func TestConfigDefaults(t *testing.T) {
 func TestConfigFaults(t *testing.T) {
 	const good = `database: {dsn: "postgres://x"}` + "\n"
 	tests := []struct{ name, text, want string }{
-		{"no database", ``, "one of dsn and dsn_file must be set"},
-		{"two databases", `database: {dsn: x, dsn_file: y}`, "one of dsn and dsn_file must be set"},
+		{"no database", ``, "one of dsn and dsn_from must be set"},
+		{"password twice", `database: {dsn: "postgres://u:p@h/d", password: {env: X}}`, "database.password: is given, and dsn has one already"},
+		{"password twice, in words", `database: {dsn: "host=h password='a b'", password: {env: X}}`, "dsn has one already"},
+		{"two databases", `database: {dsn: x, dsn_from: {file: y}}`, "one of dsn and dsn_from must be set"},
 		{"unknown key", good + `retentoin: 1h`, "retentoin"},
 		{"host id", good + `host_id: a/b`, "host_id"},
 		{"role", good + `roles: [www]`, `role "www" is none of`},
@@ -67,12 +71,57 @@ func TestConfigFaults(t *testing.T) {
 
 func TestDSNComesFromAFile(t *testing.T) {
 	path := write(t, "dsn", "postgres://u:secret@h/d\n")
-	c, err := collector.Load(write(t, "collector.yaml", `database: {dsn_file: "`+path+`"}`))
+	c, err := collector.Load(write(t, "collector.yaml", `database: {dsn_from: {file: "`+path+`"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Database.Source(); err != nil || got != "postgres://u:secret@h/d" {
-		t.Errorf("%q, %v", got, err)
+	if got, err := c.Database.Store(); err != nil || got.DSN != "postgres://u:secret@h/d" || got.Password != nil {
+		t.Errorf("%q, %v", got.DSN, err)
+	}
+}
+
+// TestPasswordOfTheDatabase reads it for each connection, and migrates with it.
+func TestPasswordOfTheDatabase(t *testing.T) {
+	exec(t, server.DSN(), `CREATE ROLE secretive LOGIN PASSWORD 'it''s: @/%' SUPERUSER`)
+	t.Cleanup(func() { exec(t, server.DSN(), `DROP ROLE secretive`) })
+	dsn := newDatabase(t) // which goes before the role
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User("secretive")
+	path := write(t, "password", "it's: @/%\n")
+	c, err := collector.Load(write(t, "collector.yaml", `database: {dsn: "`+u.String()+`", password: {file: "`+path+`"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := collector.Migrate(t.Context(), c, discard); err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := collector.VerifyAuditLog(t.Context(), c, nil, discard); err != nil || sum.Entries == 0 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	// A replaced one counts for the next connection of a store that is open.
+	sc, err := c.Database.Store()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.WriteFile(path, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AuditHead(t.Context()); err == nil || !contains(err.Error(), "password authentication failed") || contains(err.Error(), "wrong") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("it's: @/%"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AuditHead(t.Context()); err != nil {
+		t.Errorf("the right one again: %v", err)
 	}
 }
 

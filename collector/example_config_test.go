@@ -21,7 +21,7 @@ func TestExampleExplainsEveryKey(t *testing.T) {
 	}
 	want := collector.DefaultConfig()
 	// These say that they are not the defaults.
-	want.MQTT, want.Database.DSNFile, want.HTTP = c.MQTT, c.Database.DSNFile, c.HTTP
+	want.MQTT, want.Database.DSNFrom, want.HTTP = c.MQTT, c.Database.DSNFrom, c.HTTP
 	want.Web.Listen, want.Web.Exposed, want.Web.Hosts, want.Log = c.Web.Listen, c.Web.Exposed, c.Web.Hosts, c.Log
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%s reads as\n%+v, which are not the defaults\n%+v", example, c, want)
@@ -31,7 +31,7 @@ func TestExampleExplainsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	enabled := strings.Replace(configtest.Enable(string(text)), "dsn_file: ", "# ", 1) // one of two
+	enabled := strings.Replace(configtest.Enable(string(text)), "dsn_from: ", "# ", 1) // one of two
 	if err := config.Decode("everything in force", []byte(enabled), new(collector.Config)); err != nil {
 		t.Error(err)
 	}

@@ -22,20 +22,17 @@ type HealthOptions struct {
 // and over that at its cells. It returns an error when the configuration cannot be
 // used, or ctx ends; what is away is in the report.
 func Health(ctx context.Context, c Config, o HealthOptions, log *slog.Logger) (health.Report, error) {
-	dsn, err := c.Database.Source()
-	if err != nil {
-		return health.Report{}, ops.UsageError(err, "put the connection string into the file that database.dsn_file names")
-	}
-	list, err := c.profiles()
+	sc, err := c.Database.Store()
 	if err != nil {
 		return health.Report{}, err
 	}
-	s, err := store.Open(ctx, store.Config{
-		DSN: dsn, MaxConns: 2, Profiles: list, Logger: log,
-		LockTimeout: time.Second, StatementTimeout: health.Limit,
-	})
+	if sc.Profiles, err = c.profiles(); err != nil {
+		return health.Report{}, err
+	}
+	sc.MaxConns, sc.Logger, sc.LockTimeout, sc.StatementTimeout = 2, log, time.Second, health.Limit
+	s, err := store.Open(ctx, sc)
 	if err != nil {
-		return health.Report{}, ops.UsageError(err, "database.dsn is a PostgreSQL connection string, such as postgres://andon@127.0.0.1:5432/andon")
+		return health.Report{}, ops.UsageError(err, dsnHint)
 	}
 	defer s.Close()
 	var leases []string

@@ -9,6 +9,7 @@ import (
 	"andon.internal/collector"
 	"andon.internal/collector/health"
 	"andon.internal/collector/internal/edgetest"
+	"andon.internal/shared/config"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -133,7 +134,7 @@ func TestHealthFaults(t *testing.T) {
 	for want, edit := range map[string]func(*collector.Config){
 		"open store":    func(c *collector.Config) { c.Database.DSN = "postgres://h:nan/d" },
 		"load profiles": func(c *collector.Config) { c.Profiles = append(c.Profiles, "/nowhere.yaml") },
-		"read secret":   func(c *collector.Config) { c.Database.DSN, c.Database.DSNFile = "", "/nowhere" },
+		"read secret":   func(c *collector.Config) { c.Database.DSN, c.Database.DSNFrom = "", config.SecretFile("/nowhere") },
 	} {
 		c := good
 		edit(&c)

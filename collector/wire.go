@@ -153,11 +153,12 @@ func (col *Collector) wireSentry(c Config, db *database, reg *prometheus.Registr
 // wireWeb opens the pages' port and returns the sink that keeps their picture. The pages
 // stay up and say what is away, so neither broker nor database makes them unready.
 func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Registry) (feed.Sink, error) {
-	dsn, err := c.Database.Source()
+	sc, err := c.Database.Store()
 	if err != nil {
 		return nil, err
 	}
-	col.reader, err = store.OpenReader(ctx, store.Config{DSN: dsn, Logger: col.log.With("part", "history")})
+	sc.MaxConns, sc.Logger = 0, col.log.With("part", "history")
+	col.reader, err = store.OpenReader(ctx, sc)
 	if err != nil {
 		return nil, err
 	}

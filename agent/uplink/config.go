@@ -121,10 +121,8 @@ func (c *Config) check() (*url.URL, error) {
 	}
 	u, err := url.Parse(c.URL)
 	switch {
-	case err != nil:
-		errs = append(errs, fmt.Errorf("broker URL: %w", err))
-	case u.Port() == "":
-		errs = append(errs, fmt.Errorf("broker URL %q is not like tcp://HOST:1883", c.URL))
+	case err != nil || u.Port() == "":
+		errs = append(errs, fmt.Errorf("broker URL: %s is not like tcp://HOST:1883", mtls.ShowURL(c.URL)))
 	default:
 		errs = append(errs, mtls.CheckURL(u, c.TLS != nil))
 	}

@@ -141,7 +141,7 @@ func CheckURL(address string, secure bool) error {
 func parseURL(address string, secure bool) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", fmt.Errorf("broker address %q must be tcp://host:port", address)
+		return "", fmt.Errorf("%s must be tcp://host:port", mtls.ShowURL(address))
 	}
 	if err := mtls.CheckURL(u, secure); err != nil {
 		return "", err

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"syscall"
 	"time"
@@ -23,7 +25,7 @@ const (
 func poolConfig(c Config) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(c.DSN)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	pc.MaxConns = int32(c.MaxConns)
 	pc.MinConns = 0
@@ -49,12 +51,29 @@ func poolConfig(c Config) (*pgxpool.Config, error) {
 		},
 	}
 	cc.DialFunc = dialer.DialContext
+	if c.Password != nil {
+		pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) (err error) {
+			cc.Password, err = c.Password()
+			return err
+		}
+	}
 	cc.OnNotice = func(pg *pgconn.PgConn, n *pgconn.Notice) {
 		if n.SeverityUnlocalized == "WARNING" {
 			pg.CustomData()[warningKey] = n
 		}
 	}
 	return pc, nil
+}
+
+// unreadable says what is wrong with a connection string without a word of it, because
+// one that cannot be read may show the password anywhere. Only a file that it names, such
+// as sslrootcert, is named.
+func unreadable(err error) error {
+	const text = "the connection string of the database cannot be read, and is not shown because a password may be in it"
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		return fmt.Errorf(text+": %w", file)
+	}
+	return errors.New(text)
 }
 
 // warningKey is where a connection keeps the last warning that it got.

@@ -61,7 +61,12 @@ func (s *Store) migrateTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db := stdlib.OpenDB(*s.pool.Config().ConnConfig)
+	pc := s.pool.Config()
+	var options []stdlib.OptionOpenDB
+	if pc.BeforeConnect != nil {
+		options = append(options, stdlib.OptionBeforeConnect(pc.BeforeConnect))
+	}
+	db := stdlib.OpenDB(*pc.ConnConfig, options...)
 	defer db.Close()
 	if err := db.PingContext(ctx); err != nil {
 		return err

@@ -18,6 +18,9 @@ type Config struct {
 	// DSN is a PostgreSQL connection string. Several hosts with
 	// target_session_attrs=read-write follow a failover.
 	DSN string
+	// Password returns the password for each connection that is made, instead of one in
+	// the DSN or of pgx's own sources. Default: none.
+	Password func() (string, error)
 	// MaxConns bounds the connections. Default 8.
 	MaxConns int
 	// Retention is how old a reading may be: older ones are quarantined, and

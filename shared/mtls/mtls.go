@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -278,13 +279,23 @@ func (s *Store) Secure(ctx context.Context, conn net.Conn, address string) (net.
 // schemes of a broker's address, and whether they mean TLS.
 var schemes = map[string]bool{"tcp": false, "mqtt": false, "mqtts": true, "ssl": true, "tls": true}
 
+// ShowURL returns a broker's address for a message: without a password, and nothing of
+// one that cannot be read.
+func ShowURL(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the broker's address"
+	}
+	return strconv.Quote(u.Redacted())
+}
+
 // CheckURL returns an error unless a broker's address and the certificates go together;
 // secure says that there are certificates.
 func CheckURL(u *url.URL, secure bool) error {
 	wants, known := schemes[u.Scheme]
 	switch {
 	case !known || u.Hostname() == "" || u.Path != "" || u.User != nil:
-		return fmt.Errorf("broker address %q must be tcp://host:port, or mqtts://host:port with TLS", u)
+		return fmt.Errorf("broker address %q must be tcp://host:port, or mqtts://host:port with TLS", u.Redacted())
 	case wants && !secure:
 		return fmt.Errorf("broker address %q wants TLS: name ca, cert and key under tls", u)
 	case secure && !wants:

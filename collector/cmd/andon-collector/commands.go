@@ -76,7 +76,7 @@ func (m *migrateCmd) Run(ctx context.Context, e *cli.Env) error {
 		return err
 	}
 	if err := collector.Migrate(ctx, c, ops.NewLogger(e.Stderr, c.Log)); err != nil {
-		return ops.Hint(err, "check database.dsn, and that PostgreSQL 15 or later runs there")
+		return ops.Hint(err, "check the part database of the configuration, and that PostgreSQL 15 or later runs there")
 	}
 	fmt.Fprintln(e.Stdout, "the database is ready")
 	return nil

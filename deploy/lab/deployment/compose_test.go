@@ -164,7 +164,7 @@ type example struct {
 		QueueBytes string `yaml:"queue_bytes"`
 	}
 	Database struct {
-		DSNFile string `yaml:"dsn_file"`
+		DSNFrom struct{ File string } `yaml:"dsn_from"`
 	}
 }
 
@@ -197,7 +197,7 @@ func TestExamplesFitEachOther(t *testing.T) {
 		s := cloud.Services[name]
 		same(name+" has its certificates", slices.Contains(s.Volumes, from+":"+certificates+":ro"), true)
 	}
-	same("collector's DSN is the secret", collector.Database.DSNFile, "/run/secrets/"+cloud.Services["collector"].Secrets[0])
+	same("collector's DSN is the secret", collector.Database.DSNFrom.File, "/run/secrets/"+cloud.Services["collector"].Secrets[0])
 	same("agent's folder in the container", edge.Services["agent"].Volumes[1], "data:"+agent.Data)
 	same("agent's folder in its image", all(parseImage(t, edgeImage).final, "VOLUME")[0].text, agent.Data)
 	same("agent's folder under systemd", "/var/lib/"+unit["StateDirectory"][0], agent.Data)
