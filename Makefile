@@ -15,6 +15,8 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 # Tools, built once into .tools at these versions.
 LINT_VERSION := v2.15.0
 LINT         := .tools/golangci-lint-$(LINT_VERSION)
+VULN_VERSION := v1.9.0
+VULN         := .tools/govulncheck-$(VULN_VERSION)
 
 # A file in C-MAPSS form that a fourth cell of `make demo` replays; none without it.
 CMAPSS ?=
@@ -38,6 +40,10 @@ test-deep: prerequisites build ## The long ones: all tests with the race detecto
 .PHONY: check
 check: $(LINT) ## Format, vet, lint, import rules, and that each module builds and is tidy alone
 	@deploy/scripts/check $(LINT)
+
+.PHONY: vuln
+vuln: $(VULN) ## Known vulnerabilities in what each module calls; asks https://vuln.go.dev, or what GOVULNDB names
+	@deploy/scripts/vuln $(VULN)
 
 .PHONY: build
 build: ## Static binaries in bin/
@@ -72,3 +78,9 @@ $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION) (once)"
 	@GOBIN=$(CURDIR)/.tools GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv .tools/golangci-lint $@
+
+$(VULN):
+	@mkdir -p .tools
+	@echo "building govulncheck $(VULN_VERSION) (once)"
+	@GOBIN=$(CURDIR)/.tools GOFLAGS= $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	@mv .tools/govulncheck $@
