@@ -1,0 +1,368 @@
+package login_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"andon.internal/collector/account"
+	"andon.internal/collector/login"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const password = "correct horse battery"
+
+var (
+	home  = netip.MustParseAddr("10.0.0.7")
+	other = netip.MustParseAddr("10.0.0.8")
+	hash  = sync.OnceValue(func() string {
+		h, err := account.NewHasher(1).Hash(context.Background(), password)
+		if err != nil {
+			panic(err)
+		}
+		return h
+	})
+)
+
+// table is the accounts of a database that can be taken away; store's tests hold the
+// real one to the same.
+type table struct {
+	mu   sync.Mutex
+	down bool
+	all  account.All
+	next int64
+}
+
+var errAway = errors.New("connection refused")
+
+func (t *table) Accounts(context.Context) (account.All, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down {
+		return account.All{}, errAway
+	}
+	return account.All{Users: slices.Clone(t.all.Users), Sessions: slices.Clone(t.all.Sessions), Tokens: slices.Clone(t.all.Tokens)}, nil
+}
+
+func (t *table) SaveSessions(_ context.Context, c account.Sessions) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down {
+		return errAway
+	}
+	for _, s := range c.New {
+		if s.Revision == 0 || slices.ContainsFunc(t.all.Users, func(u account.User) bool { return u.Name == s.User && u.Revision == s.Revision && !u.Disabled }) {
+			t.all.Sessions = append(t.all.Sessions, s)
+		}
+	}
+	for _, id := range c.Ended {
+		t.all.Sessions = slices.DeleteFunc(t.all.Sessions, func(s account.Session) bool { return s.ID == id })
+	}
+	return nil
+}
+
+func (t *table) PruneSessions(context.Context, time.Time, account.Limits) error { return nil }
+
+func (t *table) setDown(down bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down = down
+}
+
+// set adds or changes a user, whose sessions end.
+func (t *table) set(name string, role account.Role, disabled bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next++
+	t.all.Users = slices.DeleteFunc(t.all.Users, func(u account.User) bool { return u.Name == name })
+	t.all.Users = append(t.all.Users, account.User{Name: name, Role: role, Disabled: disabled, Hash: hash(), Revision: t.next})
+	t.all.Sessions = slices.DeleteFunc(t.all.Sessions, func(s account.Session) bool { return s.User == name && s.Revision > 0 })
+}
+
+func (t *table) sessions() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.all.Sessions)
+}
+
+// desk runs a Desk over a table with the user ann until the bubble's test ends.
+func desk(t *testing.T, tab *table, change ...func(*login.Config)) *login.Desk {
+	t.Helper()
+	c := login.Config{Accounts: tab}
+	for _, f := range change {
+		f(&c)
+	}
+	d, err := login.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { d.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	synctest.Wait()
+	return d
+}
+
+func newTable() *table {
+	t := &table{}
+	t.set("ann", account.Operator, false)
+	return t
+}
+
+// in logs ann in.
+func in(t *testing.T, d *login.Desk) string {
+	t.Helper()
+	secret, s, err := d.LogIn(t.Context(), "ann", password, home)
+	if err != nil || s.User != "ann" || s.From != "10.0.0.7" {
+		t.Fatalf("session %+v, %v", s, err)
+	}
+	return secret
+}
+
+func TestLogInAndOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		tab.set("gone", account.Admin, true)
+		d := desk(t, tab)
+		for _, name := range []string{"ann", "gone", "nobody", ""} {
+			pass := "wrong password"
+			if name != "ann" {
+				pass = password
+			}
+			before := d.Hashes()
+			if _, _, err := d.LogIn(t.Context(), name, pass, home); !errors.Is(err, login.ErrWrong) {
+				t.Errorf("%q: %v", name, err)
+			}
+			if n := d.Hashes() - before; n != 1 { // as long for one as for another
+				t.Errorf("%q takes %d hashes", name, n)
+			}
+		}
+		one, two := in(t, d), in(t, d)
+		if one == two {
+			t.Error("two sessions share a secret")
+		}
+		s, ok := d.Session(one)
+		if !ok || s.Role != account.Operator {
+			t.Fatalf("the session is %+v, %v", s, ok)
+		}
+		synctest.Wait()
+		if n := tab.sessions(); n != 2 {
+			t.Errorf("%d sessions are kept", n)
+		}
+		d.LogOut(s.ID)
+		if _, ok := d.Session(one); ok {
+			t.Error("a session goes on after the logout")
+		}
+		time.Sleep(3 * time.Second)
+		if _, ok := d.Session(one); ok || tab.sessions() != 1 {
+			t.Error("the session came back")
+		}
+		if _, ok := d.Session(two); !ok {
+			t.Error("the other session ended too")
+		}
+		for _, bad := range []string{"", one + "x", "nonsense"} {
+			if _, ok := d.Session(bad); ok {
+				t.Errorf("%q is taken for a session", bad)
+			}
+		}
+	})
+}
+
+func TestSessionsEndByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := desk(t, newTable(), func(c *login.Config) { c.Limits = account.Limits{Idle: time.Hour, Absolute: 3 * time.Hour} })
+		idle, used := in(t, d), in(t, d)
+		for range 4 {
+			time.Sleep(40 * time.Minute)
+			if _, ok := d.Session(used); !ok {
+				t.Fatal("a session that is used ended")
+			}
+		}
+		if _, ok := d.Session(idle); ok {
+			t.Error("an idle session goes on")
+		}
+		time.Sleep(20 * time.Minute)
+		if _, ok := d.Session(used); ok {
+			t.Error("a session goes on for ever")
+		}
+	})
+}
+
+// TestChangesOfAUserCountWithinTwoSeconds for sessions, and for who logs in then.
+func TestChangesOfAUserCountWithinTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		d := desk(t, tab)
+		secret := in(t, d)
+		time.Sleep(time.Second)
+		tab.set("ann", account.Viewer, false)
+		time.Sleep(2 * time.Second)
+		if _, ok := d.Session(secret); ok {
+			t.Error("a session outlives a change of the role")
+		}
+		if s, _ := d.Session(in(t, d)); s.Role != account.Viewer {
+			t.Errorf("the role is %s", s.Role)
+		}
+		tab.set("ann", account.Viewer, true)
+		time.Sleep(2 * time.Second)
+		if _, _, err := d.LogIn(t.Context(), "ann", password, home); !errors.Is(err, login.ErrWrong) {
+			t.Errorf("who is disabled: %v", err)
+		}
+	})
+}
+
+func TestWithoutTheDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		tab.setDown(true)
+		d := desk(t, tab)
+		if _, _, err := d.LogIn(t.Context(), "ann", password, home); !errors.Is(err, login.ErrNotKnown) || d.Known() {
+			t.Fatalf("nobody is known: %v", err)
+		}
+		tab.setDown(false)
+		time.Sleep(2 * time.Second)
+		before := in(t, d)
+		time.Sleep(2 * time.Second)
+		tab.setDown(true)
+		meanwhile, left := in(t, d), in(t, d)
+		s, _ := d.Session(left)
+		d.LogOut(s.ID)
+		time.Sleep(time.Hour)
+		for name, secret := range map[string]string{"before": before, "meanwhile": meanwhile} {
+			if _, ok := d.Session(secret); !ok {
+				t.Errorf("the session from %s ended", name)
+			}
+		}
+		tab.setDown(false)
+		time.Sleep(2 * time.Second)
+		if n := tab.sessions(); n != 2 {
+			t.Errorf("%d sessions are kept, want 2", n)
+		}
+		if _, ok := d.Session(left); ok {
+			t.Error("a logout is forgotten")
+		}
+		// A change that was made by the time the database is back ends what was begun before.
+		tab.setDown(true)
+		late := in(t, d)
+		tab.set("ann", account.Admin, false)
+		tab.setDown(false)
+		time.Sleep(2 * time.Second)
+		if _, ok := d.Session(late); ok || tab.sessions() != 0 {
+			t.Errorf("a session of before the change goes on; %d are kept", tab.sessions())
+		}
+	})
+}
+
+func TestGuessingGetsSlower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := desk(t, newTable())
+		began := time.Now()
+		guess := func(from netip.Addr) time.Duration {
+			_, _, err := d.LogIn(t.Context(), "ann", "wrong password", from)
+			var limited *login.LimitError
+			if errors.As(err, &limited) {
+				return limited.After
+			}
+			return 0
+		}
+		n := 0
+		for time.Since(began) < time.Hour {
+			if after := guess(home); after > 0 {
+				time.Sleep(after)
+			} else {
+				n++
+			}
+		}
+		if n > 30 || n < 5 {
+			t.Errorf("%d guesses in an hour", n)
+		}
+		hashes := d.Hashes()
+		for range 100 {
+			guess(home)
+		}
+		if d.Hashes()-hashes > 1 {
+			t.Errorf("%d of 100 guesses at once are hashed", d.Hashes()-hashes)
+		}
+		// The user is not locked out by it, from elsewhere.
+		if _, _, err := d.LogIn(t.Context(), "ann", password, other); err != nil {
+			t.Errorf("the user from elsewhere: %v", err)
+		}
+	})
+}
+
+// TestFloodsAreBounded: one address with many names, and many addresses.
+func TestFloodsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := desk(t, newTable())
+		flood := func(addr func(i int) netip.Addr) int64 {
+			before := d.Hashes()
+			for i := range 300 {
+				_, _, _ = d.LogIn(t.Context(), fmt.Sprint("user", i), "wrong password", addr(i))
+			}
+			return d.Hashes() - before
+		}
+		if n := flood(func(int) netip.Addr { return home }); n != 20 {
+			t.Errorf("one address has %d hashed at once", n)
+		}
+		time.Sleep(time.Minute)
+		if n := flood(func(i int) netip.Addr { return netip.AddrFrom16([16]byte{0x20, 1, 15: byte(i)}) }); n != 20 {
+			t.Errorf("one network of IPv6 has %d hashed at once", n)
+		}
+		time.Sleep(time.Minute)
+		if n := flood(func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }); n != 60 {
+			t.Errorf("many addresses have %d hashed at once", n)
+		}
+	})
+}
+
+func TestOneUserHasABoundedNumberOfSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		d := desk(t, tab)
+		first := ""
+		for i := range 51 {
+			secret, _, err := d.Admit("bob", account.Viewer, home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = secret
+			}
+			time.Sleep(time.Second)
+		}
+		if _, ok := d.Session(first); ok || tab.sessions() != 50 {
+			t.Errorf("%d sessions", tab.sessions())
+		}
+	})
+}
+
+func TestTokensAreKnownAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		tok, text := account.NewToken("hourly", []account.Scope{account.ScopeRead}, time.Now(), time.Now().Add(time.Hour))
+		tab.all.Tokens = []account.Token{tok}
+		d := desk(t, tab)
+		if got, ok := d.Token(text); !ok || got.Name != "hourly" {
+			t.Errorf("%+v, %v", got, ok)
+		}
+		if _, forged := account.NewToken("hourly", nil, time.Now(), time.Now().Add(time.Hour)); forged == text {
+			t.Fatal("two tokens are the same")
+		} else if _, ok := d.Token(forged); ok {
+			t.Error("a forged one is taken")
+		}
+		time.Sleep(time.Hour)
+		if _, ok := d.Token(text); ok || d.TokenHolds(tok) {
+			t.Error("an expired one is taken")
+		}
+	})
+}
