@@ -24,10 +24,10 @@ type auditor struct{ log *auditlog.Writer }
 var _ web.Audit = auditor{}
 
 // Note notes what somebody did at a page.
-func (a auditor) Note(d web.Deed) {
+func (a auditor) Note(_ context.Context, e web.Entry) {
 	a.log.Note(auditlog.Entry{
-		Who: d.Who, Role: d.Role, From: d.From, Action: d.Action, Object: d.Object, Result: string(d.Outcome),
-		Detail: auditlog.Detail(d.Detail),
+		Who: e.Who, Role: e.Role, From: e.From, Action: e.Action, Object: e.Object, Result: e.Result,
+		Detail: auditlog.Detail(e.Detail),
 	})
 }
 

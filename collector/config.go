@@ -7,11 +7,9 @@ import (
 	"net/url"
 	"slices"
 	"time"
-	_ "time/tzdata" // for images that have no time zones
-	"unicode/utf8"
 
 	"andon.internal/collector/host"
-	"andon.internal/collector/web"
+	"andon.internal/collector/login"
 	"andon.internal/shared/config"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
@@ -110,55 +108,6 @@ func (c *IntakeConfig) Check() error {
 	return errors.Join(errs...)
 }
 
-// WebConfig is the part `web:` of a configuration: the command center.
-type WebConfig struct {
-	// Listen is the address of the pages; 127.0.0.1:8080. There is no login, so an
-	// address beyond loopback needs exposed: true.
-	Listen string `yaml:"listen"`
-	// Exposed allows an address beyond loopback: for a container whose port is
-	// published on loopback, or behind a proxy that asks for a login.
-	Exposed bool `yaml:"exposed"`
-	// Hosts are the names by which the pages are reached, beside localhost and IP
-	// addresses.
-	Hosts []string `yaml:"hosts"`
-	// Site is the plant's name in the header; none.
-	Site string `yaml:"site"`
-	// TimeZone is the plant's, by its name in the IANA database; that of the process.
-	TimeZone string `yaml:"time_zone"`
-	// MaxClients bounds the open pages; 64.
-	MaxClients int `yaml:"max_clients"`
-}
-
-// Check reports what the pages cannot be served with.
-func (c *WebConfig) Check() error {
-	var errs []error
-	if err := web.CheckListen(c.Listen, c.Exposed); err != nil {
-		errs = append(errs, config.At("listen", err))
-	}
-	if _, err := c.location(); err != nil {
-		errs = append(errs, config.At("time_zone", err))
-	}
-	if c.MaxClients < 1 || c.MaxClients > 10_000 {
-		errs = append(errs, config.At("max_clients", errors.New("must be from 1 to 10000")))
-	}
-	if utf8.RuneCountInString(c.Site) > 64 {
-		errs = append(errs, config.At("site", errors.New("must be at most 64 characters")))
-	}
-	return errors.Join(errs...)
-}
-
-// location returns the plant's time zone.
-func (c *WebConfig) location() (*time.Location, error) {
-	if c.TimeZone == "" {
-		return time.Local, nil
-	}
-	l, err := time.LoadLocation(c.TimeZone)
-	if err != nil {
-		return nil, fmt.Errorf("%q is no time zone, such as America/Chicago", c.TimeZone)
-	}
-	return l, nil
-}
-
 // The roles. Each can run in a process of its own.
 const (
 	RoleIntake   = "intake"   // brings messages into the database
@@ -177,8 +126,11 @@ func DefaultConfig() Config {
 		MQTT:     MQTTConfig{URL: "tcp://127.0.0.1:1883"},
 		Database: DatabaseConfig{MaxConns: 8, Migrate: true},
 		Intake:   IntakeConfig{Queue: 64 << 20, Writers: 2, Flush: 20 * time.Millisecond},
-		Web:      WebConfig{Listen: "127.0.0.1:8080", MaxClients: 64},
-		HTTP:     ops.HTTPConfig{Listen: "127.0.0.1:0"},
+		Web: WebConfig{
+			Listen: "127.0.0.1:8080", MaxClients: 64,
+			Session: SessionConfig{Idle: login.DefaultIdle, Absolute: login.DefaultAbsolute},
+		},
+		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
 	}
 }
 

@@ -22,7 +22,7 @@ func TestExampleExplainsEveryKey(t *testing.T) {
 	want := collector.DefaultConfig()
 	// These say that they are not the defaults.
 	want.MQTT, want.Database.DSNFrom, want.HTTP = c.MQTT, c.Database.DSNFrom, c.HTTP
-	want.Web.Listen, want.Web.Exposed, want.Web.Hosts, want.Log = c.Web.Listen, c.Web.Exposed, c.Web.Hosts, c.Log
+	want.Web.Listen, want.Web.BehindProxy, want.Web.Hosts, want.Log = c.Web.Listen, c.Web.BehindProxy, c.Web.Hosts, c.Log
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%s reads as\n%+v, which are not the defaults\n%+v", example, c, want)
 	}

@@ -12,12 +12,14 @@ import (
 	"andon.internal/collector/feed"
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
+	"andon.internal/collector/login"
 	"andon.internal/collector/plant"
 	"andon.internal/collector/presence"
 	"andon.internal/collector/sentry"
 	"andon.internal/collector/store"
 	"andon.internal/collector/web"
 	"andon.internal/shared/alarm"
+	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -47,7 +49,7 @@ func (col *Collector) wire(ctx context.Context, c Config, reg *prometheus.Regist
 		sinks = append(sinks, col.sentry.Take)
 	}
 	if slices.Contains(c.Roles, RoleWeb) {
-		sink, err := col.wireWeb(ctx, c, reg)
+		sink, err := col.wireWeb(ctx, c, reg, health)
 		if err != nil {
 			return err
 		}
@@ -152,7 +154,7 @@ func (col *Collector) wireSentry(c Config, db *database, reg *prometheus.Registr
 
 // wireWeb opens the pages' port and returns the sink that keeps their picture. The pages
 // stay up and say what is away, so neither broker nor database makes them unready.
-func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Registry) (feed.Sink, error) {
+func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Registry, health *ops.Health) (feed.Sink, error) {
 	sc, err := c.Database.Store()
 	if err != nil {
 		return nil, err
@@ -163,22 +165,42 @@ func (col *Collector) wireWeb(ctx context.Context, c Config, reg *prometheus.Reg
 		return nil, err
 	}
 	picture := plant.New(plant.Config{Metrics: plant.NewMetrics(reg)})
-	location, err := c.Web.location()
-	if err == nil {
-		col.web, err = web.Open(web.Config{
-			Listen: c.Web.Listen, Exposed: c.Web.Exposed, Hosts: c.Web.Hosts, Site: c.Web.Site,
-			Location: location, MaxClients: c.Web.MaxClients,
-			Logger: col.log.With("part", "web"), Metrics: web.NewMetrics(reg),
-		}, web.Sources{
-			Plant: picture, History: past{col.reader}, Journal: past{col.reader}, Acks: messenger{col.host},
-			Audit: auditor{col.audit}, Broker: col.host.Connected, Roles: roll{col.roll}.absent,
-		})
+	s := web.Sources{
+		Plant: picture, History: past{col.reader}, Journal: past{col.reader}, Acks: messenger{col.host},
+		Audit: auditor{col.audit}, Broker: col.host.Connected, Roles: roll{col.roll}.absent,
+		Ready: ops.Readiness("andon-collector", health, col.log),
 	}
-	if err != nil {
+	if col.web, err = col.openWeb(c.Web, s, reg); err != nil {
 		col.reader.Close()
 		return nil, err
 	}
 	return painter{picture}.Take, nil
+}
+
+// openWeb makes the pages, with who may log in where they ask for it.
+func (col *Collector) openWeb(c WebConfig, s web.Sources, reg *prometheus.Registry) (*web.Web, error) {
+	location, err := c.location()
+	if err != nil {
+		return nil, err
+	}
+	log := col.log.With("part", "web")
+	certificate, err := mtls.OpenServer(c.TLS, mtls.Options{Logger: log})
+	if err != nil {
+		return nil, ops.UsageError(err, "web.tls names the pages' certificate and its key")
+	}
+	e, limits := c.exposure(), c.Session.limits()
+	if asks, _, _ := e.Asks(); asks { // web.Open reports its error
+		s.Desk, err = login.New(login.Config{
+			Accounts: col.reader, Limits: limits, Logger: col.log.With("part", "login"), Metrics: login.NewMetrics(reg),
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return web.Open(web.Config{
+		Exposure: e, TLS: certificate, Limits: limits, Site: c.Site, Location: location, MaxClients: c.MaxClients,
+		Logger: log, Metrics: web.NewMetrics(reg),
+	}, s)
 }
 
 // closeWeb frees what wireWeb took.

@@ -60,8 +60,8 @@ func (r *recent[V]) drop(key string) {
 	}
 }
 
-// network is what is limited together: an address, or what one household gets of IPv6.
-func network(a netip.Addr) string {
+// Network is what is limited together: an address, or what one household gets of IPv6.
+func Network(a netip.Addr) string {
 	a = a.Unmap()
 	if a.Is6() {
 		if p, err := a.WithZone("").Prefix(64); err == nil {
@@ -122,7 +122,7 @@ func newTries() *tries {
 	}
 }
 
-func pairKey(name string, from netip.Addr) string { return network(from) + " " + name }
+func pairKey(name string, from netip.Addr) string { return Network(from) + " " + name }
 
 // begin counts a try as a wrong one, so that many at once are not free, unless it returns
 // how long to wait.
@@ -142,7 +142,7 @@ func (t *tries) begin(name string, from netip.Addr, now time.Time) time.Duration
 			return after
 		}
 	}
-	if after := max(t.address.Wait(network(from), now), wait(t.global, now)); after > 0 {
+	if after := max(t.address.Wait(Network(from), now), wait(t.global, now)); after > 0 {
 		return after
 	}
 	p.wrong, p.last = p.wrong+1, now

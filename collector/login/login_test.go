@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,87 +13,20 @@ import (
 
 	"andon.internal/collector/account"
 	"andon.internal/collector/login"
+	"andon.internal/collector/login/logintest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const password = "correct horse battery"
+const password = logintest.Password
 
 var (
 	home  = netip.MustParseAddr("10.0.0.7")
 	other = netip.MustParseAddr("10.0.0.8")
-	hash  = sync.OnceValue(func() string {
-		h, err := account.NewHasher(1).Hash(context.Background(), password)
-		if err != nil {
-			panic(err)
-		}
-		return h
-	})
 )
 
-// table is the accounts of a database that can be taken away; store's tests hold the
-// real one to the same.
-type table struct {
-	mu   sync.Mutex
-	down bool
-	all  account.All
-	next int64
-}
-
-var errAway = errors.New("connection refused")
-
-func (t *table) Accounts(context.Context) (account.All, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.down {
-		return account.All{}, errAway
-	}
-	return account.All{Users: slices.Clone(t.all.Users), Sessions: slices.Clone(t.all.Sessions), Tokens: slices.Clone(t.all.Tokens)}, nil
-}
-
-func (t *table) SaveSessions(_ context.Context, c account.Sessions) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.down {
-		return errAway
-	}
-	for _, s := range c.New {
-		if s.Revision == 0 || slices.ContainsFunc(t.all.Users, func(u account.User) bool { return u.Name == s.User && u.Revision == s.Revision && !u.Disabled }) {
-			t.all.Sessions = append(t.all.Sessions, s)
-		}
-	}
-	for _, id := range c.Ended {
-		t.all.Sessions = slices.DeleteFunc(t.all.Sessions, func(s account.Session) bool { return s.ID == id })
-	}
-	return nil
-}
-
-func (t *table) PruneSessions(context.Context, time.Time, account.Limits) error { return nil }
-
-func (t *table) setDown(down bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.down = down
-}
-
-// set adds or changes a user, whose sessions end.
-func (t *table) set(name string, role account.Role, disabled bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.next++
-	t.all.Users = slices.DeleteFunc(t.all.Users, func(u account.User) bool { return u.Name == name })
-	t.all.Users = append(t.all.Users, account.User{Name: name, Role: role, Disabled: disabled, Hash: hash(), Revision: t.next})
-	t.all.Sessions = slices.DeleteFunc(t.all.Sessions, func(s account.Session) bool { return s.User == name && s.Revision > 0 })
-}
-
-func (t *table) sessions() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.all.Sessions)
-}
-
 // desk runs a Desk over a table with the user ann until the bubble's test ends.
-func desk(t *testing.T, tab *table, change ...func(*login.Config)) *login.Desk {
+func desk(t *testing.T, tab *logintest.Table, change ...func(*login.Config)) *login.Desk {
 	t.Helper()
 	c := login.Config{Accounts: tab}
 	for _, f := range change {
@@ -113,9 +44,9 @@ func desk(t *testing.T, tab *table, change ...func(*login.Config)) *login.Desk {
 	return d
 }
 
-func newTable() *table {
-	t := &table{}
-	t.set("ann", account.Operator, false)
+func newTable() *logintest.Table {
+	t := &logintest.Table{}
+	t.Set("ann", account.Operator, false)
 	return t
 }
 
@@ -132,7 +63,7 @@ func in(t *testing.T, d *login.Desk) string {
 func TestLogInAndOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tab := newTable()
-		tab.set("gone", account.Admin, true)
+		tab.Set("gone", account.Admin, true)
 		d := desk(t, tab)
 		for _, name := range []string{"ann", "gone", "nobody", ""} {
 			pass := "wrong password"
@@ -156,7 +87,7 @@ func TestLogInAndOut(t *testing.T) {
 			t.Fatalf("the session is %+v, %v", s, ok)
 		}
 		synctest.Wait()
-		if n := tab.sessions(); n != 2 {
+		if n := tab.Sessions(); n != 2 {
 			t.Errorf("%d sessions are kept", n)
 		}
 		d.LogOut(s.ID)
@@ -164,7 +95,7 @@ func TestLogInAndOut(t *testing.T) {
 			t.Error("a session goes on after the logout")
 		}
 		time.Sleep(3 * time.Second)
-		if _, ok := d.Session(one); ok || tab.sessions() != 1 {
+		if _, ok := d.Session(one); ok || tab.Sessions() != 1 {
 			t.Error("the session came back")
 		}
 		if _, ok := d.Session(two); !ok {
@@ -205,7 +136,7 @@ func TestChangesOfAUserCountWithinTwoSeconds(t *testing.T) {
 		d := desk(t, tab)
 		secret := in(t, d)
 		time.Sleep(time.Second)
-		tab.set("ann", account.Viewer, false)
+		tab.Set("ann", account.Viewer, false)
 		time.Sleep(2 * time.Second)
 		if _, ok := d.Session(secret); ok {
 			t.Error("a session outlives a change of the role")
@@ -213,7 +144,7 @@ func TestChangesOfAUserCountWithinTwoSeconds(t *testing.T) {
 		if s, _ := d.Session(in(t, d)); s.Role != account.Viewer {
 			t.Errorf("the role is %s", s.Role)
 		}
-		tab.set("ann", account.Viewer, true)
+		tab.Set("ann", account.Viewer, true)
 		time.Sleep(2 * time.Second)
 		if _, _, err := d.LogIn(t.Context(), "ann", password, home); !errors.Is(err, login.ErrWrong) {
 			t.Errorf("who is disabled: %v", err)
@@ -224,16 +155,16 @@ func TestChangesOfAUserCountWithinTwoSeconds(t *testing.T) {
 func TestWithoutTheDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tab := newTable()
-		tab.setDown(true)
+		tab.SetDown(true)
 		d := desk(t, tab)
 		if _, _, err := d.LogIn(t.Context(), "ann", password, home); !errors.Is(err, login.ErrNotKnown) || d.Known() {
 			t.Fatalf("nobody is known: %v", err)
 		}
-		tab.setDown(false)
+		tab.SetDown(false)
 		time.Sleep(2 * time.Second)
 		before := in(t, d)
 		time.Sleep(2 * time.Second)
-		tab.setDown(true)
+		tab.SetDown(true)
 		meanwhile, left := in(t, d), in(t, d)
 		s, _ := d.Session(left)
 		d.LogOut(s.ID)
@@ -243,22 +174,22 @@ func TestWithoutTheDatabase(t *testing.T) {
 				t.Errorf("the session from %s ended", name)
 			}
 		}
-		tab.setDown(false)
+		tab.SetDown(false)
 		time.Sleep(2 * time.Second)
-		if n := tab.sessions(); n != 2 {
+		if n := tab.Sessions(); n != 2 {
 			t.Errorf("%d sessions are kept, want 2", n)
 		}
 		if _, ok := d.Session(left); ok {
 			t.Error("a logout is forgotten")
 		}
 		// A change that was made by the time the database is back ends what was begun before.
-		tab.setDown(true)
+		tab.SetDown(true)
 		late := in(t, d)
-		tab.set("ann", account.Admin, false)
-		tab.setDown(false)
+		tab.Set("ann", account.Admin, false)
+		tab.SetDown(false)
 		time.Sleep(2 * time.Second)
-		if _, ok := d.Session(late); ok || tab.sessions() != 0 {
-			t.Errorf("a session of before the change goes on; %d are kept", tab.sessions())
+		if _, ok := d.Session(late); ok || tab.Sessions() != 0 {
+			t.Errorf("a session of before the change goes on; %d are kept", tab.Sessions())
 		}
 	})
 }
@@ -340,8 +271,8 @@ func TestOneUserHasABoundedNumberOfSessions(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if _, ok := d.Session(first); ok || tab.sessions() != 50 {
-			t.Errorf("%d sessions", tab.sessions())
+		if _, ok := d.Session(first); ok || tab.Sessions() != 50 {
+			t.Errorf("%d sessions", tab.Sessions())
 		}
 	})
 }
@@ -350,7 +281,7 @@ func TestTokensAreKnownAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tab := newTable()
 		tok, text := account.NewToken("hourly", []account.Scope{account.ScopeRead}, time.Now(), time.Now().Add(time.Hour))
-		tab.all.Tokens = []account.Token{tok}
+		tab.AddToken(tok)
 		d := desk(t, tab)
 		if got, ok := d.Token(text); !ok || got.Name != "hourly" {
 			t.Errorf("%+v, %v", got, ok)

@@ -15,8 +15,8 @@ import (
 // maxAckBody bounds the bytes of an acknowledgement.
 const maxAckBody = 4 << 10
 
-// postAck takes an acknowledgement, as JSON {"by", "note"} or as a form. A form is
-// answered with the page it came from. It is on its way when the answer is 202;
+// postAck takes an acknowledgement, as JSON {"by", "note"} or as a form; who is logged in
+// need not say who they are. A form is answered with the page it came from. It is on its way when the answer is 202;
 // whether it was applied is told by the alarm's new state.
 func (w *Web) postAck(rw http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(rw, r.Body, maxAckBody)
@@ -40,12 +40,20 @@ func (w *Web) postAck(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if status, why := w.acknowledge(r, in.By, in.Note); status != http.StatusAccepted {
-		w.ackRefused(rw, r, in.By, in.Note, status, why)
+	by := strings.TrimSpace(in.By)
+	if v := visitorOf(r); v.known() {
+		if by != "" && by != v.name {
+			w.ackRefused(rw, r, by, in.Note, http.StatusBadRequest, "you are logged in as "+v.name+": leave by out")
+			return
+		}
+		by = v.name
+	}
+	if status, why := w.acknowledge(r, by, in.Note); status != http.StatusAccepted {
+		w.ackRefused(rw, r, by, in.Note, status, why)
 		return
 	}
 	w.config.Metrics.acks.WithLabelValues("sent").Inc()
-	w.noteAck(r, in.By, in.Note, Done, "")
+	w.noteAck(r, by, in.Note, Done, "")
 	if form {
 		http.Redirect(rw, r, backTo(in.Back), http.StatusSeeOther)
 		return
@@ -58,7 +66,7 @@ func (w *Web) postAck(rw http.ResponseWriter, r *http.Request) {
 
 // acknowledge checks and sends; the status is 202 when it did.
 func (w *Web) acknowledge(r *http.Request, by, note string) (status int, why string) {
-	by, note = strings.TrimSpace(by), strings.TrimSpace(note)
+	note = strings.TrimSpace(note)
 	if by == "" || utf8.RuneCountInString(by) > alarm.MaxBy || utf8.RuneCountInString(note) > alarm.MaxNote {
 		return http.StatusBadRequest, "say who you are (at most 64 characters); a note may have 500"
 	}
@@ -83,21 +91,26 @@ func (w *Web) acknowledge(r *http.Request, by, note string) (status int, why str
 
 func (w *Web) ackRefused(rw http.ResponseWriter, r *http.Request, by, note string, status int, why string) {
 	w.config.Metrics.acks.WithLabelValues("refused").Inc()
-	outcome := Refused
-	if status == http.StatusServiceUnavailable {
-		outcome = Failed
+	result := Refused
+	if status >= http.StatusInternalServerError {
+		result = Failed
 	}
-	w.noteAck(r, by, note, outcome, why)
+	w.noteAck(r, by, note, result, why)
 	w.refuse(rw, status, why)
 }
 
-// noteAck notes an acknowledgement, or an attempt at one.
-func (w *Web) noteAck(r *http.Request, by, note string, outcome Outcome, why string) {
-	detail := map[string]any{"note": clip(note, alarm.MaxNote)}
+// noteAck notes an acknowledgement, or an attempt at one, by whoever is logged in, or is
+// said to be.
+func (w *Web) noteAck(r *http.Request, by, note, result, why string) {
+	v := visitorOf(r)
+	if v.known() {
+		by = v.name
+	}
+	detail := map[string]any{"note": clip(strings.TrimSpace(note), alarm.MaxNote)}
 	if why != "" {
 		detail["why"] = why
 	}
-	w.note(r, Deed{Who: strings.TrimSpace(by), Action: "acknowledge alarm", Object: r.PathValue("id"), Outcome: outcome, Detail: detail})
+	w.noteAs(r, clip(strings.TrimSpace(by), alarm.MaxBy), string(v.role), "acknowledge alarm", r.PathValue("id"), result, detail)
 }
 
 // backTo returns the path of ours that a form names, or the fleet.

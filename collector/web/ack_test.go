@@ -68,22 +68,22 @@ func TestAcknowledge(t *testing.T) {
 // wantNoted wants one deed in the audit log, as the status of the answer says.
 func (f *fixture) wantNoted(status int, id string) {
 	f.tb.Helper()
-	if len(f.audit.got) != 1 {
-		f.tb.Fatalf("%d deeds are noted: %+v", len(f.audit.got), f.audit.got)
+	if len(f.audit.list) != 1 {
+		f.tb.Fatalf("%d deeds are noted: %+v", len(f.audit.list), f.audit.list)
 	}
-	d, outcome := f.audit.got[0], web.Refused
+	d, outcome := f.audit.list[0], web.Refused
 	switch status {
 	case http.StatusAccepted, http.StatusSeeOther:
 		outcome = web.Done
 	case http.StatusServiceUnavailable:
 		outcome = web.Failed
 	case http.StatusForbidden:
-		if d.Action != "request page" || d.Outcome != web.Refused || d.Object != "POST "+ackPath {
+		if d.Action != "request page" || d.Result != web.Refused || d.Object != "POST "+ackPath {
 			f.tb.Errorf("noted %+v", d)
 		}
 		return
 	}
-	if d.Action != "acknowledge alarm" || d.Object != id || d.Outcome != outcome || d.From != "192.0.2.1" ||
+	if d.Action != "acknowledge alarm" || d.Object != id || d.Result != outcome || d.From != "192.0.2.1" ||
 		(outcome == web.Done) != (d.Detail["why"] == nil) || outcome == web.Done && d.Who != "Ann" {
 		f.tb.Errorf("noted %+v", d)
 	}
@@ -95,8 +95,8 @@ func TestForeignHostIsNoted(t *testing.T) {
 	if rec := f.serve(newRequest(http.MethodGet, "/", "evil.example")); rec.Code != http.StatusMisdirectedRequest {
 		t.Errorf("status %d", rec.Code)
 	}
-	if len(f.audit.got) != 1 || f.audit.got[0].Outcome != web.Refused || f.audit.got[0].Detail["host"] != "evil.example" {
-		t.Errorf("noted %+v", f.audit.got)
+	if len(f.audit.list) != 1 || f.audit.list[0].Result != web.Refused || f.audit.list[0].Detail["host"] != "evil.example" {
+		t.Errorf("noted %+v", f.audit.list)
 	}
 }
 

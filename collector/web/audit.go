@@ -1,53 +1,61 @@
 package web
 
 import (
-	"net"
+	"context"
+	"log/slog"
 	"net/http"
+	"time"
 )
 
-// Audit keeps the record of who did what. Note must not block and must be safe for
-// concurrent use.
-type Audit interface {
-	Note(d Deed)
-}
-
-// Deed is what somebody did, or tried to do.
-type Deed struct {
-	Who     string // as they were typed or logged in; may be empty
-	Role    string // what they may do; empty where nobody had to log in
-	From    string // the address the request came from
-	Action  string // a constant, such as "acknowledge alarm"
-	Object  string // what it was done to
-	Outcome Outcome
-	Detail  map[string]any
-}
-
-// Outcome is how a [Deed] ended.
-type Outcome string
-
-// The outcomes.
+// Results of an [Entry].
 const (
-	Done    Outcome = "ok"
-	Refused Outcome = "refused" // not allowed, or not meaningful
-	Failed  Outcome = "failed"  // allowed, and did not succeed
+	Done    = "ok"
+	Refused = "refused" // not allowed, or not meaningful
+	Failed  = "failed"  // allowed, and did not succeed
 )
 
-// note notes what a request did.
-func (w *Web) note(r *http.Request, d Deed) {
-	if w.sources.Audit == nil {
-		return
-	}
-	d.From = r.RemoteAddr
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		d.From = host
-	}
-	w.sources.Audit.Note(d)
+// Entry is something that somebody did at the pages, or tried to do.
+type Entry struct {
+	At     time.Time
+	Who    string // a user, token:NAME, or what was typed where nobody had to log in
+	Role   string // empty where nobody had to log in
+	From   string // the address
+	Action string // such as "acknowledge alarm"
+	Object string // what it was done to, such as an alarm's id
+	Detail map[string]any
+	Result string // Done, Refused or Failed
+}
+
+// Audit keeps who did what. It must be safe for concurrent use and must not hold a
+// request up.
+type Audit interface {
+	Note(ctx context.Context, e Entry)
+}
+
+// logAudit is the Audit where there is none: the log.
+type logAudit struct{ log *slog.Logger }
+
+// Note implements [Audit].
+func (a logAudit) Note(ctx context.Context, e Entry) {
+	a.log.InfoContext(ctx, "somebody acts at the pages", "who", clip(e.Who, 128), "role", e.Role, "from", e.From,
+		"action", e.Action, "object", clip(e.Object, 256), "detail", e.Detail, "result", e.Result)
+}
+
+// note writes down what a request did.
+func (w *Web) note(r *http.Request, action, object, result string, detail map[string]any) {
+	v := visitorOf(r)
+	w.noteAs(r, v.name, string(v.role), action, object, result, detail)
+}
+
+func (w *Web) noteAs(r *http.Request, who, role, action, object, result string, detail map[string]any) {
+	w.audit.Note(r.Context(), Entry{
+		At: w.config.Now().UTC(), Who: who, Role: role, From: w.client(r).String(),
+		Action: action, Object: object, Detail: detail, Result: result,
+	})
 }
 
 // noteRefused notes a request that was turned away before anybody looked at it.
 func (w *Web) noteRefused(r *http.Request, why string) {
-	w.note(r, Deed{
-		Action: "request page", Object: r.Method + " " + r.URL.Path, Outcome: Refused,
-		Detail: map[string]any{"why": why, "host": r.Host, "origin": r.Header.Get("Origin")},
-	})
+	w.note(r, "request page", r.Method+" "+clip(r.URL.Path, 256), Refused,
+		map[string]any{"why": why, "host": clip(r.Host, 256), "origin": clip(r.Header.Get("Origin"), 256)})
 }

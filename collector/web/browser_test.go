@@ -42,7 +42,7 @@ func openSite(t *testing.T, change ...func(*web.Config)) *site {
 	}
 	f := &fixture{tb: t, p: plant.New(plant.Config{}), history: &fakeHistory{}}
 	f.acks = &fakeAcks{p: f.p}
-	c := web.Config{Listen: "127.0.0.1:0"}
+	c := web.Config{Exposure: web.Exposure{Listen: "127.0.0.1:0"}}
 	for _, fn := range change {
 		fn(&c)
 	}

@@ -2,12 +2,14 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
+	"net/http"
 	"time"
 
+	"andon.internal/collector/account"
+	"andon.internal/collector/login"
 	"andon.internal/collector/plant"
 	"andon.internal/shared/alarm"
 	"andon.internal/shared/telemetry"
@@ -15,14 +17,13 @@ import (
 
 // Config configures a Web. The zero value of each field means its default.
 type Config struct {
-	// Listen is the address of the pages; 127.0.0.1:8080. There is no login yet, so
-	// an address beyond loopback is refused unless Exposed is set.
-	Listen  string
-	Exposed bool
-	// Hosts are names under which the pages are reached, beside IP addresses and
-	// localhost: other names are refused, so that a foreign page cannot read ours
-	// through a name that it makes point here.
-	Hosts []string
+	// Exposure is from where the pages are reached; Listen: 127.0.0.1:8080. Its TLS is
+	// set where there is a TLS of Config.
+	Exposure
+	// TLS has the certificate that the pages show; nil: they speak plain HTTP.
+	TLS *tls.Config
+	// Limits are how long a browser keeps its cookie: those of the sources' Desk.
+	Limits account.Limits
 	// Site is the plant's name in the header; none.
 	Site string
 	// Location is the plant's time zone; that of the process.
@@ -44,8 +45,9 @@ func (c *Config) setDefaults() error {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}
-	if err := CheckListen(c.Listen, c.Exposed); err != nil {
-		return err
+	c.Exposure.TLS = c.TLS != nil
+	if c.Limits == (account.Limits{}) {
+		c.Limits = account.Limits{Idle: login.DefaultIdle, Absolute: login.DefaultAbsolute}
 	}
 	if c.Location == nil {
 		c.Location = time.Local
@@ -71,34 +73,28 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// CheckListen reports an address that pages without a login must not be served on.
-func CheckListen(address string, exposed bool) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("listen %q must be host:port, such as 127.0.0.1:8080", address)
-	}
-	if ip := net.ParseIP(host); !exposed && host != "localhost" && !ip.IsLoopback() {
-		return fmt.Errorf("listen %q is not a loopback address, and the pages have no login: "+
-			"put a proxy with a login before them, and allow it with exposed: true", address)
-	}
-	return nil
-}
-
-// Sources is what the pages are made of. Journal, Audit and Roles may be nil; the rest is
-// required.
+// Sources is what the pages are made of. Plant, History, Acks and Broker are required.
 type Sources struct {
 	Plant   *plant.Plant
 	History History
 	Journal Journal
 	Acks    Acknowledger
-	// Audit notes who did what; nil: nobody does.
-	Audit Audit
 	// Broker returns nil, or why nothing is received from the broker. It must not
 	// block and must be safe for concurrent use.
 	Broker func() error
 	// Roles returns the other roles of the collector that nobody does. It is asked while
 	// the broker is there. It must not block and must be safe for concurrent use.
 	Roles func(now time.Time) []Absence
+
+	// Desk knows who is logged in. It is required where a login is, and run by
+	// [Web.Watch].
+	Desk *login.Desk
+	// SignOn lets people in through an identity provider; nil: there is none.
+	SignOn SingleSignOn
+	// Audit keeps who did what; nil: the log.
+	Audit Audit
+	// Ready answers /readyz; nil: it is not served here.
+	Ready http.Handler
 }
 
 // Absence is a role that nobody does: intake or sentinel.
@@ -108,7 +104,10 @@ type Absence struct {
 	Fault string // what keeps it from its work; empty: nothing is heard of it
 }
 
-func (s *Sources) check() error {
+func (s *Sources) check(asks bool) error {
+	if asks && s.Desk == nil {
+		return errors.New("a login is required, and there is no Desk")
+	}
 	if s.Plant == nil || s.History == nil || s.Acks == nil || s.Broker == nil {
 		return errors.New("the sources Plant, History, Acks and Broker are required")
 	}

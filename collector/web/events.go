@@ -26,6 +26,7 @@ type detail struct {
 //	change     what changed, once a second; at once for alarms, broker and database
 //	unit       the newest reading of the unit that was asked for
 //	heartbeat  the stamp, every 2 s
+//	ended      the session is over, and so is the stream
 func (w *Web) getEvents(rw http.ResponseWriter, r *http.Request) {
 	group, unit, follows := strings.Cut(r.URL.Query().Get("unit"), "/")
 	if follows && (telemetry.CheckID("group", group) != nil || telemetry.CheckID("unit", unit) != nil) {
@@ -43,24 +44,29 @@ func (w *Web) getEvents(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Content-Type", "text/event-stream")
 	rw.Header().Set("X-Accel-Buffering", "no") // proxies must not collect it
 	s := &stream{web: w, rw: rw, control: http.NewResponseController(rw), group: group, unit: unit, follows: follows}
+	v := visitorOf(r)
 	if err := s.begin(); err != nil {
 		return
 	}
 	beat := time.NewTicker(heartbeatEvery)
 	defer beat.Stop()
 	for {
-		var err error
+		var next func() error
 		select {
 		case <-c.wake:
-			err = s.change()
+			next = s.change
 		case <-beat.C:
-			err = s.send(event("heartbeat", w.hub.lastStamp()))
+			next = func() error { return s.send(event("heartbeat", w.hub.lastStamp())) }
 		case <-c.ended:
 			return
 		case <-r.Context().Done():
 			return
 		}
-		if err != nil {
+		if !w.holds(v) {
+			_ = s.send(event("ended", struct{}{})) // the stream ends in any case
+			return
+		}
+		if err := next(); err != nil {
 			if r.Context().Err() == nil {
 				w.config.Metrics.dropped.Inc()
 			}

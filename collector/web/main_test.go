@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"andon.internal/collector/login"
 	"andon.internal/collector/plant"
 	"andon.internal/collector/web"
 	"andon.internal/shared/alarm"
@@ -85,29 +86,20 @@ func (a *fakeAcks) Acknowledge(_ context.Context, k alarm.Acknowledgement) error
 	return nil
 }
 
-// fakeAudit keeps what is noted.
-type fakeAudit struct {
-	mu  sync.Mutex
-	got []web.Deed
-}
-
-func (a *fakeAudit) Note(d web.Deed) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.got = append(a.got, d)
-}
-
 // fixture is a command center over a plant that the test fills.
 type fixture struct {
 	tb      testing.TB
 	p       *plant.Plant
 	history *fakeHistory
 	acks    *fakeAcks
-	audit   *fakeAudit
 	mu      sync.Mutex
 	broker  error
 	absent  []web.Absence
 	journal web.Journal // nil: none
+	desk    *login.Desk // nil: nobody logs in
+	signOn  web.SingleSignOn
+	audit   *notes
+	ready   http.Handler
 	web     *web.Web
 }
 
@@ -120,7 +112,7 @@ func setUp(tb testing.TB, change ...func(*web.Config)) *fixture {
 func setUpWith(tb testing.TB, journal web.Journal, change ...func(*web.Config)) *fixture {
 	tb.Helper()
 	p := plant.New(plant.Config{})
-	f := &fixture{tb: tb, p: p, history: &fakeHistory{}, acks: &fakeAcks{p: p}, audit: &fakeAudit{}, journal: journal}
+	f := &fixture{tb: tb, p: p, history: &fakeHistory{}, acks: &fakeAcks{p: p}, audit: &notes{}, journal: journal}
 	c := web.Config{Site: "austin", Location: time.FixedZone("CST", -6*3600)}
 	for _, fn := range change {
 		fn(&c)
@@ -136,7 +128,8 @@ func setUpWith(tb testing.TB, journal web.Journal, change ...func(*web.Config)) 
 // sources are what the test can take away.
 func (f *fixture) sources() web.Sources {
 	return web.Sources{
-		Plant: f.p, History: f.history, Acks: f.acks, Audit: f.audit, Journal: f.journal,
+		Plant: f.p, History: f.history, Acks: f.acks, Journal: f.journal,
+		Desk: f.desk, SignOn: f.signOn, Audit: f.audit, Ready: f.ready,
 		Broker: func() error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -164,7 +157,7 @@ func (f *fixture) setBroker(err error) {
 
 // watch runs Watch until the function that it returns is called.
 func (f *fixture) watch() (stop func()) {
-	ctx, cancel := context.WithCancel(f.tb.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(f.tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- f.web.Watch(ctx) }()
 	return func() {

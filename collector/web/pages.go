@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"andon.internal/collector/account"
 )
 
 //go:embed templates/*.html
@@ -26,6 +28,13 @@ func newPages(w *Web) (*pages, error) {
 	for _, name := range []string{"fleet", "unit", "missing"} {
 		t, err := template.New("layout.html").Funcs(p.functions()).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, fmt.Errorf("read page %s: %w", name, err)
+		}
+		p.sets[name] = t
+	}
+	for _, name := range []string{"login", "onward"} {
+		t, err := template.New(name+".html").Funcs(p.functions()).ParseFS(templateFiles, "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("read page %s: %w", name, err)
 		}
@@ -71,19 +80,28 @@ type page struct {
 	Tally        tally
 	NowMS        int64
 	Clock        string
+	User, Role   string // who is logged in; empty: nobody has to
+	FormKey      string // what the session's forms must carry
+	MayAck       bool
+}
+
+// themeOf is the theme that the browser was told to show.
+func themeOf(r *http.Request) string {
+	if c, err := r.Cookie("theme"); err == nil && (c.Value == "light" || c.Value == "dark") {
+		return c.Value
+	}
+	return ""
 }
 
 func (p *pages) base(r *http.Request, s Stamp, alarms []alarmView, title string) page {
-	theme := ""
-	if c, err := r.Cookie("theme"); err == nil && (c.Value == "light" || c.Value == "dark") {
-		theme = c.Value
-	}
 	if s.Source == Simulated {
 		title = "SIM " + title
 	}
 	now := s.Now.In(p.web.config.Location)
+	v := visitorOf(r)
 	return page{
-		Stamp: s, Title: title, Theme: theme, Wall: r.URL.Query().Get("wall") == "1", Path: r.URL.RequestURI(),
+		User: v.name, Role: string(v.role), FormKey: v.formKey, MayAck: v.may(account.Acknowledge),
+		Stamp: s, Title: title, Theme: themeOf(r), Wall: r.URL.Query().Get("wall") == "1", Path: r.URL.RequestURI(),
 		Site: p.web.config.Site, Alarms: alarms, Tally: tallyOf(alarms, s.Now), NowMS: millis(s.Now),
 		Clock: now.Format("15:04:05") + " " + offsetText(s.Offset),
 	}
@@ -131,6 +149,11 @@ func (p *pages) notFound(rw http.ResponseWriter, r *http.Request) {
 	}
 	pic := p.web.sources.Plant.Snapshot(p.web.config.Now())
 	p.render(rw, http.StatusNotFound, "missing", p.base(r, p.web.links.stamp(&pic), alarmViews(pic.Alarms), "Not found"))
+}
+
+// onward renders a page that leads to another at once.
+func (p *pages) onward(rw http.ResponseWriter, r *http.Request, back string) {
+	p.render(rw, http.StatusOK, "onward", loginPage{Title: "Continue", Theme: themeOf(r), Back: back})
 }
 
 func (p *pages) render(rw http.ResponseWriter, status int, name string, data any) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"andon.internal/collector/login"
 	"andon.internal/collector/web/assets"
 )
 
@@ -30,6 +31,10 @@ type Web struct {
 	listener net.Listener
 	http     *http.Server
 	failures sync.Map // when a question that was not answered was logged last
+
+	asks                       bool // a login is required
+	audit                      Audit
+	knownLimit, anonymousLimit *login.Limiter
 }
 
 // Open checks the configuration and opens the port. A Web that is not run must be
@@ -50,6 +55,7 @@ func Open(c Config, s Sources) (*Web, error) {
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		TLSConfig:         w.config.TLS,
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
 	}
 	return w, nil
@@ -57,10 +63,17 @@ func Open(c Config, s Sources) (*Web, error) {
 
 // New is [Open] without a port: for who serves [Web.Handler] and calls [Web.Watch].
 func New(c Config, s Sources) (*Web, error) {
-	if err := errors.Join(c.setDefaults(), s.check()); err != nil {
+	err := c.setDefaults()
+	asks, _, exposed := c.Asks()
+	if err = errors.Join(err, exposed, s.check(asks)); err != nil {
 		return nil, fmt.Errorf("make web: %w", err)
 	}
-	w := &Web{config: c, sources: s, log: c.Logger, display: newDisplays(c.Displays)}
+	w := &Web{config: c, sources: s, log: c.Logger, display: newDisplays(c.Displays), asks: asks, audit: s.Audit}
+	if w.audit == nil {
+		w.audit = logAudit{c.Logger}
+	}
+	w.knownLimit = login.NewLimiter(knownRate, knownBurst)
+	w.anonymousLimit = login.NewLimiter(anonymousRate, anonymousBurst)
 	w.links = newLinks(c, s)
 	if s.Journal != nil {
 		w.links.setUnknown(c.Now())
@@ -68,8 +81,10 @@ func New(c Config, s Sources) (*Web, error) {
 	w.hub = newHub(w)
 	w.reports = newReports(c)
 	w.assets = assets.Load()
-	var err error
-	if w.pages, err = newPages(w); err != nil {
+	if w.pages, err = newPages(w); err == nil {
+		err = checkRoutes(w.routes())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make web: %w", err)
 	}
 	return w, nil
@@ -88,19 +103,23 @@ func (w *Web) Watch(ctx context.Context) error {
 	g.Go(func() error { w.links.run(ctx, w.hub.tell); return nil })
 	g.Go(func() error { w.hub.run(ctx); return nil })
 	g.Go(func() error { w.keepAlarms(ctx); return nil })
+	if w.sources.Desk != nil {
+		g.Go(func() error { w.sources.Desk.Run(ctx); return nil })
+	}
 	return g.Wait()
 }
 
 // Run serves until ctx ends, and returns nil then, otherwise why serving stopped.
 func (w *Web) Run(ctx context.Context) error {
-	w.log.Info("pages are served", "url", "http://"+w.Addr()+"/")
-	if w.config.Exposed {
-		w.log.Warn("pages are served beyond loopback without a login", "address", w.Addr())
+	scheme, serve := "http", w.http.Serve
+	if w.config.TLS != nil {
+		scheme, serve = "https", func(l net.Listener) error { return w.http.ServeTLS(l, "", "") }
 	}
+	w.log.Info("pages are served", "url", scheme+"://"+w.Addr()+"/", "login", w.asks)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Watch(ctx) })
 	g.Go(func() error {
-		if err := w.http.Serve(w.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(w.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the pages: %w", err)
 		}
 		return nil
@@ -116,22 +135,4 @@ func (w *Web) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
-}
-
-// Handler returns everything that is served.
-func (w *Web) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", w.pages.fleet)
-	mux.HandleFunc("GET /unit/{group}/{unit}", w.pages.unit)
-	mux.Handle("GET /assets/", w.assets)
-	mux.HandleFunc("GET /api/v1/fleet", w.getFleet)
-	mux.HandleFunc("GET /api/v1/cells", w.getCells)
-	mux.HandleFunc("GET /api/v1/alarms", w.getAlarms)
-	mux.HandleFunc("GET /api/v1/units/{group}/{unit}", w.getUnit)
-	mux.HandleFunc("GET /api/v1/units/{group}/{unit}/series", w.getSeries)
-	mux.HandleFunc("POST /api/v1/alarms/{id}/ack", w.postAck)
-	mux.HandleFunc("POST /api/v1/report", w.postReport)
-	mux.HandleFunc("GET /api/v1/events", w.getEvents)
-	mux.HandleFunc("GET /", w.pages.notFound)
-	return w.guard(mux)
 }

@@ -98,6 +98,12 @@ func Open(c Config, o Options) (*Store, error) {
 	if err := c.Check(); err != nil || !c.On() {
 		return nil, fmt.Errorf("open certificates: %w", errors.Join(err, errUnset(c)))
 	}
+	return open(c, o)
+}
+
+// open reads the files of a checked configuration; one without an authority is for a
+// server that asks nobody who they are.
+func open(c Config, o Options) (*Store, error) {
 	s := &Store{config: c, now: o.Now, log: o.Logger, own: o.Own, signed: o.Signed}
 	if s.now == nil {
 		s.now = ops.Now

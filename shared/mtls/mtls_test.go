@@ -4,10 +4,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -84,6 +86,46 @@ func TestFilesAreReadAgain(t *testing.T) {
 	}
 	files(t, dir, "third")
 	until("third")
+}
+
+// TestServerForBrowsers: it asks for no certificate, and replaced files count.
+func TestServerForBrowsers(t *testing.T) {
+	dir := t.TempDir()
+	c := files(t, dir, "first")
+	server, err := mtls.OpenServer(mtls.ServerConfig{Cert: c.Cert, Key: c.Key}, mtls.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func() string {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() { _ = tls.Server(ours, server).Handshake(); ours.Close() }()
+		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true})
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		return client.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	if got := shown(); got != "first" {
+		t.Fatalf("the server shows %s", got)
+	}
+	files(t, dir, "second")
+	for end := time.Now().Add(10 * time.Second); shown() != "second"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a replaced certificate does not count")
+		}
+	}
+	if off, err := mtls.OpenServer(mtls.ServerConfig{}, mtls.Options{}); off != nil || err != nil {
+		t.Errorf("without TLS: %v, %v", off, err)
+	}
+	for _, bad := range []mtls.ServerConfig{{Cert: c.Cert}, {Key: c.Key}} {
+		if bad.Check() == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+	if _, err := mtls.OpenServer(mtls.ServerConfig{Cert: c.Cert, Key: "/nowhere"}, mtls.Options{}); err == nil {
+		t.Error("a key that is not there is taken")
+	}
 }
 
 func TestFaultsOfFiles(t *testing.T) {

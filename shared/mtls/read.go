@@ -17,9 +17,11 @@ const maxFile = 16 << 20
 
 // read reads all files, and checks that they belong together.
 func read(c Config) (h held, err error) {
-	authorities, err := certificates(c.CA)
-	if err != nil {
-		return h, err
+	var authorities []*x509.Certificate
+	if c.CA != "" {
+		if authorities, err = certificates(c.CA); err != nil {
+			return h, err
+		}
 	}
 	h.pool = x509.NewCertPool()
 	for _, a := range authorities {

@@ -36,8 +36,6 @@ func (c *HTTPConfig) Check() error {
 
 // Server serves /healthz, /readyz and /metrics.
 type Server struct {
-	program  string
-	health   *Health
 	log      *slog.Logger
 	listener net.Listener // nil when off
 	mux      *http.ServeMux
@@ -47,7 +45,7 @@ type Server struct {
 // Listen opens the port and returns a server to Run. With an empty address the
 // server only waits.
 func Listen(program string, c HTTPConfig, h *Health, reg prometheus.Gatherer, log *slog.Logger) (*Server, error) {
-	s := &Server{program: program, health: h, log: log}
+	s := &Server{log: log}
 	if c.Listen == "" {
 		return s, nil
 	}
@@ -58,8 +56,8 @@ func Listen(program string, c HTTPConfig, h *Health, reg prometheus.Gatherer, lo
 	s.listener = l
 	mux := http.NewServeMux()
 	s.mux = mux
-	mux.HandleFunc("GET /healthz", s.answer(h.Liveness))
-	mux.HandleFunc("GET /readyz", s.answer(h.Readiness))
+	mux.HandleFunc("GET /healthz", answer(program, h.Liveness, log))
+	mux.Handle("GET /readyz", Readiness(program, h, log))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		MaxRequestsInFlight: 4,
 		Timeout:             10 * time.Second,
@@ -141,7 +139,12 @@ type report struct {
 	Checks  []Answer `json:"checks"`
 }
 
-func (s *Server) answer(ask func() ([]Answer, bool)) http.HandlerFunc {
+// Readiness answers as /readyz does, for another server.
+func Readiness(program string, h *Health, log *slog.Logger) http.Handler {
+	return answer(program, h.Readiness, log)
+}
+
+func answer(program string, ask func() ([]Answer, bool), log *slog.Logger) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		answers, ok := ask()
 		w.Header().Set("Content-Type", "application/json")
@@ -151,8 +154,8 @@ func (s *Server) answer(ask func() ([]Answer, bool)) http.HandlerFunc {
 		}
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		if err := e.Encode(report{s.program, Version(), ok, answers}); err != nil {
-			s.log.Debug("answer to a health request was cut off", "error", err)
+		if err := e.Encode(report{program, Version(), ok, answers}); err != nil {
+			log.Debug("answer to a health request was cut off", "error", err)
 		}
 	}
 }

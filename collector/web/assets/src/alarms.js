@@ -64,7 +64,8 @@ define(
         return html`<div class="acked">${icon("ok")}${a.acked_by}, ${at(a.acked_at)}${a.note ? ": " + a.note : nothing}</div>`;
       }
       const returned = a.state === "returned-unacknowledged" ? html`<div class="returned">normal again since ${at(a.cleared_at)}, not acknowledged</div>` : nothing;
-      if (document.documentElement.classList.contains("wall")) return returned;
+      const { user, looks } = document.body.dataset; // who is logged in, and whether they only look
+      if (looks !== undefined || document.documentElement.classList.contains("wall")) return returned;
       const sent = this.#sent.get(a.id);
       const waiting = sent?.at && Date.now() - sent.at < CONFIRM_WITHIN;
       let said = nothing;
@@ -75,7 +76,7 @@ define(
         <details class="ack">
           <summary>Acknowledge</summary>
           <form @submit=${(e) => this.#send(e, a)}>
-            <label>Name <input name="by" required maxlength="64" autocomplete="username" value=${remembered()} /></label>
+            ${user ? nothing : html`<label>Name <input name="by" required maxlength="64" autocomplete="username" value=${remembered()} /></label>`}
             <label>Note <input name="note" maxlength="500" autocomplete="off" /></label>
             <button ?disabled=${waiting}>Acknowledge</button>
           </form>
@@ -86,7 +87,7 @@ define(
       const form = e.target;
       const data = Object.fromEntries(new FormData(form));
       try {
-        localStorage.setItem(nameKey, data.by);
+        if (data.by) localStorage.setItem(nameKey, data.by);
       } catch {
         // storage is forbidden here; the name is asked again
       }

@@ -8,6 +8,11 @@ const POLL_EVERY = 5000;
 const KEEP_CLOSED = 900000; // ms
 const SPARK_STEP = 20000; // ms
 
+/** Leads to the login, and back from there: the session is over. */
+function logInAgain() {
+  location.assign("/login?said=ended&back=" + encodeURIComponent(location.pathname + location.search));
+}
+
 /** Fetches JSON within a time limit. The error's message is for people. */
 export async function getJSON(url, options = {}, limit = 8000) {
   let answer;
@@ -16,6 +21,7 @@ export async function getJSON(url, options = {}, limit = 8000) {
   } catch (e) {
     throw new Error(e.name === "TimeoutError" ? `no answer within ${limit / 1000} s` : "the server cannot be reached");
   }
+  if (answer.status === 401) logInAgain();
   const body = await answer.json().catch(() => null);
   if (!answer.ok) throw new Error(body?.error ?? `the server answered ${answer.status}`);
   return body;
@@ -79,6 +85,7 @@ class Store extends EventTarget {
       this.tell("unit");
     });
     take("heartbeat", (d) => this.setStamp(d));
+    take("ended", logInAgain);
     source.onerror = () => {
       if (this.#source === source) this.#lose();
     };
