@@ -166,8 +166,8 @@ should look: a silent cell, a backlog, a loss, a record set aside; and with 2 wh
 readings do not reach the database, or the command cannot be run at all.
 
 With --url it asks the /readyz of a running collector, from wherever that can be
-reached. The collector itself speaks plain HTTP on loopback: the address is that of
-the proxy before it, which checks the token.
+reached: at the address of its pages, with a token of the scope health (see
+andon-collector token add), or of a proxy before them.
 
   andon-collector health --config /etc/andon/collector.yaml
   andon-collector health --config collector.yaml --retired austin-line1/cell-03 --json

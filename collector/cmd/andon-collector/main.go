@@ -22,6 +22,8 @@ type commands struct {
 	Rules   rulesCmd   `cmd:"" help:"Check the rules of alarms."`
 	Check   checkCmd   `cmd:"" help:"Try a configuration: profiles, broker, database."`
 	Health  healthCmd  `cmd:"" help:"One look at the whole plant: exit 0 healthy, 1 degraded, 2 down."`
+	User    userCmd    `cmd:"" help:"Who may log in at the command center."`
+	Token   tokenCmd   `cmd:"" help:"What programs use the API of the command center with."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

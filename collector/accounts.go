@@ -1,0 +1,101 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"andon.internal/collector/account"
+	"andon.internal/collector/store"
+	"andon.internal/shared/ops"
+)
+
+// withAccounts opens the database of a configuration for f.
+func withAccounts(ctx context.Context, c Config, log *slog.Logger, f func(s *store.Store) error) error {
+	s, err := openStore(ctx, c, log, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	err = f(s)
+	switch {
+	case errors.Is(err, account.ErrExists), errors.Is(err, account.ErrUnknown):
+		return ops.Hint(err, "andon-collector user list, and token list, show who there is")
+	case errors.Is(err, account.ErrLastAdmin):
+		return ops.Hint(err, "make another admin first, or add --force")
+	case err != nil:
+		return ops.Hint(err, "andon-collector check --config FILE tries the database")
+	}
+	return nil
+}
+
+// AddUser makes a user who logs in with a password.
+func AddUser(ctx context.Context, c Config, name string, role account.Role, password string, log *slog.Logger) error {
+	hash, err := hashPassword(ctx, name, password)
+	if err != nil {
+		return err
+	}
+	return withAccounts(ctx, c, log, func(s *store.Store) error {
+		return s.AddUser(ctx, account.User{Name: name, Role: role, Hash: hash})
+	})
+}
+
+// hashPassword checks name and password, and hashes the password.
+func hashPassword(ctx context.Context, name, password string) (string, error) {
+	if err := errors.Join(account.CheckName(name), account.CheckPassword(name, password)); err != nil {
+		return "", ops.UsageError(err, "for example: andon-collector user add ann --role operator --config collector.yaml")
+	}
+	return account.NewHasher(1).Hash(ctx, password)
+}
+
+// UserChange is what to change of a user; nil is left as it is.
+type UserChange struct {
+	Role     *account.Role
+	Disabled *bool
+	Password *string
+	Force    bool // also where nobody would be left who is admin
+}
+
+// SetUser changes a user, whose sessions end.
+func SetUser(ctx context.Context, c Config, name string, u UserChange, log *slog.Logger) error {
+	change := account.Change{Role: u.Role, Disabled: u.Disabled}
+	if u.Password != nil {
+		hash, err := hashPassword(ctx, name, *u.Password)
+		if err != nil {
+			return err
+		}
+		change.Hash = &hash
+	}
+	return withAccounts(ctx, c, log, func(s *store.Store) error { return s.ChangeUser(ctx, name, change, u.Force) })
+}
+
+// RemoveUser removes a user, whose sessions end.
+func RemoveUser(ctx context.Context, c Config, name string, force bool, log *slog.Logger) error {
+	return withAccounts(ctx, c, log, func(s *store.Store) error { return s.RemoveUser(ctx, name, force) })
+}
+
+// AddToken makes an API token and returns its text, which is kept nowhere.
+func AddToken(ctx context.Context, c Config, name string, scopes []account.Scope, lasts time.Duration, log *slog.Logger) (account.Token, string, error) {
+	if err := account.CheckName(name); err != nil {
+		return account.Token{}, "", ops.UsageError(err, "for example: andon-collector token add hourly --scopes health --for 90d --config collector.yaml")
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	t, text := account.NewToken(name, scopes, now, now.Add(lasts))
+	err := withAccounts(ctx, c, log, func(s *store.Store) error { return s.AddToken(ctx, t) })
+	return t, text, err
+}
+
+// RevokeToken ends an API token.
+func RevokeToken(ctx context.Context, c Config, name string, log *slog.Logger) error {
+	return withAccounts(ctx, c, log, func(s *store.Store) error { return s.RevokeToken(ctx, name) })
+}
+
+// Accounts returns every user, session and token.
+func Accounts(ctx context.Context, c Config, log *slog.Logger) (all account.All, err error) {
+	err = withAccounts(ctx, c, log, func(s *store.Store) error {
+		all, err = s.Accounts(ctx)
+		return err
+	})
+	return all, err
+}
