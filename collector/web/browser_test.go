@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"andon.internal/collector/login"
 	"andon.internal/collector/plant"
 	"andon.internal/collector/web"
 	"andon.internal/shared/sentinel"
@@ -30,6 +31,12 @@ type site struct {
 // openSite serves a fixture and starts a browser.
 func openSite(t *testing.T, change ...func(*web.Config)) *site {
 	t.Helper()
+	return openSiteWith(t, nil, change...)
+}
+
+// openSiteWith is openSite with who knows who is logged in.
+func openSiteWith(t *testing.T, desk *login.Desk, change ...func(*web.Config)) *site {
+	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if p, err := exec.LookPath(name); err == nil {
@@ -40,7 +47,7 @@ func openSite(t *testing.T, change ...func(*web.Config)) *site {
 	if path == "" {
 		t.Fatal("there is no Chromium: run `make prerequisites`")
 	}
-	f := &fixture{tb: t, p: plant.New(plant.Config{}), history: &fakeHistory{}}
+	f := &fixture{tb: t, p: plant.New(plant.Config{}), history: &fakeHistory{}, desk: desk}
 	f.acks = &fakeAcks{p: f.p}
 	c := web.Config{Exposure: web.Exposure{Listen: "127.0.0.1:0"}}
 	for _, fn := range change {
@@ -130,7 +137,11 @@ func (s *site) see(what, expression string) {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(s.tab, 10*time.Second)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression))
+	for err != nil && strings.Contains(err.Error(), "(-32000)") && ctx.Err() == nil { // another page, meanwhile
+		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression))
+	}
+	if err != nil {
 		body, _ := chromedp.Run(s.tab, chromedp.Evaluate[string](`document.body.innerText`))
 		s.tb.Fatalf("waiting for %s: %v; the page says:\n%s", what, err, body)
 	}

@@ -1,0 +1,102 @@
+package web_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"andon.internal/collector/account"
+	"andon.internal/collector/login"
+	"andon.internal/collector/login/logintest"
+	"andon.internal/collector/web"
+	"andon.internal/shared/sentinel"
+)
+
+// openDoor is openSite with a login, and the users ann, who acknowledges, and bob.
+func openDoor(t *testing.T) (*site, *logintest.Table) {
+	t.Helper()
+	tab := &logintest.Table{}
+	tab.Set("ann", account.Operator, false)
+	tab.Set("bob", account.Viewer, false)
+	desk, err := login.New(login.Config{Accounts: tab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openSiteWith(t, desk, func(c *web.Config) { c.Login = web.LoginRequired }), tab
+}
+
+// logIn fills in the form.
+func (s *site) logIn(name, password string) {
+	s.tb.Helper()
+	s.see("the form", `!!document.querySelector('.login input[name=password]')`)
+	if _, err := chromedp.Run(s.tab, chromedp.Evaluate[int](`document.querySelector('.login input[name=name]').value = '', 0`)); err != nil {
+		s.tb.Fatal(err)
+	}
+	s.do(
+		chromedp.SendKeys(chromedp.CSS(`.login input[name=name]`), name),
+		chromedp.SendKeys(chromedp.CSS(`.login input[name=password]`), password),
+		chromedp.Click(chromedp.CSS(`.login form button`)),
+	)
+}
+
+// TestBrowserLogin logs in, acknowledges, logs out, and is sent to the login when the
+// session ends under the page.
+func TestBrowserLogin(t *testing.T) {
+	s, tab := openDoor(t)
+	s.read("dyno-0001", time.Now(), 0, values(61.2, 412, true))
+	s.raise("x1", "dyno-0001", sentinel.Critical, time.Now())
+	s.do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(s.url+"/unit/austin-line1/dyno-0001"))
+	s.logIn("ann", "wrong password")
+	s.see("that it is wrong", says(".login .fault", "The name or the password is wrong."))
+	s.logIn("ann", logintest.Password)
+	s.see("the page that was wanted", `location.pathname === '/unit/austin-line1/dyno-0001'`)
+	s.see("who is logged in", says(".who", "ann"))
+	s.see("the stream", says("andon-values", "61.2"))
+	s.do(
+		chromedp.Click(chromedp.CSS(`andon-alarms li.alarm summary`)),
+		chromedp.SendKeys(chromedp.CSS(`andon-alarms li.alarm input[name=note]`), "on my way"),
+		chromedp.Click(chromedp.CSS(`andon-alarms li.alarm form button`)),
+	)
+	s.see("the acknowledgement, by name", says("li.a-acknowledged .acked", "ann"))
+	s.do(chromedp.Click(chromedp.CSS(`.who button`)))
+	s.see("the login page again", says(".login .said", "You are logged out."))
+
+	s.logIn("bob", logintest.Password)
+	s.raise("x2", "dyno-0001", sentinel.High, time.Now())
+	s.see("the alarm", says("andon-alarms", "unacknowledged")+` || !!document.querySelector('andon-alarms li.a-unacknowledged')`)
+	s.see("nothing for a viewer to acknowledge with", `!document.querySelector('details.ack')`)
+	tab.Set("bob", account.Viewer, true)
+	s.see("that the session has ended", says(".login .said", "Your session has ended."))
+	s.see("the way back", `document.querySelector('.login input[name=back]').value === '/'`)
+}
+
+// TestBrowserLoginFits looks at the login page, and who is logged in on the fleet page,
+// through narrow windows.
+func TestBrowserLoginFits(t *testing.T) {
+	s, _ := openDoor(t)
+	const sticksOut = `[...document.querySelectorAll('body *:not(.scroll *):not(.hidden-text):not(.skip):not(.sprite *)')]
+		.filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5).map((e) => e.outerHTML.slice(0, 80))`
+	fits := func(width int64) {
+		t.Helper()
+		s.do(chromedp.EmulateViewport(width, 800))
+		out, err := chromedp.Run(s.tab, chromedp.Evaluate[[]string](sticksOut))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, element := range out {
+			t.Errorf("at %d pixels: %s sticks out", width, element)
+		}
+	}
+	s.do(chromedp.Navigate(s.url + "/"))
+	s.see("the form", `!!document.querySelector('.login form')`)
+	for _, width := range []int64{320, 390, 1440} {
+		fits(width)
+	}
+	s.logIn("ann", logintest.Password)
+	s.see("who is logged in", says(".who", "ann"))
+	for _, width := range []int64{360, 390, 800, 1440} {
+		fits(width)
+	}
+	s.quiet()
+}
