@@ -149,7 +149,9 @@ func TestLoginsGoOnWithoutTheDatabase(t *testing.T) {
 	if err := collector.SetUser(ctx, c, "ann", collector.UserChange{Role: &role, Force: true}, discard); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the sessions' end", func() bool { return b.fleet(before) == http.StatusUnauthorized && b.fleet(meanwhile) == http.StatusUnauthorized })
+	eventually(t, "the sessions' end", func() bool {
+		return b.fleet(before) == http.StatusUnauthorized && b.fleet(meanwhile) == http.StatusUnauthorized
+	})
 	if got := r.metric(`andon_logins_total{outcome="ok"}`); got != "0" {
 		t.Errorf("%s logins are counted", got)
 	}

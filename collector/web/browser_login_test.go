@@ -1,6 +1,10 @@
 package web_test
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +66,18 @@ func TestBrowserLogin(t *testing.T) {
 	s.do(chromedp.Click(chromedp.CSS(`.who button`)))
 	s.see("the login page again", says(".login .said", "You are logged out."))
 
+	// Behind a link of another site the browser leaves the cookie out at first.
+	foreign := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(rw, `<a href="%s/?view=tiles">to the plant</a>`, strings.Replace(s.url, "127.0.0.1", "localhost", 1))
+	}))
+	defer foreign.Close()
+	s.do(chromedp.Navigate(strings.Replace(s.url, "127.0.0.1", "localhost", 1)))
+	s.logIn("ann", logintest.Password)
+	s.see("the fleet", says(".who", "ann"))
+	s.do(chromedp.Navigate(foreign.URL), chromedp.Click(chromedp.CSS(`a`)))
+	s.see("the page behind the link", `location.search === '?view=tiles' && `+says(".who", "ann"))
+
+	s.do(chromedp.Navigate(s.url))
 	s.logIn("bob", logintest.Password)
 	s.raise("x2", "dyno-0001", sentinel.High, time.Now())
 	s.see("the alarm", says("andon-alarms", "unacknowledged")+` || !!document.querySelector('andon-alarms li.a-unacknowledged')`)

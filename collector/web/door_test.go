@@ -305,7 +305,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("the session of before a login goes on: %d", code)
 	}
 	page := text(f.do(http.MethodGet, "/", "", "Cookie", again).Body.String())
-	if !strings.Contains(page, "operator Log out") {
+	if !strings.Contains(page, "operator operator Log out") {
 		t.Errorf("the page does not say who is logged in: %s", page)
 	}
 	if code := f.do(http.MethodGet, "/login?back=%2Funit%2Fa", "", "Cookie", again).Code; code != http.StatusSeeOther {
@@ -525,7 +525,7 @@ func TestSingleSignOn(t *testing.T) {
 		t.Fatalf("signed on: %d %s", rec.Code, rec.Body)
 	}
 	c := rec.Result().Cookies()[0]
-	if page := text(f.do(http.MethodGet, "/", "", "Cookie", c.Name+"="+c.Value).Body.String()); !strings.Contains(page, "ann@plant.example Log out") {
+	if page := text(f.do(http.MethodGet, "/", "", "Cookie", c.Name+"="+c.Value).Body.String()); !strings.Contains(page, "ann@plant.example operator Log out") {
 		t.Errorf("the page: %s", page)
 	}
 	for name, bad := range map[string]provider{
