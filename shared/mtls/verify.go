@@ -62,18 +62,17 @@ func (c *answered) Read(b []byte) (int, error) {
 	if n > 0 {
 		c.any.Store(true)
 	}
-	if err != nil && !c.any.Load() && refused(err) {
-		return n, fmt.Errorf("%s %w: %w", c.peer, c.why(), err)
+	if err == nil || c.any.Load() {
+		return n, err
+	}
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "remote error": // an alert
+		err = fmt.Errorf("%s %w: %w", c.peer, c.why(), err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE): // it may have overtaken one
+		err = fmt.Errorf("%s ended the connection without an answer; perhaps it %w: %w", c.peer, c.why(), err)
 	}
 	return n, err
-}
-
-// refused reports whether an error before the first answer can mean that our certificate
-// is not accepted: an alert, or the end of the connection that overtook it.
-func refused(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error" ||
-		errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // ErrNotAccepted is wrapped where a server has most likely refused our certificate.

@@ -218,6 +218,35 @@ func TestWhyTheServerRefuses(t *testing.T) {
 	}
 }
 
+// TestAnEndWithoutAnAnswer may have been a refusal that got lost on the way.
+func TestAnEndWithoutAnAnswer(t *testing.T) {
+	a, now := newAuthority(t), time.Now()
+	s, err := mtls.Open(a.issue("server", 2, now.Add(-time.Hour), now.Add(day)), mtls.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", s.Server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_ = c.(*tls.Conn).Handshake()
+		c.Close()
+	}()
+	err = dial(t, l.Addr().String(), a.issue("cell", 3, now.Add(-time.Hour), now.Add(day)), mtls.Options{})
+	if err == nil || !strings.Contains(err.Error(), "without an answer; perhaps it does not accept our certificate 3 of") {
+		t.Errorf("got %v", err)
+	}
+	<-done
+}
+
 // TestStrangersAreRefused: whoever is not signed by the authority, or has another name.
 func TestStrangersAreRefused(t *testing.T) {
 	a, b, now := newAuthority(t), newAuthority(t), time.Now()
