@@ -1,6 +1,7 @@
 package uplink_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,29 @@ func TestCreditIsKept(t *testing.T) {
 		t.Errorf("%d records were in flight with a credit of 16", n)
 	}
 	eventually(t, "the credit is the 16 that were granted", func() bool { return cell.up.Status().CreditRecords == 16 })
+}
+
+// TestTheCollectorsTimeIsTold with each acknowledgement.
+func TestTheCollectorsTimeIsTold(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	var mu sync.Mutex
+	var told []time.Time
+	cell.cfg.Told = func(at time.Time) { mu.Lock(); defer mu.Unlock(); told = append(told, at) }
+	cell.birth("press-1", press)
+	begin := time.Now().Truncate(time.Millisecond)
+	cell.startCredited()
+	cell.readings("press-1", 10)
+	cell.drained(plant)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) == 0 {
+		t.Fatal("it was told nothing")
+	}
+	for _, at := range told {
+		if at.Before(begin) || at.After(time.Now()) {
+			t.Errorf("it was told %v, between %v and now", at, begin)
+		}
+	}
 }
 
 func TestCreditInBytes(t *testing.T) {
