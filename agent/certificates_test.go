@@ -212,6 +212,23 @@ func TestClocksOfACell(t *testing.T) {
 	}
 }
 
+// TestACellWithoutAClockRenews: its time runs on from the beginning of its certificate.
+func TestACellWithoutAClockRenews(t *testing.T) {
+	s := securePlant(t, 3*time.Second)
+	cfg := s.cell(400)
+	cfg.SetClock(func() time.Time { return time.Unix(0, 0) })
+	a := start(t, cfg)
+	first := s.held()
+	eventually(t, "it is renewed twice", func() bool {
+		n := a.metric(`andon_certificate_renewals_total{result="ok"}`)
+		return n != "0" && n != "1" && n != "none"
+	})
+	if s.held().Equal(first) {
+		t.Error("the certificate is the first one")
+	}
+	s.expectAll(a, 400, cfg.Sources[0].Replay.Start)
+}
+
 // TestCheckTellsOfTheCertificate: until when it is good, or that it is not.
 func TestCheckTellsOfTheCertificate(t *testing.T) {
 	s := securePlant(t, time.Hour)

@@ -35,7 +35,9 @@ var (
 // open opens a clock over m whose system time is at.
 func open(t *testing.T, m clock.Memory, at *time.Time) *clock.Trusted {
 	t.Helper()
-	c, err := clock.OpenTrusted(m, clock.TrustedOptions{System: func() time.Time { return *at }, Built: built})
+	c, err := clock.OpenTrusted(m, clock.TrustedOptions{
+		System: func() time.Time { return *at }, Elapsed: func() time.Duration { return 0 }, Built: built,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +100,46 @@ func TestTheNextCertificateEndsAWrongLastGoodTime(t *testing.T) {
 	if got := c.Now(); !got.Equal(truth) {
 		t.Errorf("with the next certificate it is %v, want %v", got, truth)
 	}
+}
+
+// TestTheLastGoodTimeRunsOn while the machine does, so that one without a clock sees its
+// certificate come to its end, also over a start.
+func TestTheLastGoodTimeRunsOn(t *testing.T) {
+	m := &memory{values: map[string][]byte{}}
+	var elapsed time.Duration
+	start := func() *clock.Trusted {
+		c, err := clock.OpenTrusted(m, clock.TrustedOptions{
+			System: func() time.Time { return time.Unix(0, 0) }, Elapsed: func() time.Duration { return elapsed }, Built: built,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Own(truth, truth.Add(90*day))
+		return c
+	}
+	expect := func(what string, c *clock.Trusted, want time.Time) {
+		t.Helper()
+		if got := c.Now(); !got.Equal(want) {
+			t.Errorf("%s it is %v, want %v", what, got, want)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Run(ctx); err != nil { // which saves first
+			t.Fatal(err)
+		}
+	}
+	elapsed = 5 * time.Hour // since boot
+	c := start()
+	expect("at first", c, truth)
+	elapsed += 60 * day
+	expect("after 60 days", c, truth.Add(60*day))
+	elapsed = time.Minute
+	c = start()
+	expect("after a start", c, truth.Add(60*day))
+	elapsed += 40 * day
+	expect("behind the end", c, truth.Add(100*day))
+	elapsed = time.Minute
+	expect("behind the end, after a start", start(), truth.Add(100*day))
 }
 
 // TestTheLastGoodTimeIsKept, but not written more often than four times a day.
