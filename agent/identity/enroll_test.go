@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +80,37 @@ func TestEnroll(t *testing.T) {
 	}
 	if second := expectPair(t, o.Files); second.Equal(first) || second.PublicKey == first.PublicKey {
 		t.Error("certificate and key are those from before")
+	}
+}
+
+// TestRootLeavesTheFilesToTheOwner of the data folder: the agent, which is not root.
+func TestRootLeavesTheFilesToTheOwner(t *testing.T) {
+	a := identitytest.New(t)
+	o := order(t, a, a.Serve())
+	tls := filepath.Dir(o.Files.Pair)
+	data := filepath.Dir(tls)
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // everybody else has no other owner to leave it to
+		if err := os.Chown(data, 4321, 4321); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := identity.Enroll(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	owner := func(path string) uint32 {
+		fi, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fi.Sys().(*syscall.Stat_t).Uid
+	}
+	for _, path := range []string{tls, o.Files.CA, o.Files.Pair} {
+		if got, want := owner(path), owner(data); got != want {
+			t.Errorf("%s is owned by %d, and the folder of the data by %d", path, got, want)
+		}
 	}
 }
 
