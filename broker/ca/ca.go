@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"andon.internal/shared/ops"
 )
 
 // The files of an authority.
@@ -63,7 +65,7 @@ func initialize(dir, name string) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := ops.Now()
 	template := &x509.Certificate{
 		SerialNumber: newSerial(), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(AuthorityLife),
@@ -78,7 +80,7 @@ func initialize(dir, name string) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CA{dir: dir, key: key, now: time.Now}
+	c := &CA{dir: dir, key: key, now: ops.Now}
 	if c.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
@@ -95,7 +97,7 @@ func initialize(dir, name string) (*CA, error) {
 
 // Open reads the authority of a folder.
 func Open(dir string) (*CA, error) {
-	c := &CA{dir: dir, now: time.Now}
+	c := &CA{dir: dir, now: ops.Now}
 	if err := c.read(); err != nil {
 		return nil, fmt.Errorf("open authority: %w", err)
 	}

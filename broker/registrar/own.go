@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"andon.internal/broker/ca"
+	"andon.internal/shared/ops"
 )
 
 // ownCertificate is the service's own, with the authority's behind it: a cell that has
@@ -34,7 +35,7 @@ func (o *ownCertificate) expires() time.Time {
 }
 
 func (o *ownCertificate) check() error {
-	if at := o.expires(); time.Now().After(at) {
+	if at := o.expires(); ops.Now().After(at) {
 		return fmt.Errorf("its own certificate expired at %s", at.UTC().Format(time.RFC3339))
 	}
 	return nil
@@ -67,7 +68,7 @@ func (o *ownCertificate) keep(ctx context.Context, log *slog.Logger) {
 			return
 		case <-look.C:
 		}
-		if time.Until(o.expires()) > o.life/3 {
+		if o.expires().Sub(ops.Now()) > o.life/3 {
 			continue
 		}
 		err := o.renew()

@@ -1,7 +1,7 @@
 package ops
 
-// FirstTime and Later are the parts of Now and of when the build was made.
+// FirstTime and NotBefore are the parts of Now and of when the build was made.
 var (
 	FirstTime = firstTime
-	Later     = later
+	NotBefore = notBefore
 )

@@ -97,10 +97,10 @@ func TestNowIsNotBeforeTheBuild(t *testing.T) {
 	if got := ops.FirstTime("", ""); !got.IsZero() {
 		t.Errorf("nobody said when it was built, and it is %v", got)
 	}
-	if got := ops.Later(time.Unix(0, 0), commit); got != commit {
-		t.Errorf("a clock in 1970 reads %v", got)
+	if got := ops.NotBefore(commit, time.Unix(0, 0), time.Minute); got != commit.Add(time.Minute) {
+		t.Errorf("a clock in 1970 reads %v a minute after the start", got)
 	}
-	if got := ops.Later(commit.Add(time.Hour), commit); got != commit.Add(time.Hour) {
+	if got := ops.NotBefore(commit, commit.Add(time.Hour), time.Minute); got != commit.Add(time.Hour) {
 		t.Errorf("a clock that runs reads %v", got)
 	}
 	if now := ops.Now(); time.Since(now) > time.Minute {

@@ -67,17 +67,21 @@ func firstTime(texts ...string) time.Time {
 // Version is the short form that travels: in births, in log lines, on pages.
 func Version() string { return BuildInfo().Version }
 
+// started is when the process was, by its own clock.
+var started = time.Now()
+
 // Now is the system's time, or that of the build where the system's is before it: a clock
-// that was never set. Certificates are judged by it.
+// that was never set. Then it runs on from there. Certificates are judged by it.
 func Now() time.Time {
-	return later(time.Now(), BuildInfo().Time)
+	return notBefore(BuildInfo().Time, time.Now(), time.Since(started))
 }
 
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
+// notBefore returns now, or the time of the build and what has passed since the start.
+func notBefore(built, now time.Time, up time.Duration) time.Time {
+	if now.Before(built) {
+		return built.Add(up)
 	}
-	return a
+	return now
 }
 
 // String is what --version prints behind the program's name.

@@ -259,7 +259,7 @@ func (k *caACLCmd) Run(e *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	holders, err := c.Holders(time.Now())
+	holders, err := c.Holders(ops.Now())
 	if err != nil {
 		return err
 	}
