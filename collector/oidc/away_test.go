@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,10 @@ func TestProviderAnswersBadly(t *testing.T) {
 	s := newSite(t, nil)
 	const discovery = "/.well-known/openid-configuration"
 	long := strings.Repeat("x", 2<<20)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("code and secret were sent elsewhere")
+	}))
+	t.Cleanup(elsewhere.Close)
 	for name, c := range map[string]struct {
 		path   string
 		answer http.HandlerFunc
@@ -78,10 +83,14 @@ func TestProviderAnswersBadly(t *testing.T) {
 		"discovery of another":      {discovery, plain(`{"issuer":"https://elsewhere.example.com"}`), oidc.Away, "issuer"},
 		"a token endpoint in clear": {discovery, plain(fmt.Sprintf(`{"issuer":%q,"authorization_endpoint":"https://a.example.com","token_endpoint":"http://a.example.com","jwks_uri":"https://a.example.com"}`, s.provider.Issuer())), oidc.Away, "token_endpoint"},
 		"tokens without end":        {"/oauth2/token", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, `{"access_token":"`+long) }, oidc.BadToken, "exchange the code"},
-		"tokens fail":               {"/oauth2/token", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "eyJ", 500) }, oidc.Away, "answered 500"},
-		"keys fail":                 {"/oauth2/jwks", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "", 503) }, oidc.Away, "answered 503"},
-		"keys without end":          {"/oauth2/jwks", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, long) }, oidc.BadToken, "signature"},
-		"no keys":                   {"/oauth2/jwks", plain(`{"keys":[]}`), oidc.BadToken, "signature"},
+		"tokens fail":               {"/oauth2/token", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "eyJ", http.StatusInternalServerError) }, oidc.Away, "answered 500"},
+		"tokens are elsewhere": {"/oauth2/token", func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, oidc.BadToken, "answered 307"},
+		"keys fail":        {"/oauth2/jwks", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "", http.StatusServiceUnavailable) }, oidc.Away, "answered 503"},
+		"keys without end": {"/oauth2/jwks", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, long) }, oidc.BadToken, "signature"},
+		"keys are no JSON": {"/oauth2/jwks", plain(strings.Repeat("x", 10_000)), oidc.BadToken, "signature"},
+		"no keys":          {"/oauth2/jwks", plain(`{"keys":[]}`), oidc.BadToken, "signature"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)

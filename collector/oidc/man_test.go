@@ -240,7 +240,8 @@ func TestEachClaimIsChecked(t *testing.T) {
 				o["id_token"] = sign(t, key, "man", token)
 			})
 			keys := change("/oauth2/jwks", func(o object) { o["keys"] = []any{public} })
-			s.provider.Alter(func(next http.Handler) http.Handler { return forge(keys(next)) })
+			info := change("/oauth2/userinfo", func(o object) { o["name"] = "Mallory" })
+			s.provider.Alter(func(next http.Handler) http.Handler { return forge(keys(info(next))) })
 			a, got := s.enter(s.provider.Browser(), "vera")
 			if c.want != "" {
 				want, status := oidc.BadToken, http.StatusBadGateway
@@ -252,7 +253,7 @@ func TestEachClaimIsChecked(t *testing.T) {
 				}
 				return
 			}
-			if a.Status != http.StatusOK || got.Identity.Subject != "vera" || len(got.Identity.Name) > 128 || strings.ContainsAny(got.Identity.Name, "\x00\n\u202e") {
+			if a.Status != http.StatusOK || got.Identity.Subject != "vera" || got.Identity.Name == "Mallory" || len(got.Identity.Name) > 128 || strings.ContainsAny(got.Identity.Name, "\x00\n\u202e") {
 				t.Errorf("%d %+v", a.Status, got)
 			}
 		})
