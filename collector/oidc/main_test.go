@@ -51,7 +51,7 @@ type outcome struct {
 // newSite starts a provider that knows us and the client "other", and us.
 func newSite(t *testing.T, change func(*providertest.Client, *oidc.Config)) *site {
 	t.Helper()
-	s := &site{t: t, metrics: prometheus.NewRegistry(), log: &safeBuffer{}, secret: clientSecret}
+	s := &site{t: t, metrics: prometheus.NewRegistry(), log: &safeBuffer{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /login", s.start)
 	mux.HandleFunc("GET /callback", s.callback)
@@ -68,6 +68,7 @@ func newSite(t *testing.T, change func(*providertest.Client, *oidc.Config)) *sit
 	if change != nil {
 		change(&client, &c)
 	}
+	s.secret = client.Secret
 	s.provider = providertest.Start(t, client, providertest.Client{ID: "other", Secret: clientSecret, RedirectURL: client.RedirectURL})
 	c.Issuer, c.CA = s.provider.Issuer(), config.Path(s.provider.CA())
 	s.use(c)
@@ -86,10 +87,11 @@ func (s *site) in(t *testing.T) *site {
 func (s *site) use(c oidc.Config) {
 	s.t.Helper()
 	s.config, s.metrics = c, prometheus.NewRegistry()
-	login, err := oidc.New(c, oidc.Options{
-		Secret: func() (string, error) { return s.secret, nil }, Metrics: s.metrics,
-		Logger: slog.New(slog.NewTextHandler(s.log, nil)), Now: s.now,
-	})
+	o := oidc.Options{Metrics: s.metrics, Logger: slog.New(slog.NewTextHandler(s.log, nil)), Now: s.now}
+	if s.secret != "" {
+		o.Secret = func() (string, error) { return s.secret, nil }
+	}
+	login, err := oidc.New(c, o)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -71,9 +71,14 @@ func (c Client) options() object {
 	if c.Sparse {
 		inToken = 0
 	}
+	public := 0
+	if c.Secret == "" {
+		public = 1
+	}
 	return object{
 		"oidcRPMetaDataOptionsClientID":               c.ID,
 		"oidcRPMetaDataOptionsClientSecret":           c.Secret,
+		"oidcRPMetaDataOptionsPublic":                 public,
 		"oidcRPMetaDataOptionsRedirectUris":           c.RedirectURL,
 		"oidcRPMetaDataOptionsPostLogoutRedirectUris": c.LogoutURL,
 		"oidcRPMetaDataOptionsRequirePKCE":            1,

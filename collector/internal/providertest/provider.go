@@ -16,9 +16,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +32,8 @@ var portal []byte
 
 // Client is a relying party that the provider knows.
 type Client struct {
-	ID, Secret  string
+	ID          string
+	Secret      string // none: a public client
 	RedirectURL string
 	LogoutURL   string        // where to after a logout
 	TokenLife   time.Duration // of ID tokens; an hour
@@ -194,15 +197,24 @@ func (p *Provider) launch() {
 		"--host", "127.0.0.1", "--port", strconv.Itoa(p.port), filepath.Join(p.dir, "portal.psgi"))
 	p.process.Env = append(os.Environ(), "LLNG_DEFAULTCONFFILE="+filepath.Join(p.dir, "llng.ini"))
 	p.process.Stdout, p.process.Stderr = p.output, p.output
-	if err := p.process.Start(); err != nil {
+	// It ends with us: the kernel kills it when the thread that started it ends, so one
+	// goroutine keeps that thread.
+	p.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	process, ended, started := p.process, make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := process.Start()
+		started <- err
+		if err == nil {
+			_ = process.Wait() // it is killed at the end
+		}
+	}()
+	if err := <-started; err != nil {
 		p.t.Fatal(err)
 	}
-	process, ended := p.process, make(chan struct{})
 	p.ended = ended
-	go func() {
-		_ = process.Wait() // it is killed at the end
-		close(ended)
-	}()
 	p.await()
 }
 
