@@ -50,19 +50,28 @@ func openAudit(s *store.Store, log *slog.Logger, reg prometheus.Registerer) (*au
 	})
 }
 
-// noteChange notes that the tables were changed.
-func noteChange(w *auditlog.Writer, what string) {
-	w.Note(own("migrate database", what, auditlog.OK, map[string]any{"version": ops.Version()}))
+// changed is the entry of a change of the tables.
+func changed(what string) auditlog.Entry {
+	return own("migrate database", what, auditlog.OK, map[string]any{"version": ops.Version()})
 }
 
 // noteChanges writes the audit log of a command that changed the tables and ends.
 func noteChanges(ctx context.Context, s *store.Store, done []string, log *slog.Logger) error {
+	var entries []auditlog.Entry
+	for _, what := range done {
+		entries = append(entries, changed(what))
+	}
+	return noteAll(ctx, s, log, entries...)
+}
+
+// noteAll writes entries of a command that ends.
+func noteAll(ctx context.Context, s *store.Store, log *slog.Logger, entries ...auditlog.Entry) error {
 	w, err := openAudit(s, log, nil)
 	if err != nil {
 		return err
 	}
-	for _, what := range done {
-		noteChange(w, what)
+	for _, e := range entries {
+		w.Note(e)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()

@@ -52,7 +52,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Collector, error) {
 	}
 	reg := ops.NewRegistry()
 	col := &Collector{log: log, does: c.does(), digest: c.digest()}
-	s, err := openStore(ctx, c, log, reg, func(what string) { noteChange(col.audit, what) })
+	s, err := openStore(ctx, c, log, reg, func(what string) { col.audit.Note(changed(what)) })
 	if err != nil {
 		return nil, err
 	}
