@@ -10,6 +10,7 @@ import (
 
 	"andon.internal/collector/host"
 	"andon.internal/collector/login"
+	"andon.internal/collector/oidc"
 	"andon.internal/shared/config"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
@@ -129,6 +130,7 @@ func DefaultConfig() Config {
 		Web: WebConfig{
 			Listen: "127.0.0.1:8080", MaxClients: 64,
 			Session: SessionConfig{Idle: login.DefaultIdle, Absolute: login.DefaultAbsolute},
+			OIDC:    oidc.DefaultConfig(),
 		},
 		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
 	}

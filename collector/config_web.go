@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"time"
 	_ "time/tzdata" // for images that have no time zones
 	"unicode/utf8"
 
 	"andon.internal/collector/account"
+	"andon.internal/collector/oidc"
 	"andon.internal/collector/web"
 	"andon.internal/shared/config"
 	"andon.internal/shared/mtls"
@@ -29,6 +31,8 @@ type WebConfig struct {
 	BehindProxy []Network `yaml:"behind_proxy"`
 	// Session is how long a login lasts.
 	Session SessionConfig `yaml:"session"`
+	// OIDC is an identity provider through which people log in; none.
+	OIDC oidc.Config `yaml:"oidc"`
 	// Hosts are the names by which the pages are reached, beside localhost and IP
 	// addresses.
 	Hosts []string `yaml:"hosts"`
@@ -46,6 +50,12 @@ func (c *WebConfig) Check() error {
 	e := c.exposure()
 	if _, key, err := e.Asks(); err != nil {
 		errs = append(errs, config.At(key, err))
+	}
+	if u, err := url.Parse(c.OIDC.RedirectURL); c.OIDC.On() && err == nil && u.Path != web.CallbackPath {
+		errs = append(errs, config.At("oidc.redirect_url", fmt.Errorf("its path must be %s, such as https://andon.plant.example%[1]s", web.CallbackPath)))
+	}
+	if asks, _, err := e.Asks(); c.OIDC.On() && err == nil && !asks {
+		errs = append(errs, config.At("oidc", errors.New("nobody logs in here: add login: required")))
 	}
 	if _, err := c.location(); err != nil {
 		errs = append(errs, config.At("time_zone", err))

@@ -13,6 +13,7 @@ import (
 	"andon.internal/collector/host"
 	"andon.internal/collector/intake"
 	"andon.internal/collector/login"
+	"andon.internal/collector/oidc"
 	"andon.internal/collector/plant"
 	"andon.internal/collector/presence"
 	"andon.internal/collector/sentry"
@@ -193,6 +194,9 @@ func (col *Collector) openWeb(c WebConfig, s web.Sources, reg *prometheus.Regist
 		s.Desk, err = login.New(login.Config{
 			Accounts: col.reader, Limits: limits, Logger: col.log.With("part", "login"), Metrics: login.NewMetrics(reg),
 		})
+		if err == nil {
+			s.SignOn, err = col.openSignOn(c.OIDC, oidc.Options{Logger: col.log.With("part", "oidc"), Metrics: reg})
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,9 @@ type Config struct {
 	Issuer string `yaml:"issuer"`
 	// ClientID is the name under which the command center is registered there.
 	ClientID string `yaml:"client_id"`
+	// ClientSecret is what the command center shows the provider; without one the client
+	// is public, and PKCE alone protects it. It is read at each login.
+	ClientSecret config.Secret `yaml:"client_secret"`
 	// RedirectURL is where the provider sends people back to: the command center's
 	// address as people reach it, with the path of its callback.
 	RedirectURL string `yaml:"redirect_url"`
@@ -83,13 +86,13 @@ func (c *Config) Check() error {
 
 func (c *Config) checkRedirect() error {
 	if c.RedirectURL == "" {
-		return errors.New("is required: where the provider sends people back to, such as https://andon.example.com/login/callback")
+		return errors.New("is required: where the provider sends people back to, such as https://andon.example.com/login/sso/callback")
 	}
 	if err := checkURL(c.RedirectURL); err != nil {
 		return err
 	}
 	if u, _ := url.Parse(c.RedirectURL); u.Path == "" || u.Path == "/" {
-		return errors.New("must have the path of the callback, such as https://andon.example.com/login/callback")
+		return errors.New("must have the path of the callback, such as https://andon.example.com/login/sso/callback")
 	}
 	return nil
 }

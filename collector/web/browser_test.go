@@ -47,7 +47,7 @@ func openSiteWith(t *testing.T, desk *login.Desk, change ...func(*web.Config)) *
 	if path == "" {
 		t.Fatal("there is no Chromium: run `make prerequisites`")
 	}
-	f := &fixture{tb: t, p: plant.New(plant.Config{}), history: &fakeHistory{}, desk: desk}
+	f := &fixture{tb: t, p: plant.New(plant.Config{}), history: &fakeHistory{}, desk: desk, audit: &notes{}}
 	f.acks = &fakeAcks{p: f.p}
 	c := web.Config{Exposure: web.Exposure{Listen: "127.0.0.1:0"}}
 	for _, fn := range change {

@@ -498,8 +498,11 @@ type provider struct {
 	err error
 }
 
-func (p *provider) Start(rw http.ResponseWriter, r *http.Request, back string) {
+func (p *provider) LogoutURL(context.Context) string { return "https://id.example/logout" }
+
+func (p *provider) Start(rw http.ResponseWriter, r *http.Request, back string) error {
 	http.Redirect(rw, r, "https://id.example/?back="+url.QueryEscape(back), http.StatusFound)
+	return nil
 }
 
 func (p *provider) Callback(http.ResponseWriter, *http.Request) (web.Identity, string, error) {

@@ -14,14 +14,38 @@ import (
 // SingleSignOn sends people to an identity provider and takes who they are from there.
 type SingleSignOn interface {
 	// Start answers with the way to the provider; back is where the person wants to be.
-	Start(rw http.ResponseWriter, r *http.Request, back string)
-	// Callback takes what the provider says. It may set headers, and writes no answer. An
-	// error is logged and not shown.
+	// With an error it has written nothing.
+	Start(rw http.ResponseWriter, r *http.Request, back string) error
+	// Callback takes what the provider says. It may set headers, and writes no answer.
 	Callback(rw http.ResponseWriter, r *http.Request) (who Identity, back string, err error)
+	// LogoutURL is where a browser ends its session at the provider; empty where it cannot.
+	LogoutURL(ctx context.Context) string
 }
+
+// SignOnError is an error of a [SingleSignOn] that says what the person is shown. Others
+// are for the log alone.
+type SignOnError struct {
+	Status int
+	Text   string
+	Err    error
+}
+
+// Error is for the log.
+func (e *SignOnError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SignOnError) Unwrap() error { return e.Err }
+
+// Where a provider sends people back to, after a login and after a logout.
+const (
+	CallbackPath   = "/login/sso/callback"
+	LoggedOutPath  = "/login"
+	LoggedOutQuery = "said=out"
+)
 
 // Identity is a person whom an identity provider vouches for.
 type Identity struct {
+	Issuer  string // the provider
 	Subject string // the provider's own name for them
 	Name    string
 	Email   string
@@ -68,7 +92,7 @@ type loginPage struct {
 	Title, Theme, Site string
 	Back, Name         string
 	Said, Fault        string
-	SignOn             bool
+	SignOn, Out        bool // there is a provider; somebody has logged out
 }
 
 // said is what the page says of how somebody came there.
@@ -81,6 +105,7 @@ func (w *Web) loginPage(r *http.Request) loginPage {
 	return loginPage{
 		Title: "Log in", Theme: themeOf(r), Site: w.config.Site, SignOn: w.sources.SignOn != nil,
 		Back: backTo(r.URL.Query().Get("back")), Said: said[r.URL.Query().Get("said")],
+		Out: w.sources.SignOn != nil && r.URL.RawQuery == LoggedOutQuery,
 	}
 }
 
@@ -161,11 +186,37 @@ func (w *Web) postLogout(rw http.ResponseWriter, r *http.Request) {
 	w.sources.Desk.LogOut(v.session.ID)
 	w.setCookie(rw, r, "")
 	w.note(r, "log out", "", Done, nil)
-	http.Redirect(rw, r, "/login?said=out", http.StatusSeeOther)
+	http.Redirect(rw, r, LoggedOutPath+"?"+LoggedOutQuery, http.StatusSeeOther)
 }
 
 func (w *Web) getSignOn(rw http.ResponseWriter, r *http.Request) {
-	w.sources.SignOn.Start(rw, r, backTo(r.URL.Query().Get("back")))
+	if err := w.sources.SignOn.Start(rw, r, backTo(r.URL.Query().Get("back"))); err != nil {
+		w.signOnFailed(rw, r, err)
+	}
+}
+
+// getSignOut leads on to the provider, who ends its own session.
+func (w *Web) getSignOut(rw http.ResponseWriter, r *http.Request) {
+	to := w.sources.SignOn.LogoutURL(r.Context())
+	if to == "" {
+		p := w.loginPage(r)
+		p.Fault = "The identity provider offers no logout, or is away: close the browser to end the session there."
+		w.pages.render(rw, http.StatusServiceUnavailable, "login", p)
+		return
+	}
+	http.Redirect(rw, r, to, http.StatusSeeOther)
+}
+
+// signOnFailed logs an error and shows what the person can do.
+func (w *Web) signOnFailed(rw http.ResponseWriter, r *http.Request, err error) {
+	w.log.Warn("a single sign-on failed", "error", err)
+	p, status := w.loginPage(r), http.StatusForbidden
+	p.Fault = "The single sign-on failed; the log of the collector says why."
+	var shown *SignOnError
+	if errors.As(err, &shown) {
+		p.Fault, status = shown.Text, shown.Status
+	}
+	w.pages.render(rw, status, "login", p)
 }
 
 // getSignedOn opens a session for whom the identity provider vouches for. The browser
@@ -180,16 +231,13 @@ func (w *Web) getSignedOn(rw http.ResponseWriter, r *http.Request) {
 			err = errors.New("the identity has no name")
 		}
 	}
-	detail := map[string]any{"subject": clip(who.Subject, 128)}
+	detail := map[string]any{"issuer": clip(who.Issuer, 256), "subject": clip(who.Subject, 128)}
 	if err == nil {
 		secret, s, err = w.sources.Desk.Admit(who.user(), who.Role, w.client(r))
 	}
 	if err != nil {
-		w.log.Warn("a single sign-on failed", "error", err)
 		w.noteAs(r, who.user(), "", "log in", "", Failed, detail)
-		p := w.loginPage(r)
-		p.Fault = "The single sign-on failed; the log of the collector says why."
-		w.pages.render(rw, http.StatusForbidden, "login", p)
+		w.signOnFailed(rw, r, err)
 		return
 	}
 	w.begin(rw, r, secret, s, detail)

@@ -52,7 +52,8 @@ func (w *Web) routes() []route {
 		list = append(
 			list,
 			route{"GET /login/sso", public, w.getSignOn},
-			route{"GET /login/sso/callback", public, w.getSignedOn},
+			route{"GET " + CallbackPath, public, w.getSignedOn},
+			route{"GET /login/sso/out", public, w.getSignOut},
 		)
 	}
 	return list

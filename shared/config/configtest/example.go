@@ -104,10 +104,15 @@ func collect(path string, n *yaml.Node, shown, whole map[string]bool) {
 var text = reflect.TypeFor[encoding.TextUnmarshaler]()
 
 // keys notes the keys that values of a type may have, as config.Decode reads them. A
-// type that has a form of its own and no fields for it, such as config.Secret, is whole.
+// type that has a form of its own and no fields for it, such as config.Secret, is whole,
+// and so is a map.
 func keys(path string, t reflect.Type, wanted, whole map[string]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
+	}
+	if t.Kind() == reflect.Map {
+		whole[path] = true // its keys are the user's
+		return
 	}
 	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(text) {
 		return
