@@ -177,7 +177,7 @@ func (m *MQTTConfig) Check() error {
 // exposed reports whether readings leave the machine without TLS.
 func (m *MQTTConfig) exposed() bool {
 	u, err := url.Parse(m.URL)
-	return err == nil && !m.TLS.On() && !mtls.Local(u.Hostname())
+	return err == nil && !m.TLS.On() && !ops.Local(u.Hostname())
 }
 
 // Bounds of a buffer's limits. A record has up to 256 KiB, four must fit into memory and

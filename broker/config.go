@@ -196,7 +196,7 @@ func (l *Limits) Check() error {
 // exposed reports whether others than this machine reach the port without TLS.
 func (c *Config) exposed() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
-	return err == nil && !c.TLS.On() && !mtls.Local(host)
+	return err == nil && !c.TLS.On() && !ops.Local(host)
 }
 
 // Load reads a broker.yaml over the defaults. The error names every fault with its line.

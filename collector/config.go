@@ -73,7 +73,7 @@ func (c *MQTTConfig) Check() error {
 // exposed reports whether readings and commands leave the machine without TLS.
 func (c *MQTTConfig) exposed() bool {
 	u, err := url.Parse(c.URL)
-	return err == nil && !c.TLS.On() && !mtls.Local(u.Hostname())
+	return err == nil && !c.TLS.On() && !ops.Local(u.Hostname())
 }
 
 // certificates opens the files that tls names; nil without TLS.

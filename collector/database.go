@@ -19,6 +19,9 @@ type DatabaseConfig struct {
 	// Password says where the password lies. It is read for every connection that is
 	// made, so that a replaced one counts at once.
 	Password config.Secret `yaml:"password"`
+	// Plaintext allows a server beyond loopback without TLS that verifies it: for an
+	// isolated network of one machine, such as that of its containers.
+	Plaintext bool `yaml:"plaintext"`
 	// MaxConns bounds the connections; 8.
 	MaxConns int `yaml:"max_conns"`
 	// Migrate lets `run` prepare or upgrade the tables before it stores anything;
@@ -50,6 +53,9 @@ func (c *DatabaseConfig) Store() (store.Config, error) {
 			return out, ops.UsageError(err, "database.dsn_from says where the connection string lies: {file: PATH}, {env: NAME} or {credential: NAME}")
 		}
 		out.DSN = dsn
+	}
+	if err := checkServer(out.DSN, c.Plaintext); err != nil {
+		return out, ops.UsageError(err, "database.dsn, or what dsn_from names, says which server it is, and how")
 	}
 	if c.Password.IsSet() {
 		if _, err := c.Password.Read(); err != nil {

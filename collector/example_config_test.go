@@ -21,6 +21,7 @@ func TestExampleExplainsEveryKey(t *testing.T) {
 	}
 	want := collector.DefaultConfig()
 	// These say that they are not the defaults.
+	want.Database.Plaintext = c.Database.Plaintext
 	want.MQTT, want.Database.DSNFrom, want.HTTP = c.MQTT, c.Database.DSNFrom, c.HTTP
 	want.Web.Listen, want.Web.BehindProxy, want.Web.Hosts, want.Log = c.Web.Listen, c.Web.BehindProxy, c.Web.Hosts, c.Log
 	if !reflect.DeepEqual(c, want) {

@@ -3,15 +3,9 @@ package mtls
 import (
 	"errors"
 	"fmt"
-	"net"
-)
 
-// Local reports whether a host, a name or an address, is this machine only. An empty one
-// is every address.
-func Local(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
+	"andon.internal/shared/ops"
+)
 
 // CheckReach returns an error where a connection that goes to a host, or is taken there,
 // may leave the machine without TLS and nobody has said so; tls says that there are
@@ -20,7 +14,7 @@ func CheckReach(host string, tls, plaintext bool) error {
 	switch {
 	case tls && plaintext:
 		return errors.New("plaintext: true contradicts tls: leave one of them out")
-	case tls || plaintext || Local(host):
+	case tls || plaintext || ops.Local(host):
 		return nil
 	}
 	return fmt.Errorf("%q is beyond this machine, and there is no TLS: anybody on the way could read and write; "+

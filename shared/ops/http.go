@@ -18,20 +18,34 @@ import (
 type HTTPConfig struct {
 	// Listen is the address of /healthz, /readyz and /metrics, such as
 	// 127.0.0.1:9101; port 0 takes a free one; empty turns them off. They have
-	// neither login nor encryption: an address off loopback is for a network that
-	// is trusted.
+	// neither login nor encryption, so an address beyond loopback needs Plaintext.
 	Listen string `yaml:"listen"`
+	// Plaintext allows an address beyond loopback: for an isolated network of one
+	// machine, such as that of its containers, or behind a proxy that speaks TLS.
+	Plaintext bool `yaml:"plaintext"`
 }
 
-// Check reports an address that is not host:port.
+// Check reports an address that is not host:port, or reaches beyond this machine.
 func (c *HTTPConfig) Check() error {
 	if c.Listen == "" {
 		return nil
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
 		return fmt.Errorf("listen %q must be host:port, such as 127.0.0.1:9101", c.Listen)
 	}
+	if !c.Plaintext && !Local(host) {
+		return fmt.Errorf("listen %q is beyond this machine, and there is neither login nor TLS: listen on 127.0.0.1, "+
+			"or set plaintext: true where the network is one of this machine alone", c.Listen)
+	}
 	return nil
+}
+
+// Local reports whether a host, a name or an address, is this machine only. An empty one
+// is every address.
+func Local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Server serves /healthz, /readyz and /metrics.
