@@ -42,7 +42,7 @@ type Limits struct {
 	// MaxPacket is the largest MQTT packet: 512KiB. A cell's messages have at most
 	// 256KiB and an envelope.
 	MaxPacket config.Size `yaml:"max_packet"`
-	// ReceiveBytes bounds the packets that are coming in, by the sizes that they say: 128MiB;
+	// ReceiveBytes bounds the packets that are coming in, by the sizes that they say: 64MiB;
 	// those below 32KiB are not counted. Beyond it the session whose packet has taken longest
 	// is ended, so that half packets that never end take no more memory.
 	ReceiveBytes config.Size `yaml:"receive_bytes"`
@@ -112,7 +112,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:1883",
 		Limits: Limits{
 			MaxPacket:                 512 << 10,
-			ReceiveBytes:              128 << 20,
+			ReceiveBytes:              64 << 20,
 			MaxConnectPacket:          16 << 10,
 			ConnectTimeout:            5 * time.Second,
 			MaxConnections:            4096,

@@ -148,20 +148,6 @@ func (p *policy) tookOver(cl *mqtt.Client, old *conn) {
 	}
 }
 
-// OnPacketRead is called with every packet before anything is done for it.
-func (p *policy) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	c, ok := cl.Net.Conn.(*conn)
-	if !ok || !c.share.pace(c, pk.FixedHeader.Remaining) {
-		return pk, nil
-	}
-	p.metrics.paced.Inc()
-	if more, tell := p.repeats.tell("paced", time.Now()); tell {
-		p.log.Warn("a client is slowed down: it sends more than max_packet_rate or max_byte_rate", "client", clip(cl.ID),
-			"identity", c.identity.String(), "remote", c.RemoteAddr().String(), "more_before", more)
-	}
-	return pk, nil
-}
-
 // OnACLCheck is asked before a publish (write), a subscription, and each delivery.
 func (p *policy) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if write {

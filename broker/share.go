@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"golang.org/x/time/rate"
 
 	"andon.internal/broker/access"
@@ -92,4 +94,18 @@ func (h *share) pace(c *conn, bytes int) (held bool) {
 	case <-c.shut:
 	}
 	return true
+}
+
+// OnPacketRead is called with every packet before anything is done for it.
+func (p *policy) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c, ok := cl.Net.Conn.(*conn)
+	if !ok || !c.share.pace(c, pk.FixedHeader.Remaining) {
+		return pk, nil
+	}
+	p.metrics.paced.Inc()
+	if more, tell := p.repeats.tell("paced", time.Now()); tell {
+		p.log.Warn("a client is slowed down: it sends more than max_packet_rate or max_byte_rate", "client", clip(cl.ID),
+			"identity", c.identity.String(), "remote", c.RemoteAddr().String(), "more_before", more)
+	}
+	return pk, nil
 }

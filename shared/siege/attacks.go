@@ -15,8 +15,9 @@ type Attack struct {
 	// Counter is the broker's metric that tells of it, without its prefix andon_broker_,
 	// and Label the value of its label, or "".
 	Counter, Label string
-	// Queues says that the queues of readers are filled up, to their bounds.
-	Queues bool
+	// Fills says that it fills what the broker bounds in bytes: the queues of readers, or
+	// packets that come in.
+	Fills bool
 	run    func(*assault)
 }
 
@@ -99,7 +100,7 @@ func Attacks(secure bool) []Attack {
 		{"slow CONNECT", "refused_connections_total", "connect_timeout", false, slowConnect},
 		{"keepalive 0", "forced_keepalives_total", "", false, keepaliveZero},
 		{"topic flood", "paced_packets_total", "", false, topicFlood},
-		{"half packets", "broken_sessions_total", "receive_bytes", false, halfPackets},
+		{"half packets", "broken_sessions_total", "receive_bytes", true, halfPackets},
 		{"absurd topics", "refused_messages_total", "", false, absurdTopics},
 		{"subscription flood", "refused_subscriptions_total", "", false, subscriptionFlood},
 		{"retained flood", "not_retained_total", "", false, retainedFlood},

@@ -21,10 +21,11 @@ func topicFlood(a *assault) {
 
 // absurdTopics are long, deep, or reserved.
 func absurdTopics(a *assault) {
-	topics := []string{strings.Repeat("/", 60000), strings.Repeat("a", 60000), "$SYS/broker/uptime"}
-	a.session(Rogue, a.packets, func(c *client, n int) error {
-		return c.send(publishPacket(topics[n%len(topics)], nil))
-	})
+	var packets [][]byte
+	for _, topic := range []string{strings.Repeat("/", 60000), strings.Repeat("a", 60000), "$SYS/broker/uptime"} {
+		packets = append(packets, publishPacket(topic, nil))
+	}
+	a.session(Rogue, a.packets, func(c *client, n int) error { return c.send(packets[n%len(packets)]) })
 }
 
 // foreignTopics are those of the honest cells, and their commands.

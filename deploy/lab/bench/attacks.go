@@ -24,9 +24,10 @@ const (
 	AttackFloor = 5.0
 	// AttackMemory is the most that the broker's process may take, in MiB.
 	AttackMemory = 256.0
-	// QueueMemory is the same where readers do not read, so that their queues fill up: what
-	// limits.queue_bytes is documented to need, and the container of compose.yaml has.
-	QueueMemory = 1280.0
+	// FullMemory is the same where readers' queues, or packets that come in, are filled up to
+	// their bounds: what the container of compose.yaml has. The process sets itself a limit
+	// below it, and lets garbage grow that far.
+	FullMemory = 1280.0
 )
 
 // AttackReport holds the figures of [Attacks].
@@ -50,7 +51,7 @@ type Attack struct {
 	Attacked Spread  `json:"attacked"`
 	Ratio    float64 `json:"ratio"`   // of the two p99
 	Memory   float64 `json:"rss_mib"` // the most that the broker's process ever took
-	Queues   bool    `json:"queues"`  // readers' queues are filled up
+	Fills    bool    `json:"fills"`   // see siege.Attack
 	Missing  int     `json:"missing"` // honest messages that never came
 	Lost     string  `json:"lost,omitempty"`
 	Rejoin   bool    `json:"rejoin"` // a cell that was not there before came in meanwhile
@@ -66,8 +67,8 @@ func (a *Attack) Quick() bool {
 
 // Small reports whether the broker's process stayed within its memory.
 func (a *Attack) Small() bool {
-	if a.Queues {
-		return a.Memory <= QueueMemory
+	if a.Fills {
+		return a.Memory <= FullMemory
 	}
 	return a.Memory <= AttackMemory
 }
@@ -184,7 +185,7 @@ func (r *AttackReport) attack(ctx context.Context, b *attacked, a *siege.Attack,
 		return nil, err
 	}
 	defer honest.Close()
-	out := &Attack{Name: a.Name, TLS: b.people != nil, Queues: a.Queues, Counter: a.Counter}
+	out := &Attack{Name: a.Name, TLS: b.people != nil, Fills: a.Fills, Counter: a.Counter}
 	if a.Label != "" {
 		out.Counter += "{" + a.Label + "}"
 	}

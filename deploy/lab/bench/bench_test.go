@@ -76,17 +76,18 @@ func TestVerdictOnAnAttack(t *testing.T) {
 		short  bool
 		want   string // in the fault; "": none
 	}{
-		"good":              {func(*bench.Attack) {}, false, ""},
-		"slow":              {func(a *bench.Attack) { a.Attacked.P99, a.Ratio = 21, 2.1 }, false, "p99"},
-		"slow in short":     {func(a *bench.Attack) { a.Attacked.P99, a.Ratio = 21, 2.1 }, true, ""},
-		"slow by little":    {func(a *bench.Attack) { a.Quiet.P99, a.Attacked.P99, a.Ratio = 1, 5.9, 5.9 }, false, ""},
-		"nothing came":      {func(a *bench.Attack) { a.Attacked = bench.Spread{} }, false, "p99"},
-		"large":             {func(a *bench.Attack) { a.Memory = 300 }, false, "300 MiB"},
-		"large with queues": {func(a *bench.Attack) { a.Memory, a.Queues = 300, true }, false, ""},
-		"messages missing":  {func(a *bench.Attack) { a.Missing = 1 }, true, "1 honest messages"},
-		"a cell ended":      {func(a *bench.Attack) { a.Lost = "gone" }, true, "gone"},
-		"nobody comes in":   {func(a *bench.Attack) { a.Rejoin = false }, true, "came in: false"},
-		"not counted":       {func(a *bench.Attack) { a.Counted = 0 }, true, "rose by 0"},
+		"good":             {func(*bench.Attack) {}, false, ""},
+		"slow":             {func(a *bench.Attack) { a.Attacked.P99, a.Ratio = 21, 2.1 }, false, "p99"},
+		"slow in short":    {func(a *bench.Attack) { a.Attacked.P99, a.Ratio = 21, 2.1 }, true, ""},
+		"slow by little":   {func(a *bench.Attack) { a.Quiet.P99, a.Attacked.P99, a.Ratio = 1, 5.9, 5.9 }, false, ""},
+		"nothing came":     {func(a *bench.Attack) { a.Attacked = bench.Spread{} }, false, "p99"},
+		"large":            {func(a *bench.Attack) { a.Memory = 300 }, false, "300 MiB"},
+		"large and filled": {func(a *bench.Attack) { a.Memory, a.Fills = 300, true }, false, ""},
+		"larger than that": {func(a *bench.Attack) { a.Memory, a.Fills = 1300, true }, false, "1300 MiB"},
+		"messages missing": {func(a *bench.Attack) { a.Missing = 1 }, true, "1 honest messages"},
+		"a cell ended":     {func(a *bench.Attack) { a.Lost = "gone" }, true, "gone"},
+		"nobody comes in":  {func(a *bench.Attack) { a.Rejoin = false }, true, "came in: false"},
+		"not counted":      {func(a *bench.Attack) { a.Counted = 0 }, true, "rose by 0"},
 	} {
 		a := good
 		c.change(&a)

@@ -55,8 +55,8 @@ func (c *benchAttacksCmd) Run(ctx context.Context, t terminal) error {
 func writeAttackFigures(out io.Writer, r *bench.AttackReport) error {
 	writeMachine(out, &r.Machine, r.Short)
 	fmt.Fprintf(out, "%d honest cells x %d Hz; attackers: %d connections/s, %d packets/s, %d connections held\n", r.Cells, r.Hz, r.Connects, r.Packets, r.Held)
-	fmt.Fprintf(out, "bounds: p99 below %.0f x the quiet one or less than %.0f ms above it; memory below %.0f MiB, with full queues %.0f MiB\n",
-		bench.AttackRatio, bench.AttackFloor, bench.AttackMemory, bench.QueueMemory)
+	fmt.Fprintf(out, "bounds: p99 below %.0f x the quiet one or less than %.0f ms above it; memory below %.0f MiB, filled up to its bounds %.0f MiB\n",
+		bench.AttackRatio, bench.AttackFloor, bench.AttackMemory, bench.FullMemory)
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for _, tls := range []bool{false, true} {
 		fmt.Fprintf(w, "\n%s\tquiet p99 ms\tattacked p99 ms\tratio\tmax ms\ttries\tRSS MiB\tcounter\trose by\t\n", map[bool]string{false: "WITHOUT TLS", true: "WITH TLS"}[tls])
