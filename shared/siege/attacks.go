@@ -18,7 +18,7 @@ type Attack struct {
 	// Fills says that it fills what the broker bounds in bytes: the queues of readers, or
 	// packets that come in.
 	Fills bool
-	run    func(*assault)
+	run   func(*assault)
 }
 
 // Run attacks until ctx ends. Connections that end or are refused are no error.
