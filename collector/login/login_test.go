@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,82 @@ func TestLogInAndOut(t *testing.T) {
 			}
 		}
 	})
+}
+
+// between changes what was read of the accounts, before it is taken.
+type between struct {
+	*logintest.Table
+	mu sync.Mutex
+	f  func(all *account.All) // nil: nothing
+}
+
+func (b *between) set(f func(all *account.All)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.f = f
+}
+
+func (b *between) Accounts(ctx context.Context) (account.All, error) {
+	all, err := b.Table.Accounts(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.f != nil {
+		b.f(&all)
+	}
+	return all, err
+}
+
+// TestWhatHappensWhileTheAccountsAreRead is not undone by what was read before it: a
+// logout holds, and so does a login.
+func TestWhatHappensWhileTheAccountsAreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := &between{Table: newTable()}
+		d := desk(t, tab.Table, func(c *login.Config) { c.Accounts = tab })
+		secret, fresh := in(t, d), ""
+		time.Sleep(1500 * time.Millisecond)
+		s, _ := d.Session(secret)
+		reads := 0
+		tab.set(func(*account.All) {
+			switch reads++; reads {
+			case 1:
+				d.LogOut(s.ID)
+				fresh, _, _ = d.Admit("bob", account.Viewer, home)
+			case 2: // the first was taken
+				if _, ok := d.Session(secret); ok {
+					t.Error("the session came back")
+				}
+				if _, ok := d.Session(fresh); !ok {
+					t.Error("the new session is lost")
+				}
+			}
+		})
+		time.Sleep(2 * time.Second)
+		tab.set(nil)
+		if reads < 2 {
+			t.Errorf("the accounts were read %d times", reads)
+		}
+	})
+}
+
+// TestSessionsOfAnEarlierRevisionAreOver also where the database still has them.
+func TestSessionsOfAnEarlierRevisionAreOver(t *testing.T) {
+	for name, change := range map[string]func(all *account.All){
+		"another revision": func(all *account.All) { all.Users[0].Revision++ },
+		"disabled":         func(all *account.All) { all.Users[0].Disabled = true },
+		"removed":          func(all *account.All) { all.Users = nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tab := &between{Table: newTable()}
+			d := desk(t, tab.Table, func(c *login.Config) { c.Accounts = tab })
+			secret := in(t, d)
+			time.Sleep(1500 * time.Millisecond)
+			tab.set(change)
+			time.Sleep(2 * time.Second)
+			if _, ok := d.Session(secret); ok || len(d.Overview().Sessions) != 0 {
+				t.Errorf("%s: the session goes on", name)
+			}
+		})
+	}
 }
 
 func TestSessionsEndByTime(t *testing.T) {
@@ -291,6 +368,16 @@ func TestTokensAreKnownAgain(t *testing.T) {
 		} else if _, ok := d.Token(forged); ok {
 			t.Error("a forged one is taken")
 		}
+		other := tok
+		other.Hash = account.HashOf("another secret of the same id")
+		tab.Revoke()
+		tab.AddToken(other)
+		time.Sleep(2 * time.Second)
+		if _, ok := d.Token(text); ok || d.TokenHolds(tok) {
+			t.Error("a text with the id of another token is taken")
+		}
+		tab.Revoke()
+		tab.AddToken(tok)
 		time.Sleep(time.Hour)
 		if _, ok := d.Token(text); ok || d.TokenHolds(tok) {
 			t.Error("an expired one is taken")

@@ -463,6 +463,24 @@ func TestRequestsAreLimited(t *testing.T) {
 	}
 }
 
+// TestStrangersAreNotBelieved: who is no proxy of ours is limited by their own address,
+// whatever they say it is.
+func TestStrangersAreNotBelieved(t *testing.T) {
+	f, _ := setUpDoor(t)
+	answered := 0
+	for i := range 200 {
+		r := newRequest(http.MethodGet, "/api/v1/cells", "127.0.0.1")
+		r.RemoteAddr = "198.51.100.9:5"
+		r.Header.Set("X-Forwarded-For", fmt.Sprint("10.0.0.", i))
+		if f.serve(r).Code != http.StatusTooManyRequests {
+			answered++
+		}
+	}
+	if answered > 150 {
+		t.Errorf("%d of 200 requests of one address are answered", answered)
+	}
+}
+
 func TestAccountsAreToldToAdmins(t *testing.T) {
 	f, _ := setUpDoor(t)
 	cookie, _ := f.enter("admin")
