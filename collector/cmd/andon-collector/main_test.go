@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the command as people do, with a broker and a PostgreSQL at hand:
-// each script finds a collector.yaml that names both.
+// each script finds a collector.yaml that names the broker and a database of its own.
 func TestScripts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -35,14 +36,25 @@ func TestScripts(t *testing.T) {
 		}
 	})
 	broker := edgetest.StartBroker(t)
+	var databases atomic.Int64
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BROKER", broker.URL())
+			name := fmt.Sprint("script", databases.Add(1))
+			ctx := context.Background() // the scripts run when this test's function has returned
+			conn, err := pgx.Connect(ctx, pg.DSN())
+			if err != nil {
+				return err
+			}
+			defer conn.Close(ctx)
+			if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+				return err
+			}
 			config := fmt.Sprintf(`mqtt: {url: %q}
 database: {dsn: %q}
 http: {listen: "127.0.0.1:0"}
-`, broker.URL(), pg.DSN())
+`, broker.URL(), pg.DatabaseDSN(name))
 			return os.WriteFile(filepath.Join(e.WorkDir, "collector.yaml"), []byte(config), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
