@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/identity"
+	"andon.internal/agent/uplink"
 	"andon.internal/shared/config"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
@@ -52,6 +53,12 @@ type MQTTConfig struct {
 	Plaintext bool `yaml:"plaintext"`
 	// Enroll is where the cell gets its certificate, and renews it.
 	Enroll EnrollConfig `yaml:"enroll"`
+	// BacklogShare is the part of the window that readings of the past have while fresh
+	// ones are sent too, from 0.05 to 0.95: 0.5.
+	BacklogShare float64 `yaml:"backlog_share"`
+	// MaxRate bounds what is sent, in bytes a second, for a thin link that others use too:
+	// 0B, no bound. Fresh readings go first; at least 4KiB.
+	MaxRate config.Size `yaml:"max_rate"`
 	// PrimaryHost is the host_id of a collector without which the cell announces
 	// nothing. Empty: it does not wait, and buffers what nobody acknowledges.
 	PrimaryHost string `yaml:"primary_host"`
@@ -105,6 +112,7 @@ func DefaultConfig() Config {
 			Linger: 100 * time.Millisecond, Write: writeBehind,
 			MaxDisk: 1 << 30, MaxMemory: 16 << 20,
 		},
+		MQTT: MQTTConfig{BacklogShare: 0.5},
 		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
 	}
 }
@@ -168,6 +176,12 @@ func (m *MQTTConfig) Check() error {
 				"needs tls.cert and tls.key to name one file, which is replaced as a whole: a crash must not leave a certificate beside the key of another")))
 		}
 	}
+	if least := uplink.MinBacklogShare; m.BacklogShare < least || m.BacklogShare > 1-least {
+		errs = append(errs, config.At("backlog_share", fmt.Errorf("must be from %v to %v", least, 1-least)))
+	}
+	if m.MaxRate < 0 || m.MaxRate > 0 && m.MaxRate < minRate {
+		errs = append(errs, config.At("max_rate", fmt.Errorf("must be %v a second or more, or 0B for no bound", config.Size(minRate))))
+	}
 	if m.PrimaryHost != "" {
 		errs = append(errs, config.At("primary_host", telemetry.CheckID("host", m.PrimaryHost)))
 	}
@@ -185,6 +199,7 @@ func (m *MQTTConfig) exposed() bool {
 const (
 	minDisk   = 8 << 20
 	minMemory = 1 << 20
+	minRate   = 4 << 10 // a second; less would not carry the heartbeats
 )
 
 // Check returns every fault of the buffer's settings, joined.

@@ -57,6 +57,19 @@ log: {level: debug, format: json}
 	}
 }
 
+func TestShareAndRate(t *testing.T) {
+	for text, want := range map[string]string{
+		`backlog_share: 0.05`: "", `backlog_share: 0.95, max_rate: 8KiB`: "",
+		`backlog_share: 0`: "mqtt.backlog_share: must be from 0.05 to 0.95", `max_rate: 100B`: "mqtt.max_rate: must be 4KiB a second",
+	} {
+		file := writeFile(t, t.TempDir(), "agent.yaml", "group: line1\nnode: cell-07\ndata: data\nmqtt: {url: 'tcp://127.0.0.1:1883', "+text+"}\n")
+		_, err := agent.Load(string(file))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
 // Beyond loopback there is TLS, or somebody has said otherwise.
 func TestBrokerBeyondLoopback(t *testing.T) {
 	for text, want := range map[string]string{

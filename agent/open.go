@@ -137,8 +137,8 @@ func (a *Agent) newUplink() (err error) {
 	ops.TellPlaintext(a.cfg.Registry, a.log, a.cfg.MQTT.exposed(), a.cfg.MQTT.URL)
 	cfg := uplink.Config{
 		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL, TLS: a.certificates.store,
-		PrimaryHost: a.cfg.MQTT.PrimaryHost,
-		Version:     ops.Version(), Boot: a.boot, Health: a.heartbeat,
+		PrimaryHost: a.cfg.MQTT.PrimaryHost, BacklogShare: a.cfg.MQTT.BacklogShare, MaxRate: int64(a.cfg.MQTT.MaxRate),
+		Version: ops.Version(), Boot: a.boot, Health: a.heartbeat,
 		Logger: a.log, Metrics: uplink.NewMetrics(a.cfg.Registry),
 	}
 	if a.certificates.store != nil {

@@ -52,15 +52,21 @@ type Config struct {
 	StopRound     time.Duration // for what is in flight at a clean stop; 2.5 s
 	Farewell      time.Duration // for the death and the disconnect after that; 1 s
 
-	FirstRecords int           // window at the start of a session; 2
-	FirstBytes   int64         // bytes in flight until the collector grants some; 1 MiB
-	HoldRecords  int           // live records a second while nothing is acknowledged; 2,500
-	HoldBytes    int64         // bytes likewise; 8 MiB
-	MaxMessage   int           // bytes of one message; 500 KiB, below the broker's 512 KiB
-	MaxHoles     int           // with more gaps in what is held, oldest first; 256
-	ParkAfter    int           // failures of a record until it is parked; 5
-	ParkFor      time.Duration // the first time it is parked for, doubled after each; 30 s
-	ParkMax      time.Duration // what that doubles to; 1 h
+	FirstRecords int   // window at the start of a session; 2
+	FirstBytes   int64 // bytes in flight until the collector grants some; 1 MiB
+	HoldRecords  int   // live records a second while nothing is acknowledged; 2,500
+	HoldBytes    int64 // bytes likewise; 8 MiB
+	// BacklogShare is the backlog's part of the window while there are live records too,
+	// from 0.05 to 0.95; 0.5.
+	BacklogShare float64
+	// MaxRate bounds what is sent, in bytes a second with what the network adds; none.
+	// Live records go first, the backlog has 5 % at least.
+	MaxRate    int64
+	MaxMessage int           // bytes of one message; 500 KiB, below the broker's 512 KiB
+	MaxHoles   int           // with more gaps in what is held, oldest first; 256
+	ParkAfter  int           // failures of a record until it is parked; 5
+	ParkFor    time.Duration // the first time it is parked for, doubled after each; 30 s
+	ParkMax    time.Duration // what that doubles to; 1 h
 
 	Logger  *slog.Logger // default: none
 	Metrics *Metrics     // default: counted and not registered
@@ -92,6 +98,7 @@ func (c Config) withDefaults() Config {
 	def(&c.HoldBytes, 8<<20)
 	def(&c.MaxMessage, 500<<10)
 	def(&c.MaxHoles, 256)
+	def(&c.BacklogShare, 0.5)
 	def(&c.ParkAfter, 5)
 	def(&c.ParkFor, 30*time.Second)
 	def(&c.ParkMax, time.Hour)
@@ -107,7 +114,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func def[T int | int64 | time.Duration](field *T, value T) {
+func def[T int | int64 | float64 | time.Duration](field *T, value T) {
 	if *field <= 0 {
 		*field = value
 	}
@@ -129,13 +136,19 @@ func (c *Config) check() (*url.URL, error) {
 	if c.KeepAlive%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("keepalive %v is not in whole seconds", c.KeepAlive))
 	}
+	if c.BacklogShare < MinBacklogShare || c.BacklogShare > 1-MinBacklogShare {
+		errs = append(errs, fmt.Errorf("backlog share %v is not from %v to %v", c.BacklogShare, MinBacklogShare, 1-MinBacklogShare))
+	}
 	return u, errors.Join(errs...)
 }
+
+// MinBacklogShare is the least of the window that one of the lanes has.
+const MinBacklogShare = 0.05
 
 func (c *Config) flight() flight.Config {
 	return flight.Config{
 		FirstRecords: c.FirstRecords, FirstBytes: c.FirstBytes,
-		Timeout: c.Retransmit, TimeoutMax: c.RetransmitMax,
+		Timeout: c.Retransmit, TimeoutMax: c.RetransmitMax, BacklogShare: c.BacklogShare,
 		ParkAfter: c.ParkAfter, ParkFor: c.ParkFor, ParkMax: c.ParkMax, ParkLimit: maxParked,
 	}
 }

@@ -40,7 +40,10 @@ func (s *session) nextRecord(now time.Time, dst []byte) (topic string, payload [
 
 // choose picks the lane that may send now: live first, with a share for the backlog.
 func (s *session) choose(now time.Time) (*outgoing, flight.Lane) {
-	t, l := s.up.table, &s.lanes
+	t, l, p := s.up.table, &s.lanes, &s.up.pace
+	if !p.ready(now) {
+		return nil, 0
+	}
 	live := s.nextLive(now)
 	if s.hold {
 		return live, flight.Live
@@ -52,9 +55,16 @@ func (s *session) choose(now time.Time) (*outgoing, flight.Lane) {
 	switch {
 	case liveRoom && backRoom && l.last == flight.Live && t.Stats().CreditRecords == 1:
 		return back, flight.Backlog // one at a time: they take turns
+	case liveRoom && backRoom && p.owes(len(back.stored.Data)):
+		p.paid(len(back.stored.Data))
+		return back, flight.Backlog
 	case liveRoom:
+		if back != nil {
+			p.passedOver(len(live.stored.Data))
+		}
 		return live, flight.Live
 	case backRoom:
+		p.paid(len(back.stored.Data))
 		return back, flight.Backlog
 	}
 	return nil, 0

@@ -195,6 +195,7 @@ func (s *session) pump(now time.Time) {
 			return
 		}
 		s.up.cfg.Metrics.bytes.Add(float64(len(p.Payload)))
+		s.up.pace.spend(now, len(p.Topic), len(p.Payload))
 		s.packet = nil
 		s.link.Send(p)
 	}
@@ -221,7 +222,7 @@ func (s *session) wake(now time.Time) time.Time {
 	at := now.Add(time.Minute)
 	for _, t := range [...]time.Time{
 		s.birthAt, s.heartbeat, s.stopBy, s.pause, s.sync.by, s.reportAt, s.lanes.liveFrom, s.lanes.holdUntil, s.lanes.backlogFrom,
-		s.up.table.Deadline(now), s.silentAt(), s.quietAt(),
+		s.up.table.Deadline(now), s.silentAt(), s.quietAt(), s.up.pace.from,
 	} {
 		if t.After(now) && t.Before(at) {
 			at = t

@@ -257,6 +257,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{"group", func(c *uplink.Config) { c.Node.Group = "" }, "group"},
 		{"scheme", func(c *uplink.Config) { c.URL = "http://127.0.0.1:1883" }, "tcp://"},
 		{"port", func(c *uplink.Config) { c.URL = "tcp://127.0.0.1" }, "tcp://"},
+		{"share", func(c *uplink.Config) { c.BacklogShare = 0.99 }, "backlog share"},
 		{"host", func(c *uplink.Config) { c.PrimaryHost = "+" }, "primary host"},
 		{"keepalive", func(c *uplink.Config) { c.KeepAlive = 1500 * time.Millisecond }, "seconds"},
 	}

@@ -61,6 +61,7 @@ type Uplink struct {
 	front *buffer.Key                  // up to here the current epoch has gone through the live lane
 	hosts map[string]hostState
 	tries int // attempts since the last healthy session
+	pace  pace
 
 	mu     sync.Mutex
 	status Status
@@ -80,6 +81,7 @@ func New(cfg Config, b Buffer, u Units, s Sessions) (*Uplink, error) {
 		table: flight.New(cfg.flight()),
 		sent:  make(map[buffer.Epoch]*ranges.Set),
 		hosts: make(map[string]hostState),
+		pace:  pace{rate: cfg.MaxRate},
 	}, nil
 }
 

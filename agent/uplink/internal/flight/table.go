@@ -37,6 +37,7 @@ type Record struct {
 type Config struct {
 	FirstRecords int           // window at the start of a session
 	FirstBytes   int64         // bytes in flight until the collector grants some
+	BacklogShare float64       // of the window, while both lanes have something to send
 	Timeout      time.Duration // after this without acknowledgement a record is sent again
 	TimeoutMax   time.Duration // what the timeout backs off to, per record
 	ParkAfter    int           // failures after which a record is parked
@@ -116,7 +117,7 @@ func (t *Table) End(now time.Time, broken bool) []Parked {
 func (t *Table) Grant(records int, bytes int64) { t.win.setGrant(records, bytes) }
 
 // Room reports whether a record of the given size may be sent now. contended says
-// that both lanes have something to send: then the backlog gets at most half of the
+// that both lanes have something to send: then the backlog gets at most its share of the
 // window, and live leaves it one record. One live record is always kept room for
 // as long as the window is wider than one.
 func (t *Table) Room(lane Lane, size int64, contended bool) bool {
@@ -134,7 +135,7 @@ func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 	if lane == Backlog {
 		share := limit - 1
 		if contended {
-			share = limit / 2
+			share = max(int(float64(limit)*t.cfg.BacklogShare), 1)
 		}
 		return t.byLane[Backlog] < share
 	}
