@@ -39,6 +39,9 @@ type Cell struct {
 	Beaten  time.Time     // when Buffer came; zero: it has not said
 	Lag     time.Duration // from taking a reading to its arrival here, of the last live record
 	Units   int           // on test
+	// CatchUp is how long the backlog takes to come home at the pace of late; 0 where there
+	// is none or it is not known yet, and Never where it does not shrink.
+	CatchUp time.Duration
 	// Reckoned: the cell says nothing, so Buffer.Rows, Buffer.Oldest and Lag are what they
 	// must be if its units go on as they did.
 	Reckoned bool
@@ -49,6 +52,7 @@ type cell struct {
 	dead     bool
 	changed  uint64
 	reckoned time.Time // when its figures were last worked out
+	drain    drain
 }
 
 // reckonEvery is how often the figures of a cell that says nothing are worked out.
@@ -60,7 +64,7 @@ func (p *Plant) viewCell(c *cell, now time.Time) Cell {
 	if v.Link == Online || v.Beaten.IsZero() {
 		return v
 	}
-	v.Reckoned = true
+	v.Reckoned, v.CatchUp = true, 0
 	v.Lag = max(v.Lag, now.Sub(v.Heard))
 	v.Buffer.Oldest += now.Sub(v.Heard)
 	for _, u := range p.units {
@@ -163,6 +167,7 @@ func (p *Plant) Heartbeat(now time.Time, n telemetry.Node, b Buffer) {
 	defer p.mu.Unlock()
 	if c := p.hear(now, n); c != nil {
 		c.dead, c.Buffer, c.Beaten = false, b, now
+		c.CatchUp = c.drain.add(now, b)
 		p.judgeCell(c, now)
 	}
 }

@@ -26,13 +26,15 @@ func TestFleetIsReadableWithoutJavaScript(t *testing.T) {
 	f.read("dyno-0001", now, 0, values(61.25, 412, true))
 	f.read("dyno-0002", now, telemetry.QualitySimulated, values(118.2, 300, false))
 	f.raise("x1", "dyno-0002", sentinel.Critical, now)
-	f.p.Heartbeat(now, cell, heartbeat(18234, 27*time.Minute))
+	for i := range 4 {
+		f.p.Heartbeat(now.Add(time.Duration(i-3)*2*time.Second), cell, heartbeat(18234+uint64(3-i)*200, 27*time.Minute))
+	}
 	got := text(f.do(http.MethodGet, "/", "").Body.String())
 	for _, want := range []string{
 		"andon austin", "live SIM 1/2", "1 unacknowledged",
 		"Running 1 Idle 1 Stopped 0 Stale 0", "Worst dyno-0002 critical thermal-runaway Winding 118.2 °C",
 		"dyno-0001 Running 61.2 412.0 31.0 2400", "dyno-0002 SIM Idle critical thermal-runaway 118.2 300.0",
-		"hot 118.2 °C", "check the coolant &lt;now&gt;", "cell-07 austin-line1 online 2 18 234 27 min 00 s",
+		"hot 118.2 °C", "check the coolant &lt;now&gt;", "cell-07 austin-line1 online 3 min 02 s to catch up 2 18 234 27 min 00 s",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q:\n%s", want, got)

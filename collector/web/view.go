@@ -146,7 +146,8 @@ type cellView struct {
 	Stops    uint32 `json:"stops"`
 	Beaten   int64  `json:"beaten"` // 0: it has said nothing of itself yet
 	LagMS    int64  `json:"lag_ms"`
-	Reckoned bool   `json:"reckoned,omitempty"` // rows, oldest and lag are worked out: the cell says nothing
+	CatchUp  int64  `json:"catch_up_ms,omitempty"` // until its backlog is home; 0: there is none, or not known; -1: it does not shrink
+	Reckoned bool   `json:"reckoned,omitempty"`    // rows, oldest and lag are worked out: the cell says nothing
 }
 
 func cellViews(cells []plant.Cell) []cellView {
@@ -156,13 +157,20 @@ func cellViews(cells []plant.Cell) []cellView {
 			Group: c.Node.Group, Node: c.Node.ID, Link: string(c.Link), Since: millis(c.Since), Heard: millis(c.Heard),
 			Version: c.Version, Units: c.Units, Rows: c.Buffer.Rows, OldestMS: c.Buffer.Oldest.Milliseconds(),
 			Lost: c.Buffer.Lost, DiskFree: c.Buffer.DiskFree, Clock: c.Buffer.Clock.String(), Stops: c.Buffer.Stops,
-			Beaten: millis(c.Beaten), LagMS: c.Lag.Milliseconds(), Reckoned: c.Reckoned,
+			Beaten: millis(c.Beaten), LagMS: c.Lag.Milliseconds(), Reckoned: c.Reckoned, CatchUp: catchUp(c.CatchUp),
 		})
 	}
 	slices.SortFunc(out, func(a, b cellView) int {
 		return cmp.Or(cmp.Compare(linkOrder[a.Link], linkOrder[b.Link]), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Node, b.Node))
 	})
 	return out
+}
+
+func catchUp(d time.Duration) int64 {
+	if d == plant.Never {
+		return -1
+	}
+	return d.Milliseconds()
 }
 
 // linkOrder puts the worst first.

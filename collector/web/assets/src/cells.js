@@ -1,6 +1,6 @@
 // Cells: their links and what they still hold.
 
-import { html } from "lit-html";
+import { html, nothing } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import { Panel, define } from "./panel.js";
 import { icon } from "./parts.js";
@@ -9,6 +9,9 @@ import { ageText, countText, MISSING } from "./text.js";
 
 const BEHIND = 10000; // ms: age of the oldest buffered reading that is worth a look
 const ORDER = { offline: 0, silent: 1, online: 2 };
+
+// How long the backlog takes to come home, where there is one.
+const catchUp = (c) => (c.catch_up_ms ? html` <span class="dim">${c.catch_up_ms < 0 ? "falling behind" : `${ageText(c.catch_up_ms)} to catch up`}</span>` : nothing);
 
 define(
   "andon-cells",
@@ -35,7 +38,7 @@ define(
           <tbody>
             ${repeat(list, (c) => c.group + "/" + c.node, (c) => html`<tr class="link-${c.link}${c.oldest_ms > BEHIND ? " behind" : ""}">
               <th scope="row">${c.node} <span class="dim">${c.group}</span></th>
-              <td>${icon(c.link)}${c.link === "online" ? "online" : html`<b>${c.link}</b> <span class="dim">${ageText(store.now() - c.since)}</span>`}</td>
+              <td>${icon(c.link)}${c.link === "online" ? html`online${catchUp(c)}` : html`<b>${c.link}</b> <span class="dim">${ageText(store.now() - c.since)}</span>`}</td>
               <td class="r">${c.units}</td>
               <td class="r said rows">${c.beaten ? (c.reckoned ? "≈ " : "") + countText(c.rows) : MISSING}</td>
               <td class="r said">${c.beaten && c.rows ? ageText(c.oldest_ms) : MISSING}</td>
