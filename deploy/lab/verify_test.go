@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"encoding/json"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,6 +78,29 @@ func TestVerifyFaults(t *testing.T) {
 	}
 	if cuts < 2 || len(kills) != 4 {
 		t.Errorf("%d cuts, kills %v", cuts, kills)
+	}
+	expectNothingLeft(t, labs)
+}
+
+// TestVerifyWithMosquitto breaks everything with another broker in the middle: nothing but
+// its address says which it is, and it promises nothing.
+func TestVerifyWithMosquitto(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	t.Parallel()
+	program, err := exec.LookPath("mosquitto")
+	if err != nil {
+		program = "/usr/sbin/mosquitto" // Debian: mosquitto
+	}
+	file := engines(t, place(t), cmapss.Spec{Seed: 9, Engines: 40, Cycles: 200}, nil)
+	labs := place(t)
+	out, err := lab(t, labs, "verify", "--replay", file, "--faults", "--seed", "12", "--mosquitto", program, "--json")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if r := readReport(t, out); !r.Passed || r.Declared < 5000 || !strings.Contains(out, `"target": "broker"`) {
+		t.Errorf("%d rows: %s", r.Declared, out)
 	}
 	expectNothingLeft(t, labs)
 }

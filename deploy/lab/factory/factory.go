@@ -36,7 +36,8 @@ func (d daemon) Start(context.Context) error { return d.Process.Start() }
 type member struct {
 	runner
 	config, log string // files
-	http        string // address of /healthz, /readyz and /metrics; "" for PostgreSQL
+	http        string // address of /healthz, /readyz and /metrics; "" for what has none
+	mqtt        string // of a broker that is not ours
 }
 
 // Factory is a running factory. Its methods are safe for concurrent use.
@@ -120,7 +121,11 @@ func (f *Factory) startBrokerAndCollector(ctx context.Context) error {
 		return err
 	}
 	f.broker = address(port)
-	err = f.add(Broker, "andon-broker", 1, func(_, http string) doc { return brokerConfig(f.broker, http, f.certificate("broker")) })
+	if f.opt.Mosquitto != "" {
+		err = f.addMosquitto()
+	} else {
+		err = f.add(Broker, "andon-broker", 1, func(_, http string) doc { return brokerConfig(f.broker, http, f.certificate("broker")) })
+	}
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	// TLS has every process show a certificate of an authority that is made for the
 	// factory.
 	TLS bool
+	// Mosquitto is a program that takes andon-broker's place; none. Nothing else is changed.
+	Mosquitto string
 	// Direct leaves the cables out: agents connect to the broker themselves.
 	Direct bool
 	// Idle leaves the cells down; Restart starts one.

@@ -29,7 +29,12 @@ func (f *Factory) awaitReady(ctx context.Context, names ...string) error {
 		m := f.members[name]
 		begun := m.Status()
 		for {
-			reason := askReady(ctx, m.http)
+			var reason error
+			if m.mqtt != "" {
+				reason = askDoor(ctx, m.mqtt)
+			} else {
+				reason = askReady(ctx, m.http)
+			}
 			if reason == nil {
 				break
 			}

@@ -30,7 +30,9 @@ type Options struct {
 	Keep   bool          // keep the lab's folder
 	Bin    string        // see factory.FindBinaries
 	PgBin  string
-	Logger *slog.Logger // hears of faults and of processes that exit by themselves; default: none
+	// Mosquitto is a program that takes andon-broker's place; none.
+	Mosquitto string
+	Logger    *slog.Logger // hears of faults and of processes that exit by themselves; default: none
 }
 
 // Report is what a verification found.
@@ -82,7 +84,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, fmt.Errorf("make the folder of the lab: %w", err)
 	}
 	f, err := factory.Start(ctx, factory.Options{
-		Dir: dir, Bin: factory.FindBinaries(o.Bin), PgBin: o.PgBin, Logger: o.Logger,
+		Dir: dir, Bin: factory.FindBinaries(o.Bin), PgBin: o.PgBin, Mosquitto: o.Mosquitto, Logger: o.Logger,
 		Cells: []factory.Cell{{Name: cell, Replay: factory.Replay{
 			File: o.Replay, UnitPrefix: prefix, Period: period, Speed: speed, Start: start,
 		}}},

@@ -13,13 +13,14 @@ import (
 )
 
 type verifyCmd struct {
-	Replay string        `required:"" type:"existingfile" placeholder:"FILE" help:"The file, in C-MAPSS form."`
-	Speed  string        `placeholder:"FACTOR|max" help:"A factor on real time (one cycle a second), or max, the default; with --faults by default such that the file takes 25 s."`
-	Faults bool          `help:"Cut the cable twice and kill agent, broker, collector and PostgreSQL on the way."`
-	Seed   uint64        `placeholder:"N" help:"Seed of the faults; by default a random one, which is printed."`
-	Within time.Duration `default:"3m" help:"How long everything may take beyond the file's own pace."`
-	Keep   bool          `help:"Keep the lab's folder, with logs and database."`
-	JSON   bool          `name:"json" help:"Write JSON."`
+	Replay    string        `required:"" type:"existingfile" placeholder:"FILE" help:"The file, in C-MAPSS form."`
+	Speed     string        `placeholder:"FACTOR|max" help:"A factor on real time (one cycle a second), or max, the default; with --faults by default such that the file takes 25 s."`
+	Faults    bool          `help:"Cut the cable twice and kill agent, broker, collector and PostgreSQL on the way."`
+	Seed      uint64        `placeholder:"N" help:"Seed of the faults; by default a random one, which is printed."`
+	Within    time.Duration `default:"3m" help:"How long everything may take beyond the file's own pace."`
+	Mosquitto string        `type:"existingfile" placeholder:"FILE" help:"Run Mosquitto, this program, in the place of andon-broker."`
+	Keep      bool          `help:"Keep the lab's folder, with logs and database."`
+	JSON      bool          `name:"json" help:"Write JSON."`
 	binaries
 }
 
@@ -32,7 +33,8 @@ or different. At --speed max with --faults the cable is narrowed, so that the fa
 Examples:
   andon-lab verify --replay train_FD001.txt
   andon-lab verify --replay train_FD001.txt --faults --seed 7
-  andon-lab verify --replay train_FD001.txt --faults --speed max --json`
+  andon-lab verify --replay train_FD001.txt --faults --speed max --json
+  andon-lab verify --replay train_FD001.txt --faults --mosquitto /usr/sbin/mosquitto`
 }
 
 func (c *verifyCmd) Run(ctx context.Context, t terminal) error {
@@ -44,7 +46,7 @@ func (c *verifyCmd) Run(ctx context.Context, t terminal) error {
 	}
 	r, err := verify.Run(ctx, verify.Options{
 		Replay: c.Replay, Speed: c.Speed, Faults: c.Faults, Seed: c.Seed, Within: c.Within, Keep: c.Keep,
-		Bin: c.Bin, PgBin: c.PgBin, Logger: t.logger(),
+		Bin: c.Bin, PgBin: c.PgBin, Mosquitto: c.Mosquitto, Logger: t.logger(),
 	})
 	if err != nil {
 		return interrupted(ctx, err)
