@@ -132,6 +132,10 @@ func (t *tries) begin(name string, from netip.Addr, now time.Time) time.Duration
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// First, so that an address cannot make its own pairs be forgotten by trying many names.
+	if after := t.address.Wait(Network(from), now); after > 0 {
+		return after
+	}
 	p := t.pairs.get(pairKey(name, from), func() pair { return pair{} })
 	if now.Sub(p.last) >= forgetting {
 		p.wrong = 0
@@ -142,7 +146,7 @@ func (t *tries) begin(name string, from netip.Addr, now time.Time) time.Duration
 			return after
 		}
 	}
-	if after := max(t.address.Wait(Network(from), now), wait(t.global, now)); after > 0 {
+	if after := wait(t.global, now); after > 0 {
 		return after
 	}
 	p.wrong, p.last = p.wrong+1, now

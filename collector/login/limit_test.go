@@ -49,6 +49,28 @@ func TestGuessingGetsSlower(t *testing.T) {
 	})
 }
 
+// TestManyNamesDoNotMakeWrongTriesForgotten: what is remembered of who guesses is bounded,
+// and they must not be able to push themselves out of it.
+func TestManyNamesDoNotMakeWrongTriesForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := desk(t, newTable())
+		guesses := 0
+		for range 16 {
+			_, _, err := d.LogIn(t.Context(), "ann", "wrong password", home)
+			if errors.Is(err, login.ErrWrong) {
+				guesses++
+			}
+			for i := range 10_000 {
+				_, _, _ = d.LogIn(t.Context(), fmt.Sprint("user", i), "wrong password", home)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		if guesses > 12 {
+			t.Errorf("%d of 16 guesses in 320 s are hashed", guesses)
+		}
+	})
+}
+
 // TestFloodsAreBounded: one address with many names, and many addresses.
 func TestFloodsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
