@@ -154,17 +154,17 @@ func (d *Desk) save(ctx context.Context) error {
 	return nil
 }
 
-// sync saves first, so that what it reads then has what it saved.
+// sync saves first, so that what it reads then has what it saved. It also reads where
+// nothing can be saved, as on a full disk: a revocation counts all the same.
 func (d *Desk) sync(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	err := d.save(limited)
-	if err == nil {
-		var all account.All
-		if all, err = d.config.Accounts.Accounts(limited); err == nil {
-			d.book.take(all)
-		}
+	all, unread := d.config.Accounts.Accounts(limited)
+	if unread == nil {
+		d.book.take(all)
 	}
+	err = errors.Join(err, unread)
 	if now := d.now(); err == nil && now.Sub(d.pruned) >= pruneEvery {
 		if err = d.config.Accounts.PruneSessions(limited, now, d.config.Limits); err == nil {
 			d.pruned = now
@@ -177,10 +177,12 @@ func (d *Desk) sync(ctx context.Context) {
 		return
 	}
 	switch {
+	case err != nil && unread == nil && !d.failing:
+		d.log.Warn("sessions cannot be saved; they end with this process", "error", err)
 	case err != nil && !d.failing:
 		d.log.Warn("users and sessions are those from before; changes of them do not count meanwhile", "error", err)
 	case err == nil && d.failing:
-		d.log.Info("users and sessions are read again", "unsaved", unsaved)
+		d.log.Info("users and sessions are read and saved again", "unsaved", unsaved)
 	}
 	d.failing = err != nil
 }

@@ -228,6 +228,33 @@ func TestChangesOfAUserCountWithinTwoSeconds(t *testing.T) {
 	})
 }
 
+// TestRevocationsCountWhereNothingCanBeSaved: a full disk still tells who is disabled.
+func TestRevocationsCountWhereNothingCanBeSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		d := desk(t, tab)
+		tab.SetFull(true)
+		secret := in(t, d)
+		time.Sleep(2 * time.Second)
+		if _, ok := d.Session(secret); !ok {
+			t.Error("a session that cannot be saved ended")
+		}
+		tab.Set("ann", account.Operator, true)
+		time.Sleep(2 * time.Second)
+		if _, ok := d.Session(secret); ok {
+			t.Error("a session outlives its user's end")
+		}
+		tab.Set("ann", account.Operator, false)
+		time.Sleep(2 * time.Second)
+		late := in(t, d)
+		tab.SetFull(false)
+		time.Sleep(2 * time.Second)
+		if _, ok := d.Session(late); !ok || tab.Sessions() != 1 {
+			t.Errorf("%d sessions are kept, want the last", tab.Sessions())
+		}
+	})
+}
+
 func TestWithoutTheDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tab := newTable()

@@ -28,11 +28,15 @@ var hash = sync.OnceValue(func() string {
 type Table struct {
 	mu   sync.Mutex
 	down bool
+	full bool // nothing can be saved
 	all  account.All
 	next int64
 }
 
-var errAway = errors.New("connection refused")
+var (
+	errAway = errors.New("connection refused")
+	errFull = errors.New("no space left on device")
+)
 
 // Accounts implements [login.Accounts].
 func (t *Table) Accounts(context.Context) (account.All, error) {
@@ -48,8 +52,11 @@ func (t *Table) Accounts(context.Context) (account.All, error) {
 func (t *Table) SaveSessions(_ context.Context, c account.Sessions) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.down {
+	switch {
+	case t.down:
 		return errAway
+	case t.full:
+		return errFull
 	}
 	for _, s := range c.New {
 		if s.Revision == 0 || slices.ContainsFunc(t.all.Users, func(u account.User) bool { return u.Name == s.User && u.Revision == s.Revision && !u.Disabled }) {
@@ -70,6 +77,13 @@ func (t *Table) SetDown(down bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.down = down
+}
+
+// SetFull keeps sessions from being saved, or lets them again.
+func (t *Table) SetFull(full bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.full = full
 }
 
 // Set adds or changes a user, whose sessions end.
