@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"andon.internal/broker/ca"
 	"andon.internal/shared/enroll"
 )
@@ -283,5 +285,35 @@ func TestRenewal(t *testing.T) {
 	clock = now.Add(2 * time.Hour)
 	if err := renew(next); !errors.Is(err, ca.ErrExpired) || !strings.Contains(err.Error(), "new token") {
 		t.Errorf("an expired one: %v", err)
+	}
+}
+
+// TestStrangersDoNotHoldTheFolder: a certificate of another authority, or a request that is
+// none, is refused while another process has the lists.
+func TestStrangersDoNotHoldTheFolder(t *testing.T) {
+	c, dir := newCA(t)
+	other, _ := newCA(t)
+	key := newKey(t)
+	var shown []*x509.Certificate
+	for _, authority := range []*ca.CA{other, c} {
+		cert, _, err := authority.IssueFor(cell, request(t, key), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown = append(shown, parse(t, cert))
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Renew(shown[0], request(t, key), time.Hour); !errors.Is(err, ca.ErrUnknown) {
+		t.Errorf("a stranger: %v", err)
+	}
+	if _, _, err := c.Renew(shown[1], []byte("none"), time.Hour); !errors.Is(err, ca.ErrRequest) {
+		t.Errorf("no request: %v", err)
 	}
 }

@@ -23,12 +23,16 @@ const maxGood = 8
 // certificate request. held must have been shown in a TLS handshake, which proves that
 // its key is there too. The old one stays good until it expires: the answer may be lost.
 func (c *CA) Renew(held *x509.Certificate, request []byte, life time.Duration) (cert []byte, issued Issued, err error) {
+	// Before the folder is held: anybody can show a certificate of their own making.
+	if held.CheckSignatureFrom(c.cert) != nil {
+		return nil, Issued{}, fmt.Errorf("renew: %w", ErrUnknown)
+	}
+	public, err := requestedKey(request)
+	if err != nil {
+		return nil, Issued{}, fmt.Errorf("renew: %w", err)
+	}
 	err = c.change(func(l *lists) error {
 		i, err := c.renewable(l, held)
-		if err != nil {
-			return err
-		}
-		public, err := requestedKey(request)
 		if err != nil {
 			return err
 		}
@@ -42,12 +46,9 @@ func (c *CA) Renew(held *x509.Certificate, request []byte, life time.Duration) (
 	return cert, issued, nil
 }
 
-// renewable finds the certificate in the list. It is by the list that it is good, and
-// whose it is.
+// renewable finds a certificate that the authority signed in the list. It is by the list
+// that it is good, and whose it is.
 func (c *CA) renewable(l *lists, held *x509.Certificate) (*Issued, error) {
-	if err := held.CheckSignatureFrom(c.cert); err != nil {
-		return nil, ErrUnknown
-	}
 	now := c.now()
 	if now.After(held.NotAfter) {
 		return nil, fmt.Errorf("%w at %s, by this authority's clock, which says %s: it cannot be renewed, enrol with a new token",
