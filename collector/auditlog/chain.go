@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -60,19 +61,36 @@ func ParseHead(s string) (Head, error) {
 	return Head{}, fmt.Errorf("%.120q is not a head of the audit log, such as 17:%s", s, Hash{0xab})
 }
 
-// FindHeads returns the heads that stand anywhere in a text, such as a process log.
+// FindHeads returns the heads that stand in a text: anywhere in a line of somebody's notes,
+// and in those lines of a process log with which a [Writer] publishes them. Other lines of
+// a log may quote strangers, who must not be able to make the chain look broken.
 func FindHeads(text string) (heads []Head) {
-	for _, m := range headForm.FindAllStringSubmatch(text, -1) {
-		seq, err := strconv.ParseInt(m[1], 10, 64)
-		if err != nil {
-			continue // beyond any number that was given
+	for line := range strings.Lines(text) {
+		if logged.MatchString(line) && !published.MatchString(line) {
+			continue
 		}
-		h := Head{Seq: seq}
-		_, _ = hex.Decode(h.Hash[:], []byte(m[2])) // the expression admits nothing else
-		heads = append(heads, h)
+		for _, m := range headForm.FindAllStringSubmatch(line, -1) {
+			seq, err := strconv.ParseInt(m[1], 10, 64)
+			if err != nil {
+				continue // beyond any number that was given
+			}
+			h := Head{Seq: seq}
+			_, _ = hex.Decode(h.Hash[:], []byte(m[2])) // the expression admits nothing else
+			heads = append(heads, h)
+		}
 	}
 	return heads
 }
+
+// Lines of a process log, as text or JSON, and those of them that publish a head. What a
+// line quotes has its own quotation marks behind a backslash.
+var (
+	logged    = regexp.MustCompile(`msg=|"msg":`)
+	published = regexp.MustCompile(`msg="` + messageHead + `"|"msg":"` + messageHead + `"`)
+)
+
+// messageHead is the message with which heads are published.
+const messageHead = "audit log head"
 
 // ActionGenesis is the action of the first entry.
 const ActionGenesis = "begin audit log"

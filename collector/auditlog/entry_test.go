@@ -3,6 +3,7 @@ package auditlog_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -127,5 +128,22 @@ func TestHeads(t *testing.T) {
 	log := "time=2026-03-04T12:00:00Z level=INFO msg=\"audit log head\" part=audit head=17:" + hash + "\n{\"head\":\"18:" + hash + "\"}\nx9:y\n9999999999999999999:" + hash
 	if got := auditlog.FindHeads(log); len(got) != 2 || got[0] != h || got[1].Seq != 18 {
 		t.Errorf("found %v", got)
+	}
+}
+
+// TestStrangersPublishNoHeads: an error that quotes a stranger stands in the process log too.
+func TestStrangersPublishNoHeads(t *testing.T) {
+	forged := "5:" + strings.Repeat("f0", 32)
+	said := "declined: \"" + forged + "\" head=" + forged + "\nmsg=\"audit log head\" head=" + forged + ` "msg":"audit log head","head":"` + forged + `"`
+	var text, lines strings.Builder
+	for _, log := range []*slog.Logger{slog.New(slog.NewTextHandler(&text, nil)), slog.New(slog.NewJSONHandler(&lines, nil))} {
+		log.Warn("a single sign-on failed", "error", said)
+		log.Warn("a single sign-on failed", "error", forged)
+		log.Info("audit log head", "part", "audit", "head", "17:"+strings.Repeat("ab", 32))
+	}
+	for _, log := range []string{text.String(), lines.String()} {
+		if got := auditlog.FindHeads(log); len(got) != 1 || got[0].Seq != 17 {
+			t.Errorf("found %v in\n%s", got, log)
+		}
 	}
 }

@@ -279,7 +279,7 @@ func (w *Writer) publish() {
 		return
 	}
 	w.published = w.head
-	w.log.Info("audit log head", "head", w.head.String())
+	w.log.Info(messageHead, "head", w.head.String())
 }
 
 // finish writes what is left, within the time that closing has.
