@@ -36,8 +36,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		dropped:  counter("andon_web_clients_dropped_total", "Event streams ended because the client took nothing for long."),
 		reports:  vector("andon_web_reports_total", "Faults that pages reported.", "taken", "logged", "dropped"),
 		failures: vector("andon_web_failures_total", "Questions to the database that failed.", "question", "ping", "series", "runs", "alarms"),
-		turnedAway: vector("andon_web_requests_refused_total", "Requests that were not served, by why: no login, no permission, a rate, a foreign form, a login in the clear.",
-			"reason", "login", "permission", "rate", "form", "plain"),
+		turnedAway: vector("andon_web_requests_refused_total", "Requests that were not served, by why: no login, no permission, a rate, a foreign form, a login in the clear, too many connections.",
+			"reason", "login", "permission", "rate", "form", "plain", "connections"),
 		acks: vector("andon_web_acknowledgements_total", "Acknowledgements by operators.", "outcome", "sent", "refused", "failed"),
 	}
 	if reg != nil {

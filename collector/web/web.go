@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -48,7 +49,11 @@ func Open(c Config, s Sources) (*Web, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the pages: %w; choose another address, or port 0 for a free one", err)
 	}
-	w.listener = l
+	w.listener = &bounded{
+		Listener: l, total: maxConnections + w.config.MaxClients, each: maxEach,
+		many:    func(a netip.Addr) bool { return a.IsLoopback() || w.isProxy(a) },
+		refused: func() { w.refusedRequests("connections") },
+	}
 	w.http = &http.Server{
 		Handler:           w.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
