@@ -37,7 +37,9 @@ type Config struct {
 	// Roles maps values of the claim to viewer, operator, engineer or admin. Of several
 	// the highest counts; who has none is refused.
 	Roles map[string]Role `yaml:"roles"`
-	// NameClaim holds the name that is shown and written beside what a person did; name.
+	// NameClaim holds the name that is shown and written beside what a person did. It should
+	// be one that nobody else has, and that people cannot change themselves; email, where the
+	// provider does not say that it is unverified.
 	NameClaim string `yaml:"name_claim"`
 	// ACR are the authentication contexts of which the token must name one; any.
 	ACR []string `yaml:"acr"`
@@ -48,7 +50,7 @@ type Config struct {
 
 // DefaultConfig returns the documented defaults, without a provider.
 func DefaultConfig() Config {
-	return Config{Scopes: []string{"profile", "email"}, RoleClaim: "groups", NameClaim: "name"}
+	return Config{Scopes: []string{"profile", "email"}, RoleClaim: "groups", NameClaim: "email"}
 }
 
 // On reports whether there is a provider.
@@ -74,7 +76,7 @@ func (c *Config) Check() error {
 		errs = append(errs, config.At("role_claim", errors.New("is required: the claim that roles looks into, such as groups")))
 	}
 	if c.NameClaim == "" {
-		errs = append(errs, config.At("name_claim", errors.New("is required: the claim with a person's name, such as name")))
+		errs = append(errs, config.At("name_claim", errors.New("is required: the claim with a person's name, such as email")))
 	}
 	for key, list := range map[string][]string{"scopes": c.Scopes, "acr": c.ACR, "amr": c.AMR} {
 		if slices.ContainsFunc(list, func(s string) bool { return s == "" || strings.ContainsAny(s, " \t\r\n\"\\") }) {

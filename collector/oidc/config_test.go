@@ -20,7 +20,7 @@ func TestConfigIsRead(t *testing.T) {
 	if err := config.Decode("f", []byte(whole), &c); err != nil {
 		t.Fatal(err)
 	}
-	if !c.On() || c.Roles["/plant/admins"] != oidc.Admin || c.NameClaim != "name" || len(c.Scopes) != 2 {
+	if !c.On() || c.Roles["/plant/admins"] != oidc.Admin || c.NameClaim != "email" || len(c.Scopes) != 2 {
 		t.Errorf("%+v", c)
 	}
 	none := oidc.DefaultConfig()

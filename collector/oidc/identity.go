@@ -36,6 +36,9 @@ func (p *Provider) identify(ctx context.Context, d *discovered, token *rp.IDToke
 		maps.Copy(more, claims) // what is signed counts more
 		claims = more
 	}
+	if v := claims["email_verified"]; v == false || v == "false" {
+		delete(claims, "email") // anybody may have written it there
+	}
 	who := Identity{Issuer: token.Issuer, Subject: token.Subject, Email: plain(claims["email"])}
 	for _, name := range []any{claims[p.config.NameClaim], claims["preferred_username"], claims["email"], token.Subject} {
 		if who.Name = plain(name); who.Name != "" {

@@ -60,7 +60,7 @@ func newSite(t *testing.T, change func(*providertest.Client, *oidc.Config)) *sit
 	client := providertest.Client{ID: "andon", Secret: clientSecret, RedirectURL: s.URL + "/callback", LogoutURL: s.URL + "/login"}
 	c := oidc.DefaultConfig()
 	c.ClientID, c.RedirectURL = client.ID, client.RedirectURL
-	c.Scopes = append(c.Scopes, "groups")
+	c.Scopes, c.NameClaim = append(c.Scopes, "groups"), "name"
 	c.Roles = map[string]oidc.Role{
 		"andon-viewers": oidc.Viewer, "andon-operators": oidc.Operator,
 		"andon-engineers": oidc.Engineer, "andon-admins": oidc.Admin,

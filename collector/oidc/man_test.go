@@ -230,7 +230,8 @@ func TestEachClaimIsChecked(t *testing.T) {
 			o["_claim_names"] = object{"groups": "src1"}
 			o["_claim_sources"] = object{"src1": object{"endpoint": "https://elsewhere.example.com"}}
 		}, ""}, // then userinfo has them
-		"a strange name": {func(o object) { o["name"] = "A\x00d\u202eam\n" + strings.Repeat("m", 200) }, ""},
+		"an unverified address": {func(o object) { o["email"], o["email_verified"] = "boss@example.com", false }, ""},
+		"a strange name":        {func(o object) { o["name"] = "A\x00d\u202eam\n" + strings.Repeat("m", 200) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)
@@ -253,7 +254,7 @@ func TestEachClaimIsChecked(t *testing.T) {
 				}
 				return
 			}
-			if a.Status != http.StatusOK || got.Identity.Subject != "vera" || got.Identity.Name == "Mallory" || len(got.Identity.Name) > 128 || strings.ContainsAny(got.Identity.Name, "\x00\n\u202e") {
+			if a.Status != http.StatusOK || got.Identity.Subject != "vera" || got.Identity.Name == "Mallory" || got.Identity.Email == "boss@example.com" || len(got.Identity.Name) > 128 || strings.ContainsAny(got.Identity.Name, "\x00\n\u202e") {
 				t.Errorf("%d %+v", a.Status, got)
 			}
 		})

@@ -52,11 +52,17 @@ type Identity struct {
 	Role    account.Role
 }
 
-// user is the name that the person has here.
+// user is the name that the person has here. It is never that of a user who is kept here,
+// nor of a token: in the audit log nobody must pass for another.
 func (i *Identity) user() string {
-	for _, name := range []string{i.Email, i.Name, i.Subject} {
-		if name = strings.TrimSpace(name); name != "" {
-			return clip(name, 60)
+	for _, name := range []string{i.Name, i.Email, i.Subject} {
+		name = clip(strings.TrimSpace(name), 54)
+		switch {
+		case name == "":
+		case account.CheckName(name) == nil, strings.HasPrefix(name, "token:"):
+			return name + " (sso)"
+		default:
+			return name
 		}
 	}
 	return ""

@@ -114,7 +114,7 @@ func (p *provider) Callback(http.ResponseWriter, *http.Request) (web.Identity, s
 
 func TestSingleSignOn(t *testing.T) {
 	f, _ := setUpDoor(t)
-	p := &provider{who: web.Identity{Subject: "17", Email: "ann@plant.example", Role: account.Operator}}
+	p := &provider{who: web.Identity{Subject: "17", Name: "ann@plant.example", Email: "ann@plant.example", Role: account.Operator}}
 	f.signOn = p
 	var err error
 	if f.web, err = web.New(web.Config{Exposure: web.Exposure{Login: web.LoginRequired}}, f.sources()); err != nil {
@@ -131,7 +131,7 @@ func TestSingleSignOn(t *testing.T) {
 		t.Fatalf("signed on: %d %s", rec.Code, rec.Body)
 	}
 	c := rec.Result().Cookies()[0]
-	if page := text(f.do(http.MethodGet, "/", "", "Cookie", c.Name+"="+c.Value).Body.String()); !strings.Contains(page, "ann@plant.example operator Log out") {
+	if page := text(f.do(http.MethodGet, "/", "", "Cookie", c.Name+"="+c.Value).Body.String()); !strings.Contains(page, "ann@plant.example (sso) operator Log out") {
 		t.Errorf("the page: %s", page)
 	}
 	for name, bad := range map[string]provider{
@@ -144,7 +144,31 @@ func TestSingleSignOn(t *testing.T) {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
 		}
 	}
-	if got := f.audit.said(); !strings.HasPrefix(got, "ann@plant.example operator log in ok") || strings.Count(got, "log in failed") != 4 {
+	if got := f.audit.said(); !strings.HasPrefix(got, "ann@plant.example (sso) operator log in ok") || strings.Count(got, "log in failed") != 4 {
 		t.Errorf("noted: %s", got)
+	}
+}
+
+// TestNobodyPassesForAnotherBySingleSignOn: neither for a user who is kept here nor for a
+// token; and the claim that the configuration names counts before the address.
+func TestNobodyPassesForAnotherBySingleSignOn(t *testing.T) {
+	f, _ := setUpDoor(t)
+	p := &provider{}
+	f.signOn = p
+	var err error
+	if f.web, err = web.New(web.Config{Exposure: web.Exposure{Login: web.LoginRequired}}, f.sources()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, email, want string }{
+		{"admin", "", "admin (sso)"},
+		{"token:hourly", "", "token:hourly (sso)"},
+		{"", "admin", "admin (sso)"},
+		{"Ann Smith", "ann@plant.example", "Ann Smith"},
+	} {
+		p.who = web.Identity{Subject: "17", Name: tt.name, Email: tt.email, Role: account.Operator}
+		f.do(http.MethodGet, "/login/sso/callback", "")
+		if got := f.audit.said(); !strings.HasSuffix(got, tt.want+" operator log in ok") {
+			t.Errorf("%q, %q is noted as: %s", tt.name, tt.email, got)
+		}
 	}
 }
