@@ -31,6 +31,24 @@ func TestBenchAlarms(t *testing.T) {
 	expectNothingLeft(t, dir)
 }
 
+// The short form of the benchmark of a backlog: it is there, comes home, and fresh readings
+// were taken meanwhile. How fast is for make bench to say.
+func TestBenchDrain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a factory")
+	}
+	t.Parallel()
+	dir := place(t)
+	var r bench.DrainReport
+	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "drain", "--short", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Rows != 50_000 || r.Seconds <= 0 || r.Times <= 0 || r.Draining.N == 0 || r.Rest.N < 8_000 || r.Machine.PostgreSQL == "" {
+		t.Errorf("%+v", r)
+	}
+	expectNothingLeft(t, dir)
+}
+
 // The short form of the benchmark of attacks: honest cells lose nothing, and what there
 // was of it is counted, on the real binary. The broker's own tests make all attacks; how
 // slow honest cells become is for make bench and make test-deep to say.

@@ -99,7 +99,13 @@ func Path(ctx context.Context, o Options) (*Report, error) {
 // start starts a factory in a temporary folder, without cables: these are the lab's,
 // not the product's.
 func start(ctx context.Context, o Options, fo factory.Options, m *Machine) (*factory.Factory, error) {
-	fo.Bin, fo.PgBin, fo.Direct, fo.Logger = factory.FindBinaries(o.Bin), o.PgBin, true, o.Logger
+	fo.Direct = true
+	return launch(ctx, o, fo, m)
+}
+
+// launch is start with the cables that fo wants.
+func launch(ctx context.Context, o Options, fo factory.Options, m *Machine) (*factory.Factory, error) {
+	fo.Bin, fo.PgBin, fo.Logger = factory.FindBinaries(o.Bin), o.PgBin, o.Logger
 	f, err := factory.Start(ctx, fo)
 	if err != nil {
 		return nil, err

@@ -96,9 +96,12 @@ func collectorConfig(broker, dsn, pages, http string, c certificate, roles ...st
 }
 
 func agentConfig(c Cell, data, broker, http string, own certificate) doc {
-	source := doc{"name", "replay", "driver", "replay", "replay", c.Replay.config()}
+	sources := []doc{{"name", "replay", "driver", "replay", "replay", c.Replay.config()}}
 	if c.Dynos.Stations > 0 {
-		source = doc{"name", "dynos", "driver", "simulated", "simulated", c.Dynos.config()}
+		sources[0] = doc{"name", "dynos", "driver", "simulated", "simulated", c.Dynos.config()}
+	}
+	if c.Live.File != "" {
+		sources = append(sources, doc{"name", "live", "driver", "replay", "replay", c.Live.config()})
 	}
 	return doc{
 		"group", c.group(),
@@ -107,7 +110,7 @@ func agentConfig(c Cell, data, broker, http string, own certificate) doc {
 		"mqtt",
 		own.mqtt(broker),
 		"sources",
-		[]doc{source},
+		sources,
 		"http",
 		doc{"listen", http},
 	}

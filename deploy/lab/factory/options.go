@@ -62,6 +62,7 @@ type Cell struct {
 	Name   string // such as "cell-01": node id, process name, folder
 	Group  string // site and line; [Group] when empty
 	Replay Replay // with a File
+	Live   Replay // another file beside it; none
 	Dynos  Dynos  // with Stations
 }
 
@@ -149,14 +150,28 @@ func (o *Options) check() error {
 		if c.Dynos.Stations > 0 {
 			continue
 		}
-		if c.Replay.File, err = filepath.Abs(c.Replay.File); err != nil {
-			return fmt.Errorf("file of %s: %w", c.Name, err)
+		files := []*string{&c.Replay.File}
+		if c.Live.File != "" {
+			files = append(files, &c.Live.File)
 		}
-		if fi, err := os.Stat(c.Replay.File); err != nil {
-			return fmt.Errorf("file of %s: %w", c.Name, err)
-		} else if fi.IsDir() {
-			return fmt.Errorf("file of %s: %s is a folder", c.Name, c.Replay.File)
+		for _, file := range files {
+			if err := findFile(c.Name, file); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// findFile makes a path whole, and reports one that is no file.
+func findFile(cell string, path *string) (err error) {
+	if *path, err = filepath.Abs(*path); err != nil {
+		return fmt.Errorf("file of %s: %w", cell, err)
+	}
+	if fi, err := os.Stat(*path); err != nil {
+		return fmt.Errorf("file of %s: %w", cell, err)
+	} else if fi.IsDir() {
+		return fmt.Errorf("file of %s: %s is a folder", cell, *path)
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ type commands struct {
 	Bench    struct {
 		Path    benchPathCmd    `cmd:"" help:"Measure the path from a reading to its committed row."`
 		Attacks benchAttacksCmd `cmd:"" help:"Attack the broker, and measure what honest cells feel of it."`
+		Drain   benchDrainCmd   `cmd:"" help:"Measure what fresh readings feel of a backlog that comes home."`
 		Alarms  benchAlarmsCmd  `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
 	Screenshots screenshotsCmd `cmd:"" help:"Take the pictures of the documentation."`

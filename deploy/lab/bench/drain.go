@@ -1,0 +1,167 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"andon.internal/lab/cable"
+	"andon.internal/lab/factory"
+)
+
+// What a backlog that comes home should reach.
+const (
+	DrainRatio = 2.0 // p99 of fresh readings meanwhile to the one at rest
+	DrainTimes = 20  // readings of the backlog, times as fast as they were taken
+)
+
+// DrainReport is what fresh readings feel of a backlog that comes home.
+type DrainReport struct {
+	Machine Machine `json:"machine"`
+	Short   bool    `json:"short"`
+	Load    Load    `json:"load"` // of the fresh readings, and at which the backlog was taken
+	Rows    int     `json:"rows"` // of the backlog
+	// From the mended cable to the backlog's last commit.
+	Seconds float64 `json:"seconds"`
+	PerS    float64 `json:"rows_per_s"`
+	Times   float64 `json:"times_real_time"`
+	// From when a fresh reading was taken to its commit timestamp.
+	Draining Spread  `json:"draining"`
+	Rest     Spread  `json:"rest"`
+	Ratio    float64 `json:"ratio"` // of the p99
+}
+
+const (
+	oldPrefix, freshPrefix = "old", "fresh"
+	// settle is left out behind the mended cable: the connection, the births, and the
+	// fresh readings of before it.
+	settle = 2 * time.Second
+)
+
+// Drain cuts a cell's cable, lets it fill its buffer, mends the cable, and compares the
+// latency of fresh readings while the backlog comes home with that at rest, both in one
+// run.
+func Drain(ctx context.Context, o Options) (_ *DrainReport, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &DrainReport{Short: o.Short, Load: Load{Units: 200, Hz: 10}}
+	r.Machine.read()
+	cycles, rest := 5000, 30*time.Second
+	if o.Short {
+		cycles, rest = 250, 5*time.Second
+	}
+	r.Rows = r.Load.Units * cycles
+	period := time.Second / time.Duration(r.Load.Hz)
+	dir, err := os.MkdirTemp("", "andon-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	old, fresh, data := filepath.Join(dir, "old.txt"), filepath.Join(dir, "fresh.txt"), filepath.Join(dir, "lab")
+	err = errors.Join(generate(old, r.Load.Units, cycles), generate(fresh, r.Load.Units, 10*r.Load.Hz*60), os.Mkdir(data, 0o755))
+	if err != nil {
+		return nil, err
+	}
+	f, err := launch(ctx, o, factory.Options{
+		Dir: data, PgSettings: map[string]string{"track_commit_timestamp": "on"}, Idle: true,
+		Cells: []factory.Cell{{
+			Name:   cell,
+			Replay: factory.Replay{File: old, UnitPrefix: oldPrefix, Period: period, Speed: "max", Start: time.Now().Add(-time.Hour)},
+			Live:   factory.Replay{File: fresh, UnitPrefix: freshPrefix, Period: period, Speed: "1"},
+		}},
+	}, &r.Machine)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close(false)) }()
+	conn, err := pgx.Connect(ctx, f.DSN())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return r, r.measure(ctx, f, conn, rest, o.Logger)
+}
+
+func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx.Conn, rest time.Duration, log *slog.Logger) error {
+	log.Info("filling the buffer with the cable cut", "readings", r.Rows)
+	if err := errors.Join(f.Cut(cell, cable.Cut), f.Restart(ctx, cell)); err != nil {
+		return err
+	}
+	if err := poll(ctx, 2*time.Minute, func() (bool, error) {
+		m, err := f.Metrics(ctx, cell)
+		return err == nil && m["andon_buffer_rows"] >= float64(r.Rows), nil // it may not listen yet
+	}); err != nil {
+		return fmt.Errorf("fill the buffer: %w", err)
+	}
+	log.Info("mending the cable")
+	mended := time.Now()
+	if err := f.Heal(cell); err != nil {
+		return err
+	}
+	if err := poll(ctx, 5*time.Minute, func() (bool, error) {
+		var n int
+		err := conn.QueryRow(ctx, `select coalesce(sum(readings), 0) from unit_run join unit using (unit_key)
+			where unit_id like $1`, oldPrefix+"%").Scan(&n)
+		return n >= r.Rows, err
+	}); err != nil {
+		return fmt.Errorf("wait for the backlog: %w", err)
+	}
+	home := time.Now()
+	r.Seconds = home.Sub(mended).Seconds()
+	r.PerS = float64(r.Rows) / r.Seconds
+	r.Times = r.PerS / float64(r.Load.Units*r.Load.Hz)
+	log.Info("the backlog is home; measuring at rest", "seconds", r.Seconds)
+	from := home.Add(settle)
+	sleep(ctx, settle+rest+settle) // the last ones must be committed
+	var err error
+	if r.Draining, err = commits(ctx, conn, mended.Add(settle), home); err != nil {
+		return err
+	}
+	if r.Rest, err = commits(ctx, conn, from, from.Add(rest)); err != nil {
+		return err
+	}
+	r.Ratio = r.Draining.P99 / r.Rest.P99
+	return nil
+}
+
+// commits is the time from taken to committed of the fresh readings of a while.
+func commits(ctx context.Context, conn *pgx.Conn, from, to time.Time) (Spread, error) {
+	rows, err := conn.Query(ctx, `select ts, pg_xact_commit_timestamp(r.xmin) from reading_turbofan r join unit using (unit_key)
+		where unit_id like $1 and ts >= $2 and ts < $3`, freshPrefix+"%", from, to)
+	if err != nil {
+		return Spread{}, err
+	}
+	var all []time.Duration
+	var taken, commit time.Time
+	_, err = pgx.ForEachRow(rows, []any{&taken, &commit}, func() error {
+		all = append(all, commit.Sub(taken))
+		return nil
+	})
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("no fresh reading was taken from %v to %v", from, to)
+	}
+	return spread(all), err
+}
+
+// poll asks until done says so.
+func poll(ctx context.Context, within time.Duration, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"andon.internal/lab/bench"
+)
+
+type benchDrainCmd struct {
+	JSON  bool `name:"json" help:"Write JSON."`
+	Short bool `help:"A fraction of the work: to see that it runs, not to quote."`
+	binaries
+}
+
+func (*benchDrainCmd) Help() string {
+	return `Cuts a cell's cable until it has buffered a million readings of 200 units beside its fresh ones,
+mends it, and measures how fast the backlog comes home and how long fresh readings take meanwhile,
+from taken to committed, beside what they take at rest in the same run. Takes about two minutes.
+
+Examples:
+  andon-lab bench drain
+  andon-lab bench drain --short --json`
+}
+
+func (c *benchDrainCmd) Run(ctx context.Context, t terminal) error {
+	r, err := bench.Drain(ctx, bench.Options{Short: c.Short, Bin: c.Bin, PgBin: c.PgBin, Logger: t.logger()})
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	if c.JSON {
+		enc := json.NewEncoder(t.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	return writeDrainFigures(t.out, r)
+}
+
+func writeDrainFigures(out io.Writer, r *bench.DrainReport) error {
+	writeMachine(out, &r.Machine, r.Short)
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "\nBACKLOG of %d readings\trows/s\tseconds\t\t\ttarget\n", r.Rows)
+	fmt.Fprintf(w, "until it is home\t%.0f\t%.1f\t\t\t>= %d x real time: %.1f x, %s\n", r.PerS, r.Seconds, bench.DrainTimes, r.Times, verdict(r.Times >= bench.DrainTimes))
+	fmt.Fprintf(w, "\nFRESH READINGS, taken to committed\treadings\tp50 ms\tp99 ms\tmax ms\ttarget\n")
+	fmt.Fprintf(w, "at rest\t%d\t%.1f\t%.1f\t%.1f\t\n", r.Rest.N, r.Rest.P50, r.Rest.P99, r.Rest.Max)
+	fmt.Fprintf(w, "while the backlog comes home\t%d\t%.1f\t%.1f\t%.1f\tp99 <= %.1f x: %.2f x, %s\n", r.Draining.N, r.Draining.P50, r.Draining.P99, r.Draining.Max,
+		bench.DrainRatio, r.Ratio, verdict(r.Ratio <= bench.DrainRatio))
+	return w.Flush()
+}
