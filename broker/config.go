@@ -65,7 +65,8 @@ type Limits struct {
 	// MaxPacketRate is how many packets a second one identity may send: 10000; without
 	// TLS one connection. Beyond it the broker reads more slowly, and loses nothing.
 	MaxPacketRate int `yaml:"max_packet_rate"`
-	// MaxByteRate is how many bytes a second, likewise: 16MiB.
+	// MaxByteRate is how many bytes a second, likewise: 64MiB, some 100,000 readings of 24
+	// signals, so that a backlog comes home.
 	MaxByteRate config.Size `yaml:"max_byte_rate"`
 	// KeepaliveMax replaces a keepalive that is 0 (none) or longer: 60s, whole
 	// seconds. A client is dropped after 1.5 times its keepalive without a byte.
@@ -120,7 +121,7 @@ func DefaultConfig() Config {
 			MaxConnectionsPerIdentity: 32,
 			MaxPending:                512,
 			MaxPacketRate:             10_000,
-			MaxByteRate:               16 << 20,
+			MaxByteRate:               64 << 20,
 			KeepaliveMax:              60 * time.Second,
 			WriteTimeout:              10 * time.Second,
 			ClientQueue:               8192,

@@ -77,12 +77,12 @@ func TestConfigFaults(t *testing.T) {
 }
 
 func TestDSNComesFromAFile(t *testing.T) {
-	path := write(t, "dsn", "postgres://u:secret@h/d\n")
+	path := write(t, "dsn", "postgres://u:secret@localhost/d\n")
 	c, err := collector.Load(write(t, "collector.yaml", `database: {dsn_from: {file: "`+path+`"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Database.Store(); err != nil || got.DSN != "postgres://u:secret@h/d" || got.Password != nil {
+	if got, err := c.Database.Store(); err != nil || got.DSN != "postgres://u:secret@localhost/d" || got.Password != nil {
 		t.Errorf("%q, %v", got.DSN, err)
 	}
 }

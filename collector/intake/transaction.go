@@ -50,26 +50,17 @@ func (w *writer) round(ctx context.Context, lease Lease) error {
 	return nil
 }
 
-// take takes the entries of one batch from the front.
+// take takes the entries of one batch.
 func (w *writer) take() []item {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n, bytes := 0, int64(0)
-	for n < min(len(w.entries), maxBatchEntries) && bytes < maxBatchBytes {
-		bytes += w.entries[n].cost
-		n++
-	}
-	batch := w.entries[:n:n]
-	if w.entries = w.entries[n:]; len(w.entries) == 0 {
-		w.entries = nil
-	}
-	return batch
+	return w.entries.take(w.portion.now(time.Now(), len(w.entries.fresh) > 0))
 }
 
 func (w *writer) nextSync() (syncJob, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := slices.IndexFunc(w.syncs, func(j syncJob) bool { return j.after <= w.settled })
+	n := slices.IndexFunc(w.syncs, w.due)
 	if n < 0 {
 		return syncJob{}, false
 	}
@@ -104,9 +95,9 @@ func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
 	if err == nil && len(done.Outcomes) != len(entries) {
 		err = fmt.Errorf("commit batch: %d outcomes for %d entries: %w", len(done.Outcomes), len(entries), ErrRefused)
 	}
-	w.mu.Lock()
-	w.settled += uint64(len(batch))
-	w.mu.Unlock()
+	if last := &batch[len(batch)-1].entry; last.Historical {
+		w.portion.took(time.Now(), time.Since(began))
+	}
 	defer w.release(batch)
 	switch {
 	case errors.Is(err, ErrRefused):

@@ -34,20 +34,14 @@ type writer struct {
 	intake *Intake
 	ready  chan struct{} // capacity 1: there is work
 
-	mu       sync.Mutex
-	entries  []item
-	accepted uint64 // entries ever added
-	settled  uint64 // entries ever committed or given up
-	syncs    []syncJob
-	births   map[key]Unit
+	mu      sync.Mutex
+	entries waiting
+	syncs   []syncJob
+	births  map[key]Unit
 
-	noted  map[key]int64 // runs known to the database; of the run loop alone
-	forget atomic.Bool   // noted is of a database that is gone
-}
-
-type item struct {
-	entry session.Entry
-	cost  int64
+	portion portion       // of the run loop alone
+	noted   map[key]int64 // runs known to the database; of the run loop alone
+	forget  atomic.Bool   // noted is of a database that is gone
 }
 
 // syncJob is a birth to answer, behind everything of the node that was received
@@ -69,14 +63,13 @@ type key struct {
 func newWriter(i *Intake) *writer {
 	return &writer{
 		intake: i, ready: make(chan struct{}, 1),
-		births: map[key]Unit{}, noted: map[key]int64{},
+		births: map[key]Unit{}, noted: map[key]int64{}, portion: newPortion(),
 	}
 }
 
 func (w *writer) add(e session.Entry, cost int64) {
 	w.mu.Lock()
-	w.entries = append(w.entries, item{e, cost})
-	w.accepted++
+	w.entries.add(e, cost)
 	w.mu.Unlock()
 	signal(w.ready)
 }
@@ -89,7 +82,7 @@ func (w *writer) sync(n telemetry.Node, b *session.Birth, cost int64) {
 		w.intake.budget.give(w.syncs[older].cost)
 		w.syncs = slices.Delete(w.syncs, older, older+1)
 	}
-	w.syncs = append(w.syncs, syncJob{n, b, w.accepted, cost})
+	w.syncs = append(w.syncs, syncJob{n, b, w.entries.accepted, cost})
 	w.mu.Unlock()
 	signal(w.ready)
 }
@@ -122,12 +115,11 @@ func (w *writer) died(n telemetry.Node, unit string) {
 // discard gives up all that waits. It was not acknowledged, so it comes again.
 func (w *writer) discard() {
 	w.mu.Lock()
-	list := w.entries
-	w.settled += uint64(len(list))
+	list := w.entries.clear()
 	for _, j := range w.syncs {
 		w.intake.budget.give(j.cost)
 	}
-	w.entries, w.syncs = nil, nil
+	w.syncs = nil
 	clear(w.births)
 	w.mu.Unlock()
 	w.release(list)
@@ -167,8 +159,7 @@ func (w *writer) run(ctx context.Context, lease Lease) error {
 func (w *writer) idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.entries) == 0 && len(w.births) == 0 &&
-		!slices.ContainsFunc(w.syncs, func(j syncJob) bool { return j.after <= w.settled })
+	return w.entries.len() == 0 && len(w.births) == 0 && !slices.ContainsFunc(w.syncs, w.due)
 }
 
 // company waits until Flush has passed since the last transaction began, so that
@@ -197,11 +188,12 @@ func (w *writer) company(ctx context.Context, began time.Time) error {
 func (w *writer) waiting() (bytes int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.entries) >= maxBatchEntries {
+	if w.entries.len() >= maxBatchEntries {
 		return fullBatch
 	}
-	for n := 0; n < len(w.entries) && bytes < fullBatch; n++ {
-		bytes += w.entries[n].cost
-	}
-	return bytes
+	return w.entries.bytes(fullBatch)
 }
+
+// due reports whether everything that was received before a birth is settled. It is
+// called with mu held.
+func (w *writer) due(j syncJob) bool { return j.after <= w.entries.settled() }

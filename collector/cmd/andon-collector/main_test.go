@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BROKER", broker.URL())
 			name := fmt.Sprint("script", databases.Add(1))
+			e.Setenv("DSN", pg.DatabaseDSN(name))
 			ctx := context.Background() // the scripts run when this test's function has returned
 			conn, err := pgx.Connect(ctx, pg.DSN())
 			if err != nil {
@@ -78,9 +79,9 @@ http: {listen: "127.0.0.1:0"}
 					})
 				}
 			},
-			// sql runs statements as a superuser.
+			// sql runs statements as a superuser in the script's database.
 			"sql": func(ts *testscript.TestScript, _ bool, args []string) {
-				conn, err := pgx.Connect(context.Background(), pg.DSN())
+				conn, err := pgx.Connect(context.Background(), ts.Getenv("DSN"))
 				ts.Check(err)
 				defer conn.Close(context.Background())
 				_, err = conn.Exec(context.Background(), args[0])

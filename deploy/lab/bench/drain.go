@@ -28,13 +28,18 @@ type DrainReport struct {
 	Load    Load    `json:"load"` // of the fresh readings, and at which the backlog was taken
 	Rows    int     `json:"rows"` // of the backlog
 	// From the mended cable to the backlog's last commit.
-	Seconds float64 `json:"seconds"`
-	PerS    float64 `json:"rows_per_s"`
-	Times   float64 `json:"times_real_time"`
-	// From when a fresh reading was taken to its commit timestamp.
-	Draining Spread  `json:"draining"`
-	Rest     Spread  `json:"rest"`
-	Ratio    float64 `json:"ratio"` // of the p99
+	Seconds  float64 `json:"seconds"`
+	PerS     float64 `json:"rows_per_s"`
+	Times    float64 `json:"times_real_time"`
+	Draining Fresh   `json:"draining"`
+	Rest     Fresh   `json:"rest"`
+	Ratio    float64 `json:"ratio"` // of the p99 of committed
+}
+
+// Fresh is the time from when a fresh reading was taken.
+type Fresh struct {
+	Received  Spread `json:"received"`  // until the collector had it
+	Committed Spread `json:"committed"` // until its commit timestamp
 }
 
 const (
@@ -42,6 +47,8 @@ const (
 	// settle is left out behind the mended cable: the connection, the births, and the
 	// fresh readings of before it.
 	settle = 2 * time.Second
+	// liveAge is how long the agent takes a reading for fresh.
+	liveAge = 10 * time.Second
 )
 
 // Drain cuts a cell's cable, lets it fill its buffer, mends the cable, and compares the
@@ -100,6 +107,9 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	}); err != nil {
 		return fmt.Errorf("fill the buffer: %w", err)
 	}
+	// What was appended last still counts as fresh, and would be a part of what is measured.
+	log.Info("waiting until the backlog is one")
+	sleep(ctx, liveAge+settle)
 	log.Info("mending the cable")
 	mended := time.Now()
 	if err := f.Heal(cell); err != nil {
@@ -121,33 +131,33 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	from := home.Add(settle)
 	sleep(ctx, settle+rest+settle) // the last ones must be committed
 	var err error
-	if r.Draining, err = commits(ctx, conn, mended.Add(settle), home); err != nil {
+	if r.Draining, err = commits(ctx, conn, mended.Add(3*settle), home); err != nil {
 		return err
 	}
 	if r.Rest, err = commits(ctx, conn, from, from.Add(rest)); err != nil {
 		return err
 	}
-	r.Ratio = r.Draining.P99 / r.Rest.P99
+	r.Ratio = r.Draining.Committed.P99 / r.Rest.Committed.P99
 	return nil
 }
 
-// commits is the time from taken to committed of the fresh readings of a while.
-func commits(ctx context.Context, conn *pgx.Conn, from, to time.Time) (Spread, error) {
-	rows, err := conn.Query(ctx, `select ts, pg_xact_commit_timestamp(r.xmin) from reading_turbofan r join unit using (unit_key)
+// commits is how long the fresh readings of a while took.
+func commits(ctx context.Context, conn *pgx.Conn, from, to time.Time) (Fresh, error) {
+	rows, err := conn.Query(ctx, `select ts, received_at, pg_xact_commit_timestamp(r.xmin) from reading_turbofan r join unit using (unit_key)
 		where unit_id like $1 and ts >= $2 and ts < $3`, freshPrefix+"%", from, to)
 	if err != nil {
-		return Spread{}, err
+		return Fresh{}, err
 	}
-	var all []time.Duration
-	var taken, commit time.Time
-	_, err = pgx.ForEachRow(rows, []any{&taken, &commit}, func() error {
-		all = append(all, commit.Sub(taken))
+	var received, committed []time.Duration
+	var taken, arrived, commit time.Time
+	_, err = pgx.ForEachRow(rows, []any{&taken, &arrived, &commit}, func() error {
+		received, committed = append(received, arrived.Sub(taken)), append(committed, commit.Sub(taken))
 		return nil
 	})
-	if err == nil && len(all) == 0 {
+	if err == nil && len(committed) == 0 {
 		err = fmt.Errorf("no fresh reading was taken from %v to %v", from, to)
 	}
-	return spread(all), err
+	return Fresh{spread(received), spread(committed)}, err
 }
 
 // poll asks until done says so.

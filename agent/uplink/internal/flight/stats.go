@@ -18,7 +18,7 @@ type Stats struct {
 // Stats returns the figures of this moment.
 func (t *Table) Stats() Stats {
 	s := Stats{
-		Records: int64(len(t.flying)), Bytes: t.bytes, Live: int64(t.byLane[Live]),
+		Records: int64(len(t.flying)), Bytes: t.bytes[Live] + t.bytes[Backlog], Live: int64(t.byLane[Live]),
 		Waiting: int64(len(t.queued)), CreditRecords: int64(t.win.records()), CreditBytes: t.win.bytes(),
 		RoundTrip: t.rtt, GrantRecords: int64(t.win.grant), Passed: t.passed,
 	}

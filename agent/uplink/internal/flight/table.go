@@ -52,7 +52,7 @@ type Table struct {
 	cfg      Config
 	win      window
 	flying   map[Key]*entry
-	bytes    int64
+	bytes    [2]int64 // by lane
 	byLane   [2]int
 	waiting  []*entry // timed out or recalled, in the order they are to be sent
 	queued   map[Key]*entry
@@ -109,7 +109,7 @@ func (t *Table) End(now time.Time, broken bool) []Parked {
 	clear(t.flying)
 	clear(t.queued)
 	t.next = time.Time{}
-	t.waiting, t.bytes, t.byLane, t.probing = nil, 0, [2]int{}, false
+	t.waiting, t.bytes, t.byLane, t.probing = nil, [2]int64{}, [2]int{}, false
 	return parked
 }
 
@@ -118,26 +118,28 @@ func (t *Table) Grant(records int, bytes int64) { t.win.setGrant(records, bytes)
 
 // Room reports whether a record of the given size may be sent now. contended says
 // that both lanes have something to send: then the backlog gets at most its share of the
-// window, and live leaves it one record. One live record is always kept room for
-// as long as the window is wider than one.
+// window, in records and in bytes, and live leaves it one record. One live record, and an
+// eighth of the bytes, are always kept free for live as long as the window is wider than one.
 func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 	n := t.byLane[Live] + t.byLane[Backlog]
 	if n == 0 {
 		return true
 	}
 	limit := t.win.records()
-	if n >= limit || t.bytes+size > t.win.bytes() {
+	bytes := t.win.bytes()
+	if n >= limit || t.bytes[Live]+t.bytes[Backlog]+size > bytes {
 		return false
 	}
 	if limit == 1 {
 		return true
 	}
 	if lane == Backlog {
-		share := limit - 1
+		share, most := limit-1, bytes-bytes/8
 		if contended {
 			share = max(int(float64(limit)*t.cfg.BacklogShare), 1)
+			most = int64(float64(bytes) * t.cfg.BacklogShare)
 		}
-		return t.byLane[Backlog] < share
+		return t.byLane[Backlog] < share && (t.byLane[Backlog] == 0 || t.bytes[Backlog]+size <= most)
 	}
 	return !contended || t.byLane[Live] < limit-1
 }
@@ -146,7 +148,7 @@ func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 func (t *Table) Sent(now time.Time, r Record) {
 	e := t.flying[r.Key]
 	if e != nil {
-		t.bytes -= e.Bytes
+		t.bytes[e.Lane] -= e.Bytes
 		t.byLane[e.Lane]--
 	} else {
 		e = &entry{}
@@ -162,7 +164,7 @@ func (t *Table) Sent(now time.Time, r Record) {
 	if t.next.IsZero() || e.due.Before(t.next) {
 		t.next = e.due
 	}
-	t.bytes += r.Bytes
+	t.bytes[r.Lane] += r.Bytes
 	t.byLane[r.Lane]++
 	if s := t.suspects[r.Key]; s != nil && s.parks > 0 {
 		t.probing = true
@@ -232,7 +234,7 @@ func (t *Table) drop(k Key) {
 
 func (t *Table) remove(e *entry) {
 	delete(t.flying, e.Key)
-	t.bytes -= e.Bytes
+	t.bytes[e.Lane] -= e.Bytes
 	t.byLane[e.Lane]--
 	if len(t.flying) == 0 {
 		t.next = time.Time{}

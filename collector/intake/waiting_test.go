@@ -1,0 +1,86 @@
+package intake_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"andon.internal/collector/intake"
+	"andon.internal/collector/internal/edgetest"
+)
+
+// TestFreshGoesFirst: what is taken now does not wait behind a backlog that was received
+// before it, and the backlog still comes home.
+func TestFreshGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, n := newPlant(t), edgetest.NewNode(group, "cell")
+		r := newRig(t, intake.Config{}, p)
+		defer r.stop()
+		r.births(n)
+		pass(time.Second)
+		release := make(chan struct{})
+		p.set(func() { p.block = release })
+		r.send(n, 1)
+		pass(50 * time.Millisecond) // and is being committed
+		past := func(count int) {
+			for range count {
+				at := n.Next
+				n.Next++
+				r.take(n.DataAt(at, n.Reading(unit, 1, time.Now().UnixNano(), at, 1), true))
+			}
+		}
+		past(6000)
+		r.send(n, 1)
+		pass(50 * time.Millisecond)
+		p.set(func() { p.block = nil })
+		close(release)
+		pass(500 * time.Millisecond)
+		if first := p.batches[1][0]; first.Historical || first.Position != 6001 {
+			t.Errorf("the next transaction begins with position %d, historical %v", first.Position, first.Historical)
+		}
+		if last := p.batches[1][len(p.batches[1])-1]; !last.Historical {
+			t.Error("it has nothing of the backlog")
+		}
+		r.wantAcked(n, "[0,6002)")
+	})
+}
+
+// TestTransactionsStayShort while there are fresh entries, and are as large as they may be
+// when there are none.
+func TestTransactionsStayShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, n := newPlant(t), edgetest.NewNode(group, "cell")
+		p.slow = 100 * time.Millisecond
+		r := newRig(t, intake.Config{}, p)
+		defer r.stop()
+		r.births(n)
+		pass(time.Second)
+		large := func() (bytes int64) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for _, e := range p.batches[len(p.batches)-1] {
+				bytes += e.Record.Size()
+			}
+			return bytes
+		}
+		feed := func(fresh bool) {
+			for range 40 {
+				for range 40 {
+					at := n.Next
+					n.Next++
+					r.take(n.DataAt(at, n.Reading(unit, 1, time.Now().UnixNano(), at, 200), true))
+				}
+				if fresh {
+					r.send(n, 1)
+				}
+				pass(100 * time.Millisecond)
+			}
+		}
+		feed(true)
+		short := large()
+		feed(false)
+		if long := large(); short > 256<<10 || long < 4*short {
+			t.Errorf("a transaction had %d bytes beside fresh entries, and %d without", short, long)
+		}
+	})
+}
