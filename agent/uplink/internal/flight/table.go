@@ -51,6 +51,7 @@ type Config struct {
 type Table struct {
 	cfg      Config
 	win      window
+	yield    yield
 	flying   map[Key]*entry
 	bytes    [2]int64 // by lane
 	byLane   [2]int
@@ -78,6 +79,7 @@ type entry struct {
 func New(cfg Config) *Table {
 	return &Table{
 		cfg:      cfg,
+		yield:    newYield(),
 		win:      window{first: cfg.FirstRecords, firstBytes: cfg.FirstBytes, limit: float64(cfg.FirstRecords)},
 		flying:   make(map[Key]*entry),
 		queued:   make(map[Key]*entry),
@@ -137,7 +139,7 @@ func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 		share, most := limit-1, bytes-bytes/8
 		if contended {
 			share = max(int(float64(limit)*t.cfg.BacklogShare), 1)
-			most = int64(float64(bytes) * t.cfg.BacklogShare)
+			most = min(int64(float64(bytes)*t.cfg.BacklogShare), int64(t.yield.bytes))
 		}
 		return t.byLane[Backlog] < share && (t.byLane[Backlog] == 0 || t.bytes[Backlog]+size <= most)
 	}
@@ -190,6 +192,9 @@ func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 			continue
 		}
 		t.sample(now, e)
+		if e.Lane == Backlog {
+			t.yield.backlog(e.Bytes)
+		}
 		out = append(out, e.Record)
 		t.remove(e)
 		t.passed++
@@ -250,6 +255,9 @@ func (t *Table) sample(now time.Time, e *entry) {
 		return
 	}
 	d := now.Sub(e.sentAt)
+	if e.Lane == Live {
+		t.yield.live(now, d)
+	}
 	if t.rtt == 0 {
 		t.rtt = d
 		return
