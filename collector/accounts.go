@@ -100,6 +100,17 @@ func RemoveUser(ctx context.Context, c Config, name string, force bool, log *slo
 	return withAccounts(ctx, c, log, &d, func(s *store.Store) error { return s.RemoveUser(ctx, name, force) })
 }
 
+// EndSessions ends all sessions of a name, also of whom the identity provider vouches for,
+// and returns how many.
+func EndSessions(ctx context.Context, c Config, name string, log *slog.Logger) (ended int64, err error) {
+	d := deed{action: "end sessions", object: name}
+	err = withAccounts(ctx, c, log, &d, func(s *store.Store) (err error) {
+		ended, err = s.EndSessions(ctx, name)
+		return err
+	})
+	return ended, err
+}
+
 // AddToken makes an API token and returns its text, which is kept nowhere.
 func AddToken(ctx context.Context, c Config, name string, scopes []account.Scope, lasts time.Duration, log *slog.Logger) (account.Token, string, error) {
 	if err := account.CheckName(name); err != nil {

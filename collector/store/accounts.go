@@ -121,6 +121,19 @@ func (s *Store) PruneSessions(ctx context.Context, now time.Time, l account.Limi
 	})
 }
 
+// EndSessions ends all sessions of a name, also those of whom an identity provider vouches
+// for, and returns how many; without any, [account.ErrUnknown].
+func (s *Store) EndSessions(ctx context.Context, name string) (ended int64, err error) {
+	err = s.accountTx(ctx, "end sessions", pgx.TxOptions{}, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM app_session WHERE user_name = $1`, cleanText(name))
+		if ended = tag.RowsAffected(); err == nil && ended == 0 {
+			err = account.ErrUnknown
+		}
+		return err
+	})
+	return ended, err
+}
+
 // AddUser makes a user. It returns [account.ErrExists] when there is one of this name.
 func (s *Store) AddUser(ctx context.Context, u account.User) error {
 	return s.accountTx(ctx, "add user", pgx.TxOptions{}, func(tx pgx.Tx) error {

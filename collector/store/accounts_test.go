@@ -143,6 +143,28 @@ func TestSessionsEndWithEveryChangeOfTheirUser(t *testing.T) {
 	}
 }
 
+// TestSessionsAreEndedByName: those of the identity provider too, who is no user here.
+func TestSessionsAreEndedByName(t *testing.T) {
+	f, ctx := setUp(t), t.Context()
+	if err := f.s.SaveSessions(ctx, account.Sessions{New: []account.Session{
+		session("1", "Ann Smith", 0), session("2", "Ann Smith", 0), session("3", "Bob Jones", 0),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.s.EndSessions(ctx, "Ann Smith"); n != 2 || err != nil {
+		t.Errorf("%d are ended, %v", n, err)
+	}
+	if _, err := f.s.EndSessions(ctx, "Ann Smith"); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("once more: %v", err)
+	}
+	if err := f.s.SaveSessions(ctx, account.Sessions{Seen: []account.Session{session("1", "Ann Smith", 0)}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, sessions, _ := accounts(t, f); sessions != "Bob Jones" {
+		t.Errorf("sessions %q are left", sessions)
+	}
+}
+
 func TestSessionsAreSeenAndPruned(t *testing.T) {
 	f, ctx := setUp(t), t.Context()
 	addUser(t, f, "ann", account.Viewer)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -18,6 +21,7 @@ type userCmd struct {
 	List   userListCmd   `cmd:"" help:"List the users."`
 	Set    userSetCmd    `cmd:"" help:"Change a user's role or password, or disable them."`
 	Remove userRemoveCmd `cmd:"" help:"Remove a user."`
+	LogOut userLogOutCmd `cmd:"" help:"End the sessions of a user, or of somebody from the identity provider."`
 }
 
 type userAddCmd struct {
@@ -66,7 +70,8 @@ type userListCmd struct {
 
 // Help is shown below the flags.
 func (userListCmd) Help() string {
-	return `SESSIONS are the logins of each that are not over.
+	return `SESSIONS are the logins of each that are not over. Who is logged in by the identity
+provider stands below the users, in state sso.
 
   andon-collector user list --config collector.yaml`
 }
@@ -81,11 +86,19 @@ func (u *userListCmd) Run(ctx context.Context, e *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	sessions := map[string]int{}
+	type guest struct {
+		name string
+		role account.Role
+	}
+	sessions, guests := map[string]int{}, map[guest]int{}
 	limits := account.Limits{Idle: c.Web.Session.Idle, Absolute: c.Web.Session.Absolute}
 	for i := range all.Sessions {
-		if s := &all.Sessions[i]; s.Revision > 0 && !s.Over(time.Now(), limits) {
+		switch s := &all.Sessions[i]; {
+		case s.Over(time.Now(), limits):
+		case s.Revision > 0:
 			sessions[s.User]++
+		default:
+			guests[guest{s.User, s.Role}]++
 		}
 	}
 	t := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
@@ -96,6 +109,10 @@ func (u *userListCmd) Run(ctx context.Context, e *cli.Env) error {
 			state = "disabled"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", user.Name, user.Role, state, sessions[user.Name], user.Changed.UTC().Format(timeForm))
+	}
+	byName := func(a, b guest) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.role, b.role)) }
+	for _, g := range slices.SortedFunc(maps.Keys(guests), byName) {
+		fmt.Fprintf(t, "%s\t%s\tsso\t%d\t-\n", g.name, g.role, guests[g])
 	}
 	return t.Flush()
 }
@@ -177,5 +194,32 @@ func (u *userRemoveCmd) Run(ctx context.Context, e *cli.Env) error {
 		return err
 	}
 	fmt.Fprintf(e.Stdout, "user %s is removed\n", u.Name)
+	return nil
+}
+
+type userLogOutCmd struct {
+	configFlag
+	Name string `arg:"" help:"The user, or the name that user list shows."`
+}
+
+// Help is shown below the flags.
+func (userLogOutCmd) Help() string {
+	return `Ends every session of that name within two seconds. What the identity provider changes
+counts with the next login only: change it there first, or they just log in again.
+
+  andon-collector user log-out ann@plant.example --config collector.yaml`
+}
+
+// Run runs the command.
+func (u *userLogOutCmd) Run(ctx context.Context, e *cli.Env) error {
+	c, err := u.load()
+	if err != nil {
+		return err
+	}
+	n, err := collector.EndSessions(ctx, c, u.Name, quiet(e, c))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Stdout, "sessions ended: %d\n", n)
 	return nil
 }
