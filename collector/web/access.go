@@ -108,6 +108,7 @@ func (w *Web) admit(to route) http.HandlerFunc {
 		case v.may(to.needs):
 		case v.known():
 			w.refusedRequests("permission")
+			w.noteRefused(r, "it needs the permission "+string(to.needs))
 			w.refuse(rw, http.StatusForbidden, "you may not do this; it needs the permission "+string(to.needs))
 			return
 		default:
@@ -199,6 +200,7 @@ func (w *Web) ownForm(rw http.ResponseWriter, r *http.Request, v *visitor) bool 
 		return true
 	}
 	w.refusedRequests("form")
+	w.noteRefused(r, "its form is of another session")
 	w.refuse(rw, http.StatusForbidden, "this form is of another session; load the page again")
 	return false
 }

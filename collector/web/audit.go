@@ -54,7 +54,7 @@ func (w *Web) noteAs(r *http.Request, who, role, action, object, result string, 
 	})
 }
 
-// noteRefused notes a request that was turned away before anybody looked at it.
+// noteRefused notes a request that was turned away before anybody looked at what it wants.
 func (w *Web) noteRefused(r *http.Request, why string) {
 	w.note(r, "request page", r.Method+" "+clip(r.URL.Path, 256), Refused,
 		map[string]any{"why": why, "host": clip(r.Host, 256), "origin": clip(r.Header.Get("Origin"), 256)})

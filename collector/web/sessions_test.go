@@ -108,7 +108,9 @@ func TestSessions(t *testing.T) {
 			t.Fatal("two seconds after a change of the role the session goes on")
 		}
 	}
-	want := "operator operator log in ok; operator operator log in ok; operator operator log out ok; operator operator log in ok"
+	want := "operator operator log in ok; operator operator log in ok; " +
+		strings.Repeat("operator operator request page POST /logout refused; ", 4) +
+		"operator operator log out ok; operator operator log in ok"
 	if got := f.audit.said(); got != want {
 		t.Errorf("noted: %s", got)
 	}
@@ -149,6 +151,9 @@ func TestWhoIsLoggedInSaysWhoAcknowledges(t *testing.T) {
 		if rec.Code != tt.code || by != tt.by {
 			t.Errorf("%s: %d by %q, want %d by %q: %s", tt.name, rec.Code, by, tt.code, tt.by, rec.Body)
 		}
+	}
+	if got := f.audit.said(); !strings.Contains(got, "viewer viewer request page POST /api/v1/alarms/"+slug("who may not")+"/ack refused") {
+		t.Errorf("that somebody tried what they may not is not noted: %s", got)
 	}
 	if body := f.do(http.MethodGet, "/", "", "Cookie", viewer).Body.String(); strings.Contains(body, "/ack") {
 		t.Error("the page offers a viewer to acknowledge")
