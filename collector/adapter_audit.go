@@ -83,7 +83,11 @@ func noteAll(ctx context.Context, s *store.Store, log *slog.Logger, entries ...a
 func (col *Collector) startAudit(ctx context.Context) (stop func(err error)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var writing sync.WaitGroup
-	writing.Go(func() { _ = col.audit.Run(ctx) }) // it returns nil
+	writing.Go(func() {
+		if err := col.audit.Run(ctx); err != nil {
+			col.log.Error("the audit log is not whole: the database was away at the end", "error", err)
+		}
+	})
 	detail := func() map[string]any { return map[string]any{"version": ops.Version(), "config": col.digest} }
 	col.audit.Note(own("start collector", col.does, auditlog.OK, detail()))
 	return func(err error) {

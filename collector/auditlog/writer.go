@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -143,8 +144,8 @@ func (w *Writer) tellLostLocked() {
 	w.lost = 0
 }
 
-// Run writes what is noted until ctx ends, and then what is left, within Closing. It
-// returns nil.
+// Run writes what is noted until ctx ends, and then what is left, within Closing. Its error
+// says how many entries are lost at the end.
 func (w *Writer) Run(ctx context.Context) error {
 	spans, hours := time.NewTicker(w.config.Span), time.NewTicker(w.config.Publish)
 	defer spans.Stop()
@@ -154,8 +155,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			w.finish(ctx)
-			return nil
+			return w.finish(ctx)
 		case <-spans.C:
 			w.sumUp()
 		case <-hours.C:
@@ -283,19 +283,21 @@ func (w *Writer) publish() {
 }
 
 // finish writes what is left, within the time that closing has.
-func (w *Writer) finish(ctx context.Context) {
+func (w *Writer) finish(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.Closing)
 	defer cancel()
 	w.sumUp()
-	for more, err := true, error(nil); more && err == nil; {
+	var err error
+	for more := true; more && err == nil; {
 		more, err = w.write(last)
 	}
 	w.mu.Lock()
 	left := len(w.waiting) + w.lost
 	w.config.Metrics.lost.Add(float64(len(w.waiting)))
 	w.mu.Unlock()
-	if left > 0 {
-		w.log.Error("entries of the audit log are lost, because the database was away at the end", "entries", left)
-	}
 	w.publish()
+	if left > 0 {
+		return fmt.Errorf("write the audit log: %d entries are lost at the end: %w", left, err)
+	}
+	return nil
 }
