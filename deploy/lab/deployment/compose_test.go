@@ -22,7 +22,12 @@ type compose struct {
 	Name     string
 	Services map[string]service
 	Volumes  map[string]any
-	Secrets  map[string]struct{ File string }
+	Networks map[string]struct {
+		IPAM struct {
+			Config []struct{ Subnet, Gateway string }
+		} `yaml:"ipam"`
+	}
+	Secrets map[string]struct{ File string }
 }
 
 type service struct {
@@ -69,6 +74,23 @@ func parseCompose(t *testing.T, file string) compose {
 	var c compose
 	decode(t, file, &c)
 	return c
+}
+
+// TestOnlyTheGatewayIsBelievedAsAProxy: with a network in its place, whoever is in it could
+// say of a request where it is from.
+func TestOnlyTheGatewayIsBelievedAsAProxy(t *testing.T) {
+	var c struct {
+		Web struct {
+			Proxies []string `yaml:"behind_proxy"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/cloud/collector.yaml")), &c); err != nil {
+		t.Fatal(err)
+	}
+	n := parseCompose(t, "deploy/cloud/compose.yaml").Networks["default"].IPAM.Config
+	if len(n) != 1 || !slices.Equal(c.Web.Proxies, []string{n[0].Gateway}) {
+		t.Errorf("the collector believes %v, and the networks are %v", c.Web.Proxies, n)
+	}
 }
 
 func TestComposeServicesAreBoundAndBounded(t *testing.T) {
