@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -213,9 +214,17 @@ func (w *Web) getSignOut(rw http.ResponseWriter, r *http.Request) {
 	http.Redirect(rw, r, to, http.StatusSeeOther)
 }
 
+// Failed single sign-ons that are in the log, a second and at once: anybody can send what
+// looks like one. Others are there at debug, and all are counted in the provider's metrics.
+const signOnLogRate, signOnLogBurst = 0.2, 20
+
 // signOnFailed logs an error and shows what the person can do.
 func (w *Web) signOnFailed(rw http.ResponseWriter, r *http.Request, err error) {
-	w.log.Warn("a single sign-on failed", "error", err)
+	level := slog.LevelWarn
+	if w.signOnLog.Wait("", w.config.Now()) > 0 {
+		level = slog.LevelDebug
+	}
+	w.log.Log(r.Context(), level, "a single sign-on failed", "error", err)
 	p, status := w.loginPage(r), http.StatusForbidden
 	p.Fault = "The single sign-on failed; the log of the collector says why."
 	var shown *SignOnError

@@ -3,10 +3,12 @@ package web_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"andon.internal/collector/account"
 	"andon.internal/collector/web"
@@ -170,5 +172,26 @@ func TestNobodyPassesForAnotherBySingleSignOn(t *testing.T) {
 		if got := f.audit.said(); !strings.HasSuffix(got, tt.want+" operator log in ok") {
 			t.Errorf("%q, %q is noted as: %s", tt.name, tt.email, got)
 		}
+	}
+}
+
+// TestStrangersDoNotFillTheLog with answers of a provider that are none.
+func TestStrangersDoNotFillTheLog(t *testing.T) {
+	f, _ := setUpDoor(t)
+	f.signOn = &provider{err: errAway}
+	var log strings.Builder
+	c := web.Config{
+		Exposure: web.Exposure{Login: web.LoginRequired}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Now: func() time.Time { return time.Unix(1_700_000_000, 0) },
+	}
+	var err error
+	if f.web, err = web.New(c, f.sources()); err != nil {
+		t.Fatal(err)
+	}
+	for range 60 {
+		f.do(http.MethodGet, "/login/sso/callback", "")
+	}
+	if n := strings.Count(log.String(), "a single sign-on failed"); n != 20 {
+		t.Errorf("60 failures are in the log %d times", n)
 	}
 }

@@ -36,6 +36,7 @@ type Web struct {
 	asks                       bool // a login is required
 	audit                      Audit
 	knownLimit, anonymousLimit *login.Limiter
+	signOnLog                  *login.Limiter
 }
 
 // Open checks the configuration and opens the port. A Web that is not run must be
@@ -79,6 +80,7 @@ func New(c Config, s Sources) (*Web, error) {
 	}
 	w.knownLimit = login.NewLimiter(knownRate, knownBurst)
 	w.anonymousLimit = login.NewLimiter(anonymousRate, anonymousBurst)
+	w.signOnLog = login.NewLimiter(signOnLogRate, signOnLogBurst)
 	w.links = newLinks(c, s)
 	if s.Journal != nil {
 		w.links.setUnknown(c.Now())
