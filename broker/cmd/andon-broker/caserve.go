@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,7 +18,7 @@ type caServeCmd struct {
 	Listen string        `default:"127.0.0.1:8884" placeholder:"ADDR" help:"Where cells reach it; 127.0.0.1:8884."`
 	Names  []string      `required:"" placeholder:"NAME" help:"The names and addresses under which cells reach it, for its own certificate; by commas."`
 	Life   time.Duration `default:"2160h" help:"How long the certificates are good that it issues; 90 days."`
-	HTTP   string        `name:"http" default:"127.0.0.1:0" placeholder:"ADDR" help:"Where /healthz, /readyz and /metrics are; a free port of loopback. Empty: nowhere."`
+	HTTP   string        `name:"http" default:"127.0.0.1:0" placeholder:"ADDR" help:"Where /healthz, /readyz and /metrics are; a free port of loopback. Nobody else may reach it. Empty: nowhere."`
 	Log    string        `default:"info" enum:"debug,info,warn,error" help:"What is logged: debug, info, warn or error."`
 }
 
@@ -37,6 +39,10 @@ The other commands may be used beside it.
 
 // Run runs the command.
 func (k *caServeCmd) Run(ctx context.Context, e *cli.Env) error {
+	if host, _, err := net.SplitHostPort(k.HTTP); k.HTTP != "" && (err != nil || !ops.Local(host)) {
+		return ops.UsageError(fmt.Errorf("--http %q must be host:port of this machine alone: there is neither login nor TLS", k.HTTP),
+			"for example --http 127.0.0.1:9104; from elsewhere through a proxy that speaks TLS")
+	}
 	c, err := k.open()
 	if err != nil {
 		return err
@@ -48,12 +54,12 @@ func (k *caServeCmd) Run(ctx context.Context, e *cli.Env) error {
 	}
 	var health ops.Health
 	health.Ready("certificate", r.Check)
-	side, err := ops.Listen(program, ops.HTTPConfig{Listen: k.HTTP}, &health, registry, log)
+	status, err := ops.Listen(program, ops.HTTPConfig{Listen: k.HTTP}, &health, registry, log)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.Run(ctx) })
-	g.Go(func() error { return side.Run(ctx) })
+	g.Go(func() error { return status.Run(ctx) })
 	return g.Wait()
 }
