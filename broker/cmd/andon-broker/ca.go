@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -181,7 +182,9 @@ type caRevokeCmd struct {
 
 // Help is shown below the flags.
 func (caRevokeCmd) Help() string {
-	return `By holder, the tokens that it did not use are ended too.
+	return `By holder, all its certificates are revoked, and the tokens that it did not use are
+ended. By serial number it is one certificate: whoever had its key may have renewed it, so
+those of the holder that are still good are told.
 
 The broker refuses it, and ends the connections that are open with it, within seconds
 of having the list: tls.crl is revoked.crl of the authority's folder, or a copy of it, which
@@ -212,6 +215,22 @@ func (k *caRevokeCmd) Run(e *cli.Env) error {
 	}
 	for _, i := range list {
 		fmt.Fprintf(e.Stdout, "revoked: %s, serial number %s\n", i.Holder, i.Serial)
+	}
+	return tellOthers(e, c, list)
+}
+
+// tellOthers tells of the certificates that the holders of those that were revoked still
+// have.
+func tellOthers(e *cli.Env, c *ca.CA, revoked []ca.Issued) error {
+	all, err := c.List()
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		same := slices.ContainsFunc(revoked, func(r ca.Issued) bool { return r.Holder == i.Holder })
+		if same && i.Revoked.IsZero() && ops.Now().Before(i.Expires) {
+			fmt.Fprintf(e.Stdout, "still good: %s, serial number %s; revoke %q to end all of them\n", i.Holder, i.Serial, i.Holder)
+		}
 	}
 	return nil
 }
