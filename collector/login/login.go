@@ -9,8 +9,9 @@
 // changed or removed, a token that is revoked) is a row of the database: nobody can make
 // one while it is away, and one that was made counts within two seconds. Only a logout
 // is taken meanwhile: at this process at once, at others when the database is back. A
-// process that begins without the database knows nobody, and lets nobody in. Of several
-// processes, each knows a login at another within two seconds.
+// process that begins without the database knows nobody, and lets in only whom an identity
+// provider vouches for. Of several processes, each knows a login at another within two
+// seconds.
 //
 // It promises that a session ends with each change of its user, also one that was kept in
 // memory over that change; that guessing a password gets slower with every wrong one,
