@@ -24,6 +24,9 @@ type Header struct {
 	Position uint64
 	Session  uint64 // of the birth whose aliases the record uses
 	SentBoot int64  // CLOCK_BOOTTIME in ns when it was sent; 0 where unknown
+	// Moved: it had another name in an epoch that somebody else has used too, and may
+	// be stored under that.
+	Moved bool
 }
 
 // Layout is what a birth says about the records of a unit.
@@ -50,6 +53,7 @@ const (
 	bodyEndTime     = 14 // sfixed64: unix ns; there when the record ends its run
 	bodyEndReason   = 15 // string
 	bodyLoss        = 16 // message; of a loss only
+	bodyMoved       = 17 // varint: 1; absent when it is not so
 )
 
 // body is a parsed body. Its slices are the message's.
@@ -72,6 +76,13 @@ func appendHeader(dst []byte, h *Header) []byte {
 	dst = appendText(dst, bodyEpoch, h.Epoch[:])
 	dst = appendUint(dst, bodyPosition, h.Position)
 	return appendUint(dst, bodySession, h.Session)
+}
+
+func appendMoved(dst []byte, h *Header) []byte {
+	if !h.Moved {
+		return dst
+	}
+	return appendUint(dst, bodyMoved, 1)
 }
 
 func appendSentBoot(dst []byte, h *Header) []byte {
@@ -145,6 +156,8 @@ func (o *body) setVarint(f *field) error {
 		o.clock.Offset = protowire.DecodeZigZag(f.bits)
 	case bodySentBoot:
 		o.SentBoot = int64(f.bits)
+	case bodyMoved:
+		o.Moved = f.bits != 0
 	case bodyTimeQuality:
 		if f.bits > 0x0f {
 			return fmt.Errorf("time quality %d does not fit 4 bits", f.bits)

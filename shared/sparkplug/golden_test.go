@@ -10,6 +10,8 @@ import (
 // and collectors of different versions meet on the wire.
 func TestGolden(t *testing.T) {
 	record, header := sampleRecord(), sampleHeader()
+	moved := header
+	moved.Moved = true
 	heartbeat := sampleHeartbeat()
 	tests := []struct {
 		name    string
@@ -22,6 +24,8 @@ func TestGolden(t *testing.T) {
 		{"heartbeat", heartbeat.Append(nil, now, 10)},
 		{"record-live", sparkplug.AppendRecord(nil, header, record, 300, now, 11, false)},
 		{"record-historical", sparkplug.AppendRecord(nil, header, record, 1<<20, now, 12, true)},
+		{"record-moved", sparkplug.AppendRecord(nil, moved, record, 300, now, 11, true)},
+		{"loss-moved", sparkplug.AppendLoss(nil, moved, sampleLoss(), now, 13)},
 		{"loss", sparkplug.AppendLoss(nil, header, sampleLoss(), now, 13)},
 		{"rebirth", sparkplug.AppendRebirth(nil, now)},
 		{"ack", sparkplug.AppendAck(nil, now, sampleAck())},

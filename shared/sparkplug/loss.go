@@ -34,7 +34,7 @@ func AppendLoss(dst []byte, h Header, l telemetry.Loss, ts uint64, seq uint8) []
 	dst = appendUint(dst, payloadSeq, uint64(seq))
 	dst = appendText(dst, payloadUUID, LossUUID)
 	dst, at := openMessage(dst, payloadBody)
-	dst = appendSentBoot(appendHeader(dst, &h), &h)
+	dst = appendMoved(appendSentBoot(appendHeader(dst, &h), &h), &h)
 	dst, inner := openMessage(dst, bodyLoss)
 	dst = appendText(dst, lossEpoch, l.Epoch[:])
 	dst = appendUint(dst, lossFrom, l.From)

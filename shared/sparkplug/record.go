@@ -89,7 +89,7 @@ func appendBody(dst []byte, h *Header, r *telemetry.Record) []byte {
 			dst = appendText(dst, bodyEndReason, r.End.Reason)
 		}
 	}
-	return dst
+	return appendMoved(dst, h)
 }
 
 func appendRowLen(dst []byte, r *telemetry.Record) []byte {

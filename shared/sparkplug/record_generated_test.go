@@ -20,6 +20,7 @@ import (
 func TestRecordReadByGeneratedCode(t *testing.T) {
 	for _, historical := range []bool{false, true} {
 		r, h := sampleRecord(), sampleHeader()
+		h.Moved = historical
 		p := generated(t, sparkplug.AppendRecord(nil, h, r, 300, now, 11, historical))
 		if want := recordMessage(r, h, 300, historical); !proto.Equal(p, want) {
 			t.Errorf("generated code reads\n%v\nwant\n%v", p, want)
@@ -32,6 +33,7 @@ func TestRecordReadByGeneratedCode(t *testing.T) {
 func TestRecordWrittenByGeneratedCode(t *testing.T) {
 	for _, historical := range []bool{false, true} {
 		want, h := sampleRecord(), sampleHeader()
+		h.Moved = historical
 		p := recordMessage(want, h, 300, historical)
 		for _, m := range p.Metrics {
 			m.Name, m.Datatype = proto.String("added/by a bridge"), proto.Uint32(10)
@@ -58,6 +60,9 @@ func recordMessage(r *telemetry.Record, h sparkplug.Header, firstAlias uint64, h
 		Fingerprint: proto.Uint64(r.Profile.Fingerprint()), RunCount: &r.Count, Born: &r.Born,
 		Boot: r.Clock.Boot[:], ClockOffset: &r.Clock.Offset, TimeQuality: proto.Uint32(uint32(r.Clock.Quality)),
 		EndTime: &r.End.Time, EndReason: &r.End.Reason,
+	}
+	if h.Moved {
+		body.Moved = &h.Moved
 	}
 	for i, at := range r.Times {
 		metrics := rowMetrics(r.Row(i), uint64(at/milli), firstAlias, historical)

@@ -42,6 +42,7 @@ type Body struct {
 	EndTime       *int64                 `protobuf:"fixed64,14,opt,name=end_time,json=endTime" json:"end_time,omitempty"` // unix ns; there when the record ends its run
 	EndReason     *string                `protobuf:"bytes,15,opt,name=end_reason,json=endReason" json:"end_reason,omitempty"`
 	Loss          *Loss                  `protobuf:"bytes,16,opt,name=loss" json:"loss,omitempty"`
+	Moved         *bool                  `protobuf:"varint,17,opt,name=moved" json:"moved,omitempty"` // an earlier epoch's, and may be stored under its name there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -188,6 +189,13 @@ func (x *Body) GetLoss() *Loss {
 	return nil
 }
 
+func (x *Body) GetMoved() bool {
+	if x != nil && x.Moved != nil {
+		return *x.Moved
+	}
+	return false
+}
+
 type Loss struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         []byte                 `protobuf:"bytes,1,opt,name=epoch" json:"epoch,omitempty"` // 16 bytes
@@ -292,7 +300,7 @@ var File_sparkplug_internal_sparkplugpb_body_proto protoreflect.FileDescriptor
 
 const file_sparkplug_internal_sparkplugpb_body_proto_rawDesc = "" +
 	"\n" +
-	")sparkplug/internal/sparkplugpb/body.proto\x12\x0fandon.sparkplug\"\xdc\x03\n" +
+	")sparkplug/internal/sparkplugpb/body.proto\x12\x0fandon.sparkplug\"\xf2\x03\n" +
 	"\x04Body\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\fR\x05epoch\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x18\n" +
@@ -311,7 +319,8 @@ const file_sparkplug_internal_sparkplugpb_body_proto_rawDesc = "" +
 	"\bend_time\x18\x0e \x01(\x10R\aendTime\x12\x1d\n" +
 	"\n" +
 	"end_reason\x18\x0f \x01(\tR\tendReason\x12)\n" +
-	"\x04loss\x18\x10 \x01(\v2\x15.andon.sparkplug.LossR\x04loss\"\xb4\x01\n" +
+	"\x04loss\x18\x10 \x01(\v2\x15.andon.sparkplug.LossR\x04loss\x12\x14\n" +
+	"\x05moved\x18\x11 \x01(\bR\x05moved\"\xb4\x01\n" +
 	"\x04Loss\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\fR\x05epoch\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
