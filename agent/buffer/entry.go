@@ -26,6 +26,7 @@ type entry struct {
 	length      int       // of the data
 	size        int       // of the envelope, at most
 	ahead       bool      // not visible before it is on disk
+	moved       bool      // see Stored.Moved
 	bound       bool      // written in one transaction with the cursor that follows
 	cursor      *cursor   // it is not a record but this cursor; the label is its name
 	bury        *LossInfo // a loss record: what is to be deleted once it is safe
@@ -63,7 +64,7 @@ func (e *entry) tally() tally { return tallyOf(e.rows, e.size) }
 func (e *entry) envelope() envelope {
 	v := envelope{
 		key: e.key, class: e.class, label: e.label, rows: e.rows, first: e.first, last: e.last,
-		appended: e.appended.UnixNano(), length: e.length, payload: e.data,
+		appended: e.appended.UnixNano(), length: e.length, moved: e.moved, payload: e.data,
 	}
 	packed := e.packed
 	if packed == nil && !e.ahead {
@@ -79,6 +80,6 @@ func (e *entry) envelope() envelope {
 func (e *entry) give() Stored {
 	return Stored{
 		Key: e.key, Class: e.class, Data: e.data, Label: e.label, Rows: e.rows,
-		First: e.first, Last: e.last, Appended: e.appended, OnDisk: e.stage == stored,
+		First: e.first, Last: e.last, Appended: e.appended, OnDisk: e.stage == stored, Moved: e.moved,
 	}
 }

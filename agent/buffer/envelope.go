@@ -14,8 +14,9 @@ import (
 // envelope is a record as it lies on disk. It names itself, so that it can be found
 // and put back even where the file around it is broken. Little-endian:
 //
-//	 0  "ANR" and the format version, 1
-//	 4  flags (bit 0: the payload is compressed with s2), class, length of the label
+//	 0  "ANR" and the format version: 2 of a record that was moved, else 1
+//	 4  flags (bit 0: the payload is compressed with s2; bit 1: it was moved), class,
+//	    length of the label
 //	 7  epoch (16), position (8)
 //	31  appended, unix ns (8)
 //	39  rows (4), first (8) and last (8) reading, unix ns
@@ -30,15 +31,18 @@ type envelope struct {
 	appended    int64 // unix ns
 	length      int   // of the data before compression
 	packed      bool
+	moved       bool // see Stored.Moved
 	payload     []byte
 }
 
 const (
-	envelopeHead    = 67
-	envelopeTail    = 4
-	envelopeVersion = 1
-	flagPacked      = 1
-	recordLimit     = 64 << 20 // bytes of data in any record, whatever is configured
+	envelopeHead  = 67
+	envelopeTail  = 4
+	recordVersion = 1
+	movedVersion  = 2 // an agent that cannot tell what was moved must not send it
+	flagPacked    = 1
+	flagMoved     = 2
+	recordLimit   = 64 << 20 // bytes of data in any record, whatever is configured
 )
 
 var (
@@ -56,11 +60,14 @@ func (v *envelope) size() int {
 // appendTo appends the stored form to dst.
 func (v *envelope) appendTo(dst []byte) []byte {
 	start := len(dst)
-	var flags byte
+	version, flags := byte(recordVersion), byte(0)
 	if v.packed {
 		flags |= flagPacked
 	}
-	dst = append(dst, 'A', 'N', 'R', envelopeVersion, flags, byte(v.class), byte(len(v.label)))
+	if v.moved {
+		version, flags = movedVersion, flags|flagMoved
+	}
+	dst = append(dst, 'A', 'N', 'R', version, flags, byte(v.class), byte(len(v.label)))
 	dst = append(dst, v.key.Epoch[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, v.key.Position)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(v.appended))
@@ -81,12 +88,12 @@ func parseHead(b []byte) (envelope, error) {
 	if len(b) < envelopeHead+envelopeTail || string(b[:3]) != "ANR" {
 		return v, fmt.Errorf("%w: not a record of %d bytes", errDamaged, len(b))
 	}
-	if b[3] != envelopeVersion {
+	if b[3] != recordVersion && b[3] != movedVersion {
 		return v, fmt.Errorf("record format %d is not known; a newer version wrote it", b[3])
 	}
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	u32 := func(at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
-	v.packed = b[4]&flagPacked != 0
+	v.packed, v.moved = b[4]&flagPacked != 0, b[4]&flagMoved != 0
 	v.class = Class(b[5])
 	copy(v.key.Epoch[:], b[7:])
 	v.key.Position = u64(23)
@@ -114,7 +121,7 @@ func parseEnvelope(b []byte) (envelope, error) {
 	}
 	at := envelopeHead + int(b[6])
 	v.label, v.payload = string(body[envelopeHead:at]), body[at:]
-	if b[4]&^flagPacked != 0 || v.class > Loss || v.key.Position > maxPosition || !v.packed && v.length != len(v.payload) {
+	if b[4]&^(flagPacked|flagMoved) != 0 || v.moved != (b[3] == movedVersion) || v.class > Loss || v.key.Position > maxPosition || !v.packed && v.length != len(v.payload) {
 		return v, fmt.Errorf("%w: fields", errDamaged)
 	}
 	return v, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -209,25 +210,28 @@ func (b *Buffer) checkFile(f *file) error {
 }
 
 // Envelope is a record's stored form and back, for the tests of the format.
-func Envelope(k Key, it Item, appended int64) []byte {
+func Envelope(s Stored) []byte {
 	v := envelope{
-		key: k, class: it.Class, label: it.Label, rows: it.Rows, first: it.First, last: it.Last,
-		appended: appended, length: len(it.Data), payload: it.Data,
+		key: s.Key, class: s.Class, label: s.Label, rows: s.Rows, first: s.First, last: s.Last,
+		appended: s.Appended.UnixNano(), length: len(s.Data), moved: s.Moved, payload: s.Data,
 	}
-	if packed := pack(it.Data); packed != nil {
+	if packed := pack(s.Data); packed != nil {
 		v.packed, v.payload = true, packed
 	}
 	return v.appendTo(nil)
 }
 
 // ParseEnvelope is the inverse of Envelope.
-func ParseEnvelope(b []byte) (Key, Item, int64, error) {
+func ParseEnvelope(b []byte) (Stored, error) {
 	v, err := parseEnvelope(b)
 	if err != nil {
-		return Key{}, Item{}, 0, err
+		return Stored{}, err
 	}
 	data, err := v.data()
-	return v.key, Item{Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last}, v.appended, err
+	return Stored{
+		Key: v.key, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
+		Appended: time.Unix(0, v.appended), Moved: v.moved,
+	}, err
 }
 
 // EncodeLoss is the inverse of DecodeLoss.

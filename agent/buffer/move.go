@@ -107,7 +107,7 @@ func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
 		v, err := b.read(f, k)
 		switch {
 		case err == nil:
-			v.key = Key{m.to, m.rank(p)}
+			v.key, v.moved = Key{m.to, m.rank(p)}, true
 			c.puts = append(c.puts, v)
 			moved = append(moved, p)
 		case errors.Is(err, errDamagedFile):

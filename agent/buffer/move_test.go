@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,94 @@ func TestNewEpoch(t *testing.T) {
 	closeChecked(t, b)
 	b = open(t, o)
 	wantLane(t, b, buffer.Backlog, "3:3 0:1 1:2 2:4 3:5 4:6 5:7")
+}
+
+// wantMoved compares which records say that they were moved.
+func wantMoved(t *testing.T, b *buffer.Buffer, want ...int) {
+	t.Helper()
+	var got []int
+	for _, s := range all(t, b, buffer.Backlog) {
+		if id, ok := idOf(s.Data); ok && s.Moved {
+			got = append(got, id)
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("moved are %v, want %v", got, want)
+	}
+}
+
+// TestMovedIsSaid: a record that NewEpoch gave its name says so, from memory and from
+// disk, after restarts and further moves; no other record does.
+func TestMovedIsSaid(t *testing.T) {
+	o := small(t.TempDir())
+	var b *buffer.Buffer
+	during := 3
+	o.SetStep(func(name string) error {
+		if name == "begin" && b != nil && during > 0 { // it finds no time to be written
+			if _, err := b.Append(items(during), nil); err != nil {
+				t.Error(err)
+			}
+			during = 0
+		}
+		return nil
+	})
+	b = open(t, o)
+	appendAt(t, b, 0, items(0, 1), nil)
+	written(t, b)
+	appendAt(t, b, 2, items(2), nil)
+	if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: 0}); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := b.NewEpoch(); err != nil {
+		t.Fatal(err)
+	}
+	if during != 0 {
+		t.Fatal("nothing was appended meanwhile")
+	}
+	wantLane(t, b, buffer.Backlog, "0:0 0:1 1:2 2:3")
+	wantMoved(t, b, 1, 2, 3)
+	appendAt(t, b, 3, items(4), nil)
+	written(t, b)
+	wantMoved(t, b, 1, 2, 3)
+	closeChecked(t, b)
+
+	b = open(t, o)
+	wantMoved(t, b, 1, 2, 3)
+	appendAt(t, b, 0, items(5, 6), nil)
+	written(t, b)
+	if err := b.NewEpoch(); err != nil {
+		t.Fatal(err)
+	}
+	wantMoved(t, b, 1, 2, 3, 5, 6)
+	if err := b.NewEpoch(); err != nil { // all were given out
+		t.Fatal(err)
+	}
+	wantMoved(t, b, 1, 2, 3, 5, 6)
+	closeChecked(t, b)
+	b = open(t, o)
+	wantMoved(t, b, 1, 2, 3, 5, 6)
+}
+
+// TestMovedIsSaidAgain: also what comes back because the database lacks it.
+func TestMovedIsSaidAgain(t *testing.T) {
+	o := small(t.TempDir())
+	o.Retain, o.WriteAhead = time.Hour, true
+	b := open(t, o)
+	appendAt(t, b, 0, items(0, 1), nil)
+	written(t, b)
+	for range 2 { // what was moved is moved again
+		if err := b.NewEpoch(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantMoved(t, b, 0, 1)
+	if err := b.Ack(b.Epoch(), set(0, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.Requeue(b.Epoch(), set(0, 2)); n != 2 {
+		t.Fatalf("%d came back, want 2", n)
+	}
+	wantMoved(t, b, 0, 1)
 }
 
 // TestNewEpochWhileAppending: what comes meanwhile gets a name in one epoch or the
@@ -102,7 +191,7 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 		return image(o.Dir, s.dir)
 	})
 	b := open(t, o)
-	m := newModel()
+	m, first := newModel(), b.Epoch()
 	for id := range 40 {
 		var restore func()
 		if id == 20 {
@@ -160,6 +249,11 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 			}
 			if _, err := mm.verify(c); err != nil {
 				t.Errorf("crash before %s: %v", s.step, err)
+			}
+			for _, r := range all(t, c, buffer.Backlog) {
+				if r.Class != buffer.Loss && r.Moved != (r.Epoch != first) {
+					t.Errorf("crash before %s: moved is %v of position %d of epoch %x", s.step, r.Moved, r.Position, r.Epoch)
+				}
 			}
 			closeChecked(t, c)
 		}

@@ -7,12 +7,12 @@ import (
 )
 
 // NewEpoch ends the current epoch and begins a new one. Records of the current epoch
-// that were never given out move into it and get new positions, in their order;
-// the others keep their names. It is for a resumed machine snapshot, whose
-// collector names positions that this epoch has not assigned. It must be called
-// from the goroutine that calls Next and Get. On an error the old epoch goes on, or,
-// where records could not be moved yet, they are held back and moved as soon as the
-// disk lets it.
+// that were never given out move into it and get new positions, in their order, and say
+// so from then on (Stored.Moved); the others keep their names. It is for a resumed
+// machine snapshot, whose collector names positions that this epoch has not assigned. It
+// must be called from the goroutine that calls Next and Get. On an error the old epoch
+// goes on, or, where records could not be moved yet, they are held back and moved as soon
+// as the disk lets it.
 //
 // A crash at any moment neither loses nor doubles: which record gets which new name
 // is on disk before the first is written under it.
@@ -93,7 +93,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
 		}
 		old.held.Remove(p, p+1)
 		delete(old.mem, p)
-		e.key = Key{ep.id, ep.next}
+		e.key, e.moved = Key{ep.id, ep.next}, true
 		ep.marks.add(ep.next, e.appended, b.o.markStep())
 		ep.next++
 		ep.mem[e.key.Position] = e

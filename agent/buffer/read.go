@@ -104,7 +104,7 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 	ep.give(k.Position)
 	s = Stored{
 		Key: k, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
-		Appended: time.Unix(0, v.appended), OnDisk: true,
+		Appended: time.Unix(0, v.appended), OnDisk: true, Moved: v.moved,
 	}
 	if at, ok := ep.marks.at(k.Position); ok && ep.began >= b.began {
 		s.Appended = at

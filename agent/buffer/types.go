@@ -58,6 +58,9 @@ type Stored struct {
 	First, Last int64     // unix ns
 	Appended    time.Time // monotonic when it was appended by this process
 	OnDisk      bool      // a power cut does not take it
+	// Moved: NewEpoch gave it its name. It had another one, and where this process is the
+	// second life of a machine that was put back, the first one may have sent it under that.
+	Moved bool
 }
 
 // Lane is an order in which records are read.
