@@ -1,7 +1,10 @@
 package uplink_test
 
 import (
+	"slices"
+
 	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
 )
 
 // has waits for a message.
@@ -55,6 +58,16 @@ func (c *collector) rows() int {
 		n += r.Len()
 	}
 	return n
+}
+
+// knows reports whether the readings of a record are stored, under whatever name.
+func (c *collector) knows(r *telemetry.Record) bool {
+	for _, have := range c.stored {
+		if have.Unit == r.Unit && slices.Equal(have.Times, r.Times) && slices.Equal(have.Values, r.Values) {
+			return true
+		}
+	}
+	return false
 }
 
 // maximum returns how many records were in flight at most since the last set.

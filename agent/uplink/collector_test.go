@@ -229,10 +229,11 @@ func (c *collector) arrived(s *seen) {
 	if set.Add(k.position, k.position+1) == 0 {
 		c.repeats++
 	}
-	if s.record != nil {
-		c.stored[k] = s.record
-	} else {
+	switch {
+	case s.loss != nil:
 		c.losses[k] = *s.loss
+	case !s.header.Moved || !c.knows(s.record):
+		c.stored[k] = s.record
 	}
 	c.dirty = true
 }

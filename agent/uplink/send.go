@@ -78,6 +78,7 @@ func (s *session) sendRecord(now time.Time, o *outgoing, lane flight.Lane, dst [
 	historical := lane == flight.Backlog && !s.fresh(now, &o.stored)
 	h := sparkplug.Header{
 		Epoch: o.stored.Epoch, Position: o.stored.Position, Session: s.number, SentBoot: clock.Now().Boot,
+		Moved: o.stored.Moved,
 	}
 	kind := sparkplug.DData
 	if o.loss != nil {

@@ -112,3 +112,37 @@ func TestPutBackInTime(t *testing.T) {
 		t.Errorf("%d records went out under positions that were used before", n)
 	}
 }
+
+// TestPutBackHoldsWhatWasSent: the other life of a machine that was put back has sent
+// what both hold. Under their new names these records say that they were moved, so that
+// the database has each reading once; what is taken later does not say so.
+func TestPutBackHoldsWhatWasSent(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.SyncGrace = 5 * time.Second
+	cell.birth("press-1", press)
+	epoch := telemetry.Epoch(cell.buf.Epoch())
+	cell.readings("press-1", 10)
+	held := cell.buf.Stats().Records
+	plant.mu.Lock()
+	for k, r := range cell.appended {
+		plant.stored[k] = r
+	}
+	plant.set1(epoch).Add(0, 50) // those ten, and what was taken in the life that was undone
+	plant.mu.Unlock()
+	cell.start()
+	eventually(t, "a new epoch", func() bool { return telemetry.Epoch(cell.buf.Epoch()) != epoch })
+	cell.readings("press-1", 10)
+	eventually(t, "everything is acknowledged", cell.empty)
+	next := telemetry.Epoch(cell.buf.Epoch())
+	if got := plant.committed(next); got.String() != "[0,20)" {
+		t.Errorf("committed of the new epoch is %v", got)
+	}
+	if held != 10 || plant.rows() != 20 {
+		t.Errorf("%d records were held in both lives, and %d readings are stored, want 10 and 20", held, plant.rows())
+	}
+	for _, s := range plant.all(isRecord) {
+		if s.header.Epoch != next || s.header.Moved != (s.header.Position < 10) {
+			t.Errorf("position %d of %s: moved is %v", s.header.Position, s.header.Epoch, s.header.Moved)
+		}
+	}
+}
