@@ -90,7 +90,7 @@ func (l *lease) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 	for n := range batch {
 		e := &batch[n]
 		entries[n] = store.Entry{
-			Node: e.Node, Epoch: e.Epoch, Position: e.Position, ReceivedAt: e.Received,
+			Node: e.Node, Epoch: e.Epoch, Position: e.Position, ReceivedAt: e.Received, Moved: e.Moved,
 			Record: e.Record, Loss: e.Loss,
 		}
 		if e.Poison != nil {

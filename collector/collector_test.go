@@ -1,6 +1,9 @@
 package collector_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"andon.internal/collector/internal/edgetest"
@@ -67,6 +70,44 @@ func TestRepeatsAreStoredOnce(t *testing.T) {
 	resend(c, 2)
 	c.WaitAcked(20)
 	wantExact(t, dsn, c.Node, 20, 2)
+}
+
+// TestMovedRecordsAreStoredOnce: a machine is put back to an earlier state. What it holds,
+// and its other life had sent, comes under new names.
+func TestMovedRecordsAreStoredOnce(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn)
+	r.waitReady()
+	c := dial(t, broker, newNode("cell"))
+	send(c, 5, 2) // of which the machine, as it was, holds those from the third on
+	c.WaitAcked(5)
+	first := c.Node.Epoch
+	c.Node.Restart(true)
+	births(c)
+	c.WaitSync()
+	for p := range uint64(3) {
+		c.Send(c.Node.Moved(record(c.Node, 2+p, 2)))
+	}
+	c.Send(c.Node.Moved(record(c.Node, 5, 2))) // the other life did not send it
+	c.Send(c.Node.Data(record(c.Node, 6, 2)))  // taken since
+	c.WaitAcked(5)
+	got := query(t, dsn, `SELECT epoch_id, position, count(*) FROM reading_dyno JOIN epoch USING (epoch_key) GROUP BY 1, 2 ORDER BY 1, 2`)
+	var want []string
+	for p := range 5 {
+		want = append(want, fmt.Sprint(first, p, 2))
+	}
+	want = append(want, fmt.Sprint(c.Node.Epoch, 3, 2), fmt.Sprint(c.Node.Epoch, 4, 2))
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("stored are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got := query(t, dsn, `SELECT readings, expected FROM unit_run`); len(got) != 1 || got[0] != "14 14" {
+		t.Errorf("the run has %v readings of those expected, want 14 of 14", got)
+	}
+	if got := r.metric("andon_store_moved_repeats_total"); got != "6" {
+		t.Errorf("%s readings were recognised, want 6", got)
+	}
 }
 
 func TestLostAcknowledgementsAreHealed(t *testing.T) {

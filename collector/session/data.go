@@ -125,7 +125,7 @@ func (n *node) entry(env sparkplug.Envelope, m Message, gap int) Result {
 		n.highest[env.Epoch] = env.Position
 	}
 	return Result{Kind: Data, Gap: gap, Entry: &Entry{
-		Node: n.id, Epoch: env.Epoch, Position: env.Position, Received: m.Received,
+		Node: n.id, Epoch: env.Epoch, Position: env.Position, Received: m.Received, Moved: env.Moved,
 	}}
 }
 

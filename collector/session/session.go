@@ -37,6 +37,8 @@ type Entry struct {
 	Received time.Time
 	// Historical says that a record was sent before, or is old.
 	Historical bool
+	// Moved says that it had another name, under which it may be stored.
+	Moved bool
 
 	Record *telemetry.Record
 	Loss   *telemetry.Loss

@@ -22,9 +22,11 @@ type item struct {
 	run    runID
 	runKey run
 	skip   []bool // rows that cannot be stored; nil: none
+	known  []bool // rows of a moved record that are stored already; nil: none
 
 	reason    string // why the entry, or the skipped rows, go to quarantine
 	rows      int    // rows to store
+	repeated  int    // rows that are known
 	late      int
 	recovered bool // the position was quarantined before the batch
 }
@@ -151,6 +153,21 @@ func (b *batch) refuseTime(t *table, us int64) string {
 	}
 	b.days[t][day] = true
 	return ""
+}
+
+// left are the rows of the record that are not to be written; nil: all are.
+func (it *item) left() []bool {
+	switch {
+	case it.known == nil:
+		return it.skip
+	case it.skip == nil:
+		return it.known
+	}
+	out := make([]bool, len(it.skip))
+	for row := range out {
+		out[row] = it.skip[row] || it.known[row]
+	}
+	return out
 }
 
 // whole reports whether the entry is to be quarantined as a whole.

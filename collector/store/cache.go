@@ -52,6 +52,7 @@ type table struct {
 	key     int32
 	profile *telemetry.Profile // its signals are the columns, in this order
 	copySQL string
+	moveSQL string // see attempt.recall
 
 	mu      sync.Mutex
 	days    map[int64]bool                 // partitions there are
@@ -121,6 +122,9 @@ func newTable(key int32, p *telemetry.Profile) *table {
 		key: key, profile: p,
 		copySQL: fmt.Sprintf("COPY %s (%s%s) FROM STDIN (FORMAT binary)",
 			quote(tableName(p.Name)), copyColumns, columnList(p, "")),
+		moveSQL: fmt.Sprintf(`SELECT ts, quality%s FROM %s
+ WHERE unit_key = $1::int AND ts = ANY($2::timestamptz[]) AND epoch_key <> $3::int`,
+			columnList(p, ""), quote(tableName(p.Name))),
 		days:    map[int64]bool{},
 		layouts: map[*telemetry.Profile]*layout{},
 	}

@@ -137,6 +137,7 @@ func (a *attempt) lock(ctx context.Context) error {
 		err = errStaleKey
 	}
 	for _, r := range a.runs {
+		r.latest = r.newest
 		if err == nil && !r.found {
 			err = errStaleKey
 		}
@@ -201,9 +202,10 @@ func (b *batch) result() Result {
 			}
 			n.Rows += it.rows
 			n.Late += it.late
+			n.Repeated += it.repeated
 			r.Rows += it.rows
 			if it.table != nil && it.skip != nil {
-				rejected := it.entry.Record.Len() - it.rows
+				rejected := it.entry.Record.Len() - it.rows - it.repeated
 				n.Quarantined += rejected
 				r.Rejects = append(r.Rejects, Reject{Entry: i, Rows: rejected, Reason: it.reason})
 			}

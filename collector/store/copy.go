@@ -126,8 +126,13 @@ func appendRow(b []byte, it *copyItem, row int, record []byte) []byte {
 	b = be.AppendUint16(be.AppendUint32(b, 2), uint16(row))
 	b = be.AppendUint16(be.AppendUint32(b, 2), uint16(it.rec.Qualities[row]))
 	b = append(b, record...)
-	values := it.rec.Row(row)
-	for _, c := range it.layout.columns {
+	return appendSignals(b, it.layout, it.rec.Row(row))
+}
+
+// appendSignals encodes the columns of the signals, each with its length before it.
+func appendSignals(b []byte, l *layout, values []telemetry.Value) []byte {
+	be := binary.BigEndian
+	for _, c := range l.columns {
 		var v telemetry.Value
 		if c.source >= 0 {
 			v = values[c.source]

@@ -14,6 +14,9 @@ type Entry struct {
 	Epoch      telemetry.Epoch
 	Position   uint64
 	ReceivedAt time.Time
+	// Moved says that the entry had another name, under which what is in it may be stored:
+	// its node was put back to an earlier state. Commit compares.
+	Moved bool
 
 	Record *telemetry.Record // readings, or the end of a run
 	Loss   *telemetry.Loss   // positions that will not come; has a position of its own
@@ -33,7 +36,8 @@ type Outcome uint8
 // for good and may be acknowledged.
 const (
 	// Committed: stored now, also where the position was quarantined before. For a loss
-	// record: the loss is noted.
+	// record: the loss is noted. Of a record that was moved, none of the readings may be
+	// stored now, because all were.
 	Committed Outcome = iota + 1
 	// Duplicate: the position was committed before, or was quarantined before and this
 	// cannot be stored either, or another entry of the batch has it; nothing was written
@@ -82,6 +86,7 @@ type NodeCounts struct {
 	Late        int // of these, older than a reading of their run that was there before
 	Records     int // positions committed
 	Recovered   int // of these, quarantined before
+	Repeated    int // readings of them that were there already, under the name they had
 	Duplicates  int // positions that were there already
 	Quarantined int // readings and poisoned messages set aside
 	Deferred    int // positions refused for too many holes

@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics counts what the store does. A Metrics belongs to one Store.
 type Metrics struct {
-	rows, late, repeats, rejected, recovered, bisections, partitions, unknown prometheus.Counter
+	rows, late, repeats, rejected, recovered, moved, bisections, partitions, unknown prometheus.Counter
 
 	positions *prometheus.CounterVec // by outcome
 	failures  *prometheus.CounterVec // by class of error
@@ -22,6 +22,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		repeats:    counter("repeats_total", "Positions that came again."),
 		rejected:   counter("quarantined_total", "Readings and messages set aside in quarantine."),
 		recovered:  counter("recovered_total", "Positions that were quarantined and came in a form that could be stored."),
+		moved:      counter("moved_repeats_total", "Readings that came under a new name from a cell that was put back to an earlier state, and were stored already."),
 		bisections: counter("bisections_total", "Batches that were searched for a reading that PostgreSQL refuses."),
 		partitions: counter("partitions_made_total", "Daily partitions made."),
 		unknown:    counter("unknown_commits_total", "Transactions whose outcome was not learnt."),
@@ -37,7 +38,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.rows, m.late, m.repeats, m.rejected, m.recovered, m.bisections, m.partitions, m.unknown,
+		reg.MustRegister(m.rows, m.late, m.repeats, m.rejected, m.recovered, m.moved, m.bisections, m.partitions, m.unknown,
 			m.positions, m.failures, m.seconds)
 	}
 	return m
@@ -66,5 +67,6 @@ func (m *Metrics) committed(r *Result, seconds float64) {
 		m.repeats.Add(float64(n.Duplicates))
 		m.rejected.Add(float64(n.Quarantined))
 		m.recovered.Add(float64(n.Recovered))
+		m.moved.Add(float64(n.Repeated))
 	}
 }

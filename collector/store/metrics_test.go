@@ -15,6 +15,7 @@ func TestMetrics(t *testing.T) {
 	f.commit(entry(e, 1, 3), entry(e, 1, 3), poison(e, 2))
 	f.commit(entry(e, 0, 2), poison(e, 4))
 	f.commit(entry(e, 4, 1))
+	f.commit(moved(entry(e, 0, 2), epoch(2), 0))
 	if _, err := f.s.Commit(t.Context(), store.Lease{}, []store.Entry{entry(e, 5, 1)}); err == nil {
 		t.Fatal("committed without a lease")
 	}
@@ -39,9 +40,9 @@ func TestMetrics(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"andon_store_rows_total": 6, "andon_store_late_rows_total": 2, "andon_store_repeats_total": 1,
-		"andon_store_quarantined_total": 2, "andon_store_recovered_total": 1,
-		"andon_store_partitions_made_total": 9, "andon_store_commit_seconds": 3,
-		"andon_store_positions_total committed": 3, "andon_store_positions_total duplicate": 1,
+		"andon_store_quarantined_total": 2, "andon_store_recovered_total": 1, "andon_store_moved_repeats_total": 2,
+		"andon_store_partitions_made_total": 9, "andon_store_commit_seconds": 4,
+		"andon_store_positions_total committed": 4, "andon_store_positions_total duplicate": 1,
 		"andon_store_positions_total quarantined": 2, "andon_store_unknown_commits_total": 0,
 	} {
 		if got[name] != want {

@@ -112,6 +112,7 @@ func (b *batch) supersede(it *item) {
 // it came for the same position; nil: there is none.
 func (b *batch) refuse(it *item, reason string) *item {
 	it.reason, it.rows, it.skip = reason, 0, nil
+	it.repeated, it.known = 0, nil
 	it.ledger.demote(it.entry.Position)
 	b.setAside(it)
 	behind := false

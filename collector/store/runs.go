@@ -12,7 +12,8 @@ import (
 type runChange struct {
 	run
 	found    bool
-	newest   int64 // µs of the newest reading so far
+	newest   int64 // µs of the newest reading before the batch; add lets it follow
+	latest   int64 // µs: no reading of the run is newer, also of those just copied
 	rows     int64
 	late     int64
 	expected int64
@@ -119,9 +120,9 @@ func (r *runChange) note(rec *telemetry.Record) {
 func (r *runChange) add(it *item) {
 	rec := it.entry.Record
 	it.late = 0
-	newest := r.newest
+	newest, left := r.newest, it.left()
 	for i, ns := range rec.Times {
-		if it.skip != nil && it.skip[i] {
+		if left != nil && left[i] {
 			continue
 		}
 		us := micros(ns)
@@ -134,9 +135,10 @@ func (r *runChange) add(it *item) {
 	r.late += int64(it.late)
 }
 
-// insertLosses keeps the loss records of the batch.
+// insertLosses keeps the loss records of the batch; one that was moved only where it is
+// not there under the name that it had.
 func (b *batch) insertLosses() []call {
-	var keys, positions, reasons, units, readings, first, last, toldEpochs, toldPositions list
+	var keys, positions, reasons, units, readings, first, last, toldEpochs, toldPositions, moved list
 	for i := range b.items {
 		it := &b.items[i]
 		l := it.entry.Loss
@@ -152,6 +154,7 @@ func (b *batch) insertLosses() []call {
 		lossTime(&last, l.Last)
 		toldEpochs.int(int64(it.ledger.key))
 		toldPositions.int(int64(it.entry.Position))
+		moved.bool(it.entry.Moved)
 	}
 	if keys.n == 0 {
 		return nil
@@ -159,10 +162,13 @@ func (b *batch) insertLosses() []call {
 	return []call{{
 		sql: `INSERT INTO loss (epoch_key, positions, reason, units, readings, first_ts, last_ts, told_epoch_key, told_position)
  SELECT d.k, d.p, d.r, d.u::text[], d.n, d.f, d.l, d.te, d.tp FROM unnest($1::int[], $2::int8multirange[], $3::text[],
- $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::int[], $9::bigint[]) d(k, p, r, u, n, f, l, te, tp)`,
+ $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::int[], $9::bigint[], $10::boolean[])
+ d(k, p, r, u, n, f, l, te, tp, m) WHERE NOT d.m OR NOT EXISTS (SELECT FROM loss x
+ WHERE (x.epoch_key, x.positions, x.reason, x.units, x.readings) = (d.k, d.p, d.r, d.u::text[], d.n)
+ AND (x.first_ts, x.last_ts) IS NOT DISTINCT FROM (d.f, d.l))`,
 		params: [][]byte{
 			keys.param(), positions.param(), reasons.param(), units.param(), readings.param(),
-			first.param(), last.param(), toldEpochs.param(), toldPositions.param(),
+			first.param(), last.param(), toldEpochs.param(), toldPositions.param(), moved.param(),
 		},
 	}}
 }

@@ -16,15 +16,32 @@ type dataError struct{ *pgconn.PgError }
 
 func (e *dataError) Unwrap() error { return e.PgError }
 
-// copyRows sends the readings, table by table.
+// copyRows sends the readings: what was moved last, because what it is compared with may
+// be in the same batch.
 func (a *attempt) copyRows(ctx context.Context) error {
+	var list, moved []*item
+	for i := range a.b.items {
+		switch it := &a.b.items[i]; {
+		case it.outcome != Committed || it.table == nil:
+		case it.entry.Moved:
+			moved = append(moved, it)
+		default:
+			list = append(list, it)
+		}
+	}
+	err := a.copyTables(ctx, list)
+	for err == nil && len(moved) > 0 {
+		list, moved = apart(moved)
+		err = a.copyTables(ctx, list)
+	}
+	return err
+}
+
+// copyTables sends the readings of some records, table by table.
+func (a *attempt) copyTables(ctx context.Context, list []*item) error {
 	var tables []*table
 	items := map[*table][]*item{}
-	for i := range a.b.items {
-		it := &a.b.items[i]
-		if it.outcome != Committed || it.table == nil {
-			continue
-		}
+	for _, it := range list {
 		if items[it.table] == nil {
 			tables = append(tables, it.table)
 		}
@@ -46,6 +63,9 @@ func (a *attempt) copyRows(ctx context.Context) error {
 
 // copy sends the readings of some records of one table.
 func (a *attempt) copy(ctx context.Context, t *table, items []*item) error {
+	if err := a.recall(ctx, t, items); err != nil {
+		return err
+	}
 	r := &copyReader{items: make([]copyItem, 0, len(items))}
 	want := 0
 	for _, it := range items {
@@ -54,7 +74,7 @@ func (a *attempt) copy(ctx context.Context, t *table, items []*item) error {
 		}
 		want += it.rows
 		r.items = append(r.items, copyItem{
-			rec: it.entry.Record, layout: it.layout, skip: it.skip,
+			rec: it.entry.Record, layout: it.layout, skip: it.left(),
 			unit: it.runKey.unit, epoch: it.ledger.key, position: it.entry.Position,
 			received: a.b.received(it).UnixMicro(),
 		})
@@ -68,6 +88,7 @@ func (a *attempt) copy(ctx context.Context, t *table, items []*item) error {
 	case err == nil && tag.RowsAffected() != int64(want):
 		return fmt.Errorf("COPY took %d of %d rows", tag.RowsAffected(), want)
 	case err == nil:
+		a.copied(items)
 		return nil
 	case !errors.As(err, &pg):
 		return err

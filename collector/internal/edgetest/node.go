@@ -183,7 +183,18 @@ func (n *Node) DataAt(position uint64, r *telemetry.Record, historical bool) Mes
 
 // DataOf is the DDATA of a record under a position of any epoch.
 func (n *Node) DataOf(e telemetry.Epoch, position uint64, r *telemetry.Record, historical bool) Message {
-	h := sparkplug.Header{Epoch: e, Position: position, Session: n.Session}
+	return n.data(sparkplug.Header{Epoch: e, Position: position, Session: n.Session}, r, historical)
+}
+
+// Moved is the DDATA of a record that had another name, under the next position.
+func (n *Node) Moved(r *telemetry.Record) Message {
+	h := sparkplug.Header{Epoch: n.Epoch, Position: n.Next, Session: n.Session, Moved: true}
+	n.Held.Add(n.Next, n.Next+1)
+	n.Next++
+	return n.data(h, r, true)
+}
+
+func (n *Node) data(h sparkplug.Header, r *telemetry.Record, historical bool) Message {
 	return Message{
 		n.topic(sparkplug.DData, r.Unit),
 		sparkplug.AppendRecord(nil, h, r, n.aliases[r.Unit], now(), n.seq(), historical),
