@@ -1,0 +1,54 @@
+package model_test
+
+import (
+	"strings"
+	"testing"
+
+	"andon.internal/lab/model"
+)
+
+// scenarios is every way in which the world can go wrong, and the rules that it needs.
+var scenarios = []struct {
+	model.Scenario
+	rules []model.Rule
+}{
+	{model.Scenario{Name: "crashes", Readings: 2, Epochs: 3}, []model.Rule{
+		model.AckAfterCommit, model.Ledger, model.KeepLedger, model.KeepTail, model.CommitFirst, model.Sync, model.Credit,
+	}},
+	{model.Scenario{Name: "rotation", Readings: 2, Epochs: 2, Rotate: true}, []model.Rule{model.KeepNames}},
+	{model.Scenario{Name: "overflow", Readings: 3, Epochs: 1, Overflow: true}, []model.Rule{model.CommittedWins, model.TakePosition}},
+	{model.Scenario{Name: "a second box", Readings: 2, Epochs: 2, Stranger: true}, []model.Rule{model.CloseByDescent}},
+	{model.Scenario{Name: "a copied disk", Readings: 2, Epochs: 2, Clone: true}, []model.Rule{model.FreshEpoch}},
+	{model.Scenario{Name: "put back", Readings: 2, Epochs: 2, PutBack: true}, []model.Rule{
+		model.OnlySent, model.WaitSync, model.ForkOnSync, model.KnowMoved, model.OneSession,
+	}},
+	{model.Scenario{Name: "a restored database", Readings: 2, Epochs: 1, Restore: true}, []model.Rule{model.Requeue}},
+}
+
+func TestNothingIsLostOrDoubled(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.Name, func(t *testing.T) {
+			r := model.Explore(s.Scenario)
+			if r.Fault != "" {
+				t.Errorf("%s:\n%s", r.Fault, strings.Join(r.Steps, "\n"))
+			}
+			t.Logf("%d states", r.States)
+		})
+	}
+}
+
+// TestEveryRuleIsNeeded: without it something goes wrong, and this is how.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	for _, s := range scenarios {
+		for _, rule := range s.rules {
+			t.Run(s.Name+"/"+string(rule), func(t *testing.T) {
+				s.Rule = rule
+				r := model.Explore(s.Scenario)
+				if r.Fault == "" {
+					t.Fatalf("nothing goes wrong without it in %d states of %s", r.States, s.Name)
+				}
+				t.Logf("without it, %s, after %d steps:\n%s", r.Fault, len(r.Steps), strings.Join(r.Steps, "\n"))
+			})
+		}
+	}
+}
