@@ -109,7 +109,7 @@ func TestAfterClose(t *testing.T) {
 	_, _, nextErr := b.Next(buffer.Live, nil)
 	_, _, getErr := b.Get(buffer.Key{})
 	_, cursorErr := b.Cursor("x")
-	for i, err := range []error{appendErr, nextErr, getErr, cursorErr, b.Ack(b.Epoch(), set(0, 1)), b.WaitSpace(context.Background()), b.NewEpoch()} {
+	for i, err := range []error{appendErr, nextErr, getErr, cursorErr, b.Ack(b.Epoch(), set(0, 1)), b.WaitSpace(context.Background()), b.NewEpoch(set(0, 1))} {
 		if !errors.Is(err, buffer.ErrClosed) {
 			t.Errorf("call %d after Close: %v, want ErrClosed", i, err)
 		}

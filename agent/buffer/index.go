@@ -31,7 +31,6 @@ type epoch struct {
 	link
 	held    ranges.Set        // visible and not acknowledged
 	kept    uint64            // acknowledged and retained
-	given   ranges.Set        // given out by this process; of the current epoch only
 	mem     map[uint64]*entry // records whose bytes are in memory
 	hidden  []*entry          // not visible yet, in the order of their positions
 	marks   marks             // when its positions were assigned

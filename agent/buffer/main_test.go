@@ -147,6 +147,15 @@ func wantLane(t testing.TB, b *buffer.Buffer, l buffer.Lane, want string) {
 	}
 }
 
+// positions are those of some records of one epoch.
+func positions(list ...buffer.Stored) ranges.Set {
+	var out ranges.Set
+	for _, s := range list {
+		out.Add(s.Position, s.Position+1)
+	}
+	return out
+}
+
 func set(from, to uint64) ranges.Set { return ranges.Of(ranges.Range{From: from, To: to}) }
 
 // image copies the files of a folder into a new one.

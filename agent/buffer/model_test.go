@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/shared/ranges"
 )
 
 // model is the reference that a simulated buffer is compared with. Every record has an
@@ -59,6 +60,19 @@ func (m *model) gave(s buffer.Stored) (id int, err error) {
 		m.durable[id] = true
 	}
 	return id, nil
+}
+
+// sent are the positions of an epoch that were given out: an uplink sends each at once.
+func (m *model) sent(e buffer.Epoch) ranges.Set {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out ranges.Set
+	for k := range m.names {
+		if k.Epoch == e {
+			out.Add(k.Position, k.Position+1)
+		}
+	}
+	return out
 }
 
 // verify compares a buffer that was just opened on what a crash left.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/shared/ranges"
 )
 
 func TestNewEpoch(t *testing.T) {
@@ -19,15 +20,15 @@ func TestNewEpoch(t *testing.T) {
 	appendAt(t, b, 0, items(0, 1, 2, 3, 4, 5), nil)
 	written(t, b)
 	first := b.Epoch()
-	// 0 and 3 were given out, 0 is acknowledged; 6 is in memory only.
-	for _, p := range []uint64{0, 3} {
+	// 0 and 3 were sent, 0 is acknowledged; 1 was only given out, and 6 is in memory only.
+	for _, p := range []uint64{0, 1, 3} {
 		if _, ok, err := b.Get(buffer.Key{Epoch: first, Position: p}); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 	}
 	_ = b.Ack(first, set(0, 1))
 	appendAt(t, b, 6, items(6), nil)
-	if err := b.NewEpoch(); err != nil {
+	if err := b.NewEpoch(ranges.Of(ranges.Range{From: 0, To: 1}, ranges.Range{From: 3, To: 4})); err != nil {
 		t.Fatal(err)
 	}
 	if b.Epoch() == first {
@@ -81,7 +82,7 @@ func TestMovedIsSaid(t *testing.T) {
 	if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: 0}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if err := b.NewEpoch(); err != nil {
+	if err := b.NewEpoch(set(0, 1)); err != nil {
 		t.Fatal(err)
 	}
 	if during != 0 {
@@ -98,11 +99,11 @@ func TestMovedIsSaid(t *testing.T) {
 	wantMoved(t, b, 1, 2, 3)
 	appendAt(t, b, 0, items(5, 6), nil)
 	written(t, b)
-	if err := b.NewEpoch(); err != nil {
+	if err := b.NewEpoch(ranges.Set{}); err != nil {
 		t.Fatal(err)
 	}
 	wantMoved(t, b, 1, 2, 3, 5, 6)
-	if err := b.NewEpoch(); err != nil { // all were given out
+	if err := b.NewEpoch(set(0, 5)); err != nil { // all were sent
 		t.Fatal(err)
 	}
 	wantMoved(t, b, 1, 2, 3, 5, 6)
@@ -119,7 +120,7 @@ func TestMovedIsSaidAgain(t *testing.T) {
 	appendAt(t, b, 0, items(0, 1), nil)
 	written(t, b)
 	for range 2 { // what was moved is moved again
-		if err := b.NewEpoch(); err != nil {
+		if err := b.NewEpoch(ranges.Set{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,7 +164,7 @@ func TestNewEpochWhileAppending(t *testing.T) {
 	})
 	for range 20 {
 		time.Sleep(2 * time.Millisecond)
-		if err := b.NewEpoch(); err != nil {
+		if err := b.NewEpoch(ranges.Set{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -220,7 +221,7 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 	read(b, 3, 17, 39)
 	taking = true
 	for range 2 { // the second goes on where the first ended
-		if err := b.NewEpoch(); err != nil {
+		if err := b.NewEpoch(m.sent(b.Epoch())); err != nil {
 			t.Fatal(err)
 		}
 		read(b, 2, 30)
@@ -278,12 +279,12 @@ func TestNewEpochFails(t *testing.T) {
 	written(t, b)
 	first := b.Epoch()
 	fail = "begin"
-	if err := b.NewEpoch(); err == nil || b.Epoch() != first {
+	if err := b.NewEpoch(ranges.Set{}); err == nil || b.Epoch() != first {
 		t.Errorf("NewEpoch: %v", err)
 	}
 	appendAt(t, b, 2, items(2), nil)
 	fail = "write"
-	if err := b.NewEpoch(); err == nil || b.Epoch() != first {
+	if err := b.NewEpoch(ranges.Set{}); err == nil || b.Epoch() != first {
 		t.Errorf("NewEpoch: %v", err)
 	}
 	fail = ""
@@ -291,7 +292,7 @@ func TestNewEpochFails(t *testing.T) {
 	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
 	appendAt(t, b, 3, items(3), nil)
 	fail = "endmove"
-	if err := b.NewEpoch(); err == nil && b.Epoch() == first {
+	if err := b.NewEpoch(set(0, 3)); err == nil && b.Epoch() == first {
 		t.Errorf("NewEpoch: %v", err)
 	}
 	fail = ""

@@ -7,16 +7,16 @@ import (
 )
 
 // NewEpoch ends the current epoch and begins a new one. Records of the current epoch
-// that were never given out move into it and get new positions, in their order, and say
-// so from then on (Stored.Moved); the others keep their names. It is for a resumed
-// machine snapshot, whose collector names positions that this epoch has not assigned. It
-// must be called from the goroutine that calls Next and Get. On an error the old epoch
-// goes on, or, where records could not be moved yet, they are held back and moved as soon
-// as the disk lets it.
+// whose positions are not in sent move into it and get new positions, in their order, and
+// say so from then on (Stored.Moved); the others keep their names. It is for a resumed
+// machine snapshot, whose collector names positions that this epoch has not assigned.
+// What was given out and not sent is moved too: it is to be read again. On an error the
+// old epoch goes on, or, where records could not be moved yet, they are held back and
+// moved as soon as the disk lets it.
 //
 // A crash at any moment neither loses nor doubles: which record gets which new name
 // is on disk before the first is written under it.
-func (b *Buffer) NewEpoch() error {
+func (b *Buffer) NewEpoch(sent ranges.Set) error {
 	b.disk.Lock()
 	defer b.disk.Unlock()
 	b.mu.Lock()
@@ -31,7 +31,7 @@ func (b *Buffer) NewEpoch() error {
 	b.mu.Lock()
 	old := b.x.current()
 	m := &move{from: old.id, set: b.x.onDisk(old)}
-	m.set.RemoveSet(old.given)
+	m.set.RemoveSet(sent)
 	l := b.newLink()
 	m.to, m.seq = l.id, l.seq
 	b.mu.Unlock()
@@ -43,7 +43,7 @@ func (b *Buffer) NewEpoch() error {
 		return wrap("begin an epoch", err)
 	}
 	b.mu.Lock()
-	b.switchLocked(old, newEpoch(l), m)
+	b.switchLocked(old, newEpoch(l), m, sent)
 	ended := old.link
 	b.mu.Unlock()
 	b.log.Warn("a new epoch begins", "records_moved", m.set.Len())
@@ -71,7 +71,7 @@ func (x *index) onDisk(ep *epoch) ranges.Set {
 
 // switchLocked makes the new epoch current. What waits in memory gets a new name at
 // once, what is on disk when it is copied.
-func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
+func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 	now := time.Now()
 	b.closeDueLossesLocked(now, true)
 	b.moves = append(b.moves, m)
@@ -88,7 +88,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
 	old.hidden = nil
 	for _, e := range b.x.queue {
 		p := e.key.Position
-		if e.cursor != nil || e.stage == gone || e.key.Epoch != old.id || old.given.Contains(p) {
+		if e.cursor != nil || e.stage == gone || e.key.Epoch != old.id || sent.Contains(p) {
 			continue
 		}
 		old.held.Remove(p, p+1)
@@ -100,8 +100,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move) {
 		ep.hidden = append(ep.hidden, e)
 	}
 	old.ended = EndClosed
-	old.next = max(old.given.End(), old.held.End())
-	old.given = ranges.Set{}
+	old.next = max(min(sent.End(), old.next), old.held.End())
 	b.x.addEpoch(ep)
 	b.noted, b.rejected = 0, 0
 	if b.x.show(ep) {

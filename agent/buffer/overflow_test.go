@@ -176,8 +176,7 @@ func TestOverflowInTheNextEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := fullBuffer(t, dir)
 		reject(t, b, 5*time.Second, time.Millisecond)
-		all(t, b, buffer.Backlog) // what was given out stays in the old epoch
-		if err := b.NewEpoch(); err != nil {
+		if err := b.NewEpoch(positions(all(t, b, buffer.Backlog)...)); err != nil { // all of them stay in the old epoch
 			t.Fatal(err)
 		}
 		next := reject(t, b, time.Second, 10*time.Millisecond)

@@ -65,7 +65,6 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 	ep := b.x.byID[k.Epoch]
 	if e := ep.mem[k.Position]; e != nil {
 		defer b.mu.Unlock()
-		ep.give(k.Position)
 		return e.give(), false, nil
 	}
 	f := b.x.where(k)
@@ -101,7 +100,6 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 	if b.x.byID[k.Epoch] != ep || !ep.held.Contains(k.Position) {
 		return Stored{}, true, nil // acknowledged or moved meanwhile
 	}
-	ep.give(k.Position)
 	s = Stored{
 		Key: k, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
 		Appended: time.Unix(0, v.appended), OnDisk: true, Moved: v.moved,
@@ -110,13 +108,6 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 		s.Appended = at
 	}
 	return s, false, nil
-}
-
-// give notes that a position was given out.
-func (ep *epoch) give(p uint64) {
-	if ep.ended == EndOpen {
-		ep.given.Add(p, p+1)
-	}
 }
 
 // errDamagedFile is a file that does not open because of its content.

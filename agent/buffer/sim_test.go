@@ -110,7 +110,7 @@ func (s *sim) act() {
 	case n < 93:
 		s.settle()
 	case n < 95:
-		if err := s.b.NewEpoch(); err != nil && !s.failing {
+		if err := s.b.NewEpoch(s.m.sent(s.b.Epoch())); err != nil && !s.failing {
 			s.t.Error(err)
 		}
 	case n < 96:

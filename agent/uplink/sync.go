@@ -135,12 +135,13 @@ func (s *session) fork(now time.Time, unknown ranges.Set) error {
 	s.up.cfg.Metrics.newEpochs.Inc()
 	s.log.Error("the database knows positions that this agent has not sent: was this machine put back to an earlier state, or cloned? beginning a new epoch",
 		"epoch", s.sync.current.String(), "positions", clip(unknown.String()))
-	if err := s.up.buf.NewEpoch(); err != nil {
+	if err := s.up.buf.NewEpoch(s.up.sentOf(s.sync.current).Clone()); err != nil {
 		s.log.Error("new epoch not begun", "error", err)
 		return errNoNewFork
 	}
 	s.up.front = nil
 	s.lanes.live = nil
+	s.lanes.rescan() // what was ready to be sent has a new name
 	s.birthAt = now
 	return nil
 }

@@ -132,11 +132,12 @@ func TestPutBackHoldsWhatWasSent(t *testing.T) {
 	cell.start()
 	eventually(t, "a new epoch", func() bool { return telemetry.Epoch(cell.buf.Epoch()) != epoch })
 	cell.readings("press-1", 10)
-	eventually(t, "everything is acknowledged", cell.empty)
 	next := telemetry.Epoch(cell.buf.Epoch())
-	if got := plant.committed(next); got.String() != "[0,20)" {
-		t.Errorf("committed of the new epoch is %v", got)
-	}
+	eventually(t, "all twenty are committed", func() bool {
+		got := plant.committed(next)
+		return got.String() == "[0,20)"
+	})
+	eventually(t, "everything is acknowledged", cell.empty)
 	if held != 10 || plant.rows() != 20 {
 		t.Errorf("%d records were held in both lives, and %d readings are stored, want 10 and 20", held, plant.rows())
 	}
@@ -145,4 +146,41 @@ func TestPutBackHoldsWhatWasSent(t *testing.T) {
 			t.Errorf("position %d of %s: moved is %v", s.header.Position, s.header.Epoch, s.header.Moved)
 		}
 	}
+}
+
+// TestPutBackMovesWhatWasNotSent: a record that was made ready to be sent, and found no
+// room, goes under a new name like those behind it.
+func TestPutBackMovesWhatWasNotSent(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.SyncGrace, cell.cfg.SyncTimeout = time.Millisecond, time.Minute
+	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour
+	plant.set(func(p *policy) {
+		p.noSync, p.noAck = true, true
+		p.lose = isRecord
+	})
+	cell.birth("press-1", press)
+	epoch := telemetry.Epoch(cell.buf.Epoch())
+	plant.mu.Lock()
+	plant.set1(epoch).Add(0, 50) // what this machine sent in the life that was undone
+	plant.policy.credit = sparkplug.Credit{Records: 2, Bytes: 1 << 20}
+	plant.mu.Unlock()
+	cell.readings("press-1", 10)
+	cell.start()
+	eventually(t, "two records before the answer", func() bool { return plant.count(isRecord) == 2 })
+	plant.set(func(p *policy) { p.noSync = false }) // the births to come are answered
+	plant.say(sparkplug.Ack{
+		Epochs: []sparkplug.EpochRanges{{Epoch: epoch, Committed: plant.committed(epoch)}},
+		Credit: sparkplug.Credit{Records: 2, Bytes: 1 << 20},
+		Sync:   &sparkplug.SyncPart{Session: 1, Part: 1, Of: 1},
+	})
+	eventually(t, "a new epoch", func() bool { return telemetry.Epoch(cell.buf.Epoch()) != epoch })
+	plant.set(func(p *policy) {
+		p.noAck, p.lose = false, nil
+		p.credit = sparkplug.Credit{Records: 64, Bytes: 1 << 20}
+	})
+	eventually(t, "the eight that were not sent are stored", func() bool {
+		got := plant.committed(telemetry.Epoch(cell.buf.Epoch()))
+		return got.String() == "[0,8)"
+	})
+	eventually(t, "everything is acknowledged", cell.empty)
 }

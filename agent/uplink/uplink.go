@@ -27,7 +27,7 @@ type Buffer interface {
 	Requeue(e buffer.Epoch, s ranges.Set) uint64
 	Chain() []buffer.EpochState
 	Settle(epochs []buffer.Epoch)
-	NewEpoch() error
+	NewEpoch(sent ranges.Set) error
 	Stats() buffer.Stats
 }
 
