@@ -239,6 +239,3 @@ func EncodeLoss(l LossInfo) []byte { return appendLoss(nil, &l) }
 
 // CheckTree looks at the pages of a closed file.
 func CheckTree(path string) error { return checkTree(path) }
-
-// ErrDamaged is what damage is reported with.
-var ErrDamaged = errDamaged
