@@ -116,6 +116,7 @@ func (b *Buffer) takeLocked(p *parcel, now time.Time, ahead, bound bool) {
 		e.bound = bound
 		b.x.enqueue(e, now, b.o.markStep())
 		b.m.appended.Inc()
+		b.taken.Add(int64(e.length))
 		b.m.appendedRows.Add(float64(e.rows))
 		if e.class == Alarm && b.alarmDue.IsZero() {
 			b.alarmDue = now.Add(b.o.AlarmLinger)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"andon.internal/shared/ranges"
@@ -33,6 +34,8 @@ type Buffer struct {
 	active      *file  // is written; nil when the next write makes one
 	scratch     []byte // of the transaction that runs
 	chainWarned bool
+
+	taken, stored, device atomic.Int64 // bytes: see Written
 
 	reading sync.Mutex // one reader of files at a time, so that few are open
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -47,8 +48,9 @@ type move struct {
 
 // chain is the chain file. It is not safe for concurrent use.
 type chain struct {
-	db  *bolt.DB
-	err error // a write failed: the file is not written again
+	db      *bolt.DB
+	err     error        // a write failed: the file is not written again
+	written atomic.Int64 // bytes of pages, about
 }
 
 // openChain opens or creates the chain file. An error wraps errDamaged when the
@@ -89,7 +91,16 @@ func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 	if c.err != nil {
 		return c.err
 	}
-	err := wrap("write "+chainFile, guarded(func() error { return c.db.Update(fn) }))
+	var done *bolt.Tx
+	err := wrap("write "+chainFile, guarded(func() error {
+		return c.db.Update(func(tx *bolt.Tx) error {
+			done = tx
+			return fn(tx)
+		})
+	}))
+	if err == nil {
+		c.written.Add(pagesOf(done))
+	}
 	if !noSpace(err) {
 		c.err = err
 	}

@@ -85,6 +85,7 @@ func (b *Buffer) write(f *file, p *plan) error {
 	f.home = true
 	for i := range c.puts {
 		b.m.stored.Add(float64(c.puts[i].size()))
+		b.stored.Add(int64(c.puts[i].size()))
 	}
 	if b.showAllLocked() {
 		b.signalChanged()
@@ -127,6 +128,7 @@ func (b *Buffer) apply(f *file, c *change) (outcome, error) {
 	}
 	b.m.commits.WithLabelValues().Observe(time.Since(start).Seconds())
 	b.m.written.Add(float64(out.written))
+	b.device.Add(out.written)
 	return out, nil
 }
 

@@ -78,11 +78,17 @@ func (c *change) apply(db *bolt.DB, scratch *[]byte, limit int) (outcome, error)
 		if err := tx.Commit(); err != nil {
 			return err
 		}
-		stats := tx.Stats()
-		out.written = stats.GetPageAlloc() + pageSize
+		out.written = pagesOf(tx)
 		return db.View(func(tx *bolt.Tx) error { out.size = tx.Size(); return nil })
 	})
 	return out, err
+}
+
+// pagesOf returns the bytes of the pages that a committed transaction wrote, its meta page
+// with them.
+func pagesOf(tx *bolt.Tx) int64 {
+	stats := tx.Stats()
+	return stats.GetPageAlloc() + pageSize
 }
 
 func (c *change) fill(tx *bolt.Tx, scratch *[]byte) (map[Epoch]tally, error) {

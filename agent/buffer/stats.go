@@ -43,3 +43,20 @@ func (b *Buffer) Stats() Stats {
 	}
 	return s
 }
+
+// Written is what a buffer has taken and written since Open.
+type Written struct {
+	Taken  int64 // bytes of the records that were appended
+	Stored int64 // bytes of the records that were written to disk, as stored; one that was acknowledged before is none
+	Device int64 // bytes of the pages that were written for that, for deletes and for the chain, about
+}
+
+// Written returns what was taken and written since Open. It waits for nothing, and may be
+// called after Close.
+func (b *Buffer) Written() Written {
+	w := Written{Taken: b.taken.Load(), Stored: b.stored.Load(), Device: b.device.Load()}
+	if b.chain != nil {
+		w.Device += b.chain.written.Load()
+	}
+	return w
+}

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -70,6 +71,48 @@ func (r *Roster) putProfile(p *telemetry.Profile) error {
 	}
 	slices.Sort(texts)
 	return r.put(indexBucket, profilesKey, slices.Compact(texts))
+}
+
+// Documents returns all profiles as they are stored, by fingerprint, for who reads the
+// buffer in another process: see [FromDocuments]. Safe for concurrent use.
+func (r *Roster) Documents() map[string]json.RawMessage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[string]json.RawMessage, len(r.profiles))
+	for fp, p := range r.profiles {
+		if b, err := json.Marshal(profileToDoc(p)); err == nil {
+			out[fingerprintText(fp)] = b
+		}
+	}
+	return out
+}
+
+// StoredDocuments returns what Documents does, of a KV that no roster has open.
+func StoredDocuments(kv interface {
+	All(bucket string) (map[string][]byte, error)
+}) (map[string]json.RawMessage, error) {
+	stored, err := kv.All(profileBucket)
+	out := make(map[string]json.RawMessage, len(stored))
+	for fp, doc := range stored {
+		out[fp] = doc
+	}
+	return out, err
+}
+
+// FromDocuments returns the profiles that are valid and have the fingerprint under which
+// they stand.
+func FromDocuments(docs map[string]json.RawMessage) map[uint64]*telemetry.Profile {
+	out := map[uint64]*telemetry.Profile{}
+	for text, b := range docs {
+		var doc profileDoc
+		if json.Unmarshal(b, &doc) != nil {
+			continue
+		}
+		if p, err := docToProfile(&doc); err == nil && fingerprintText(p.Fingerprint()) == text {
+			out[p.Fingerprint()] = p
+		}
+	}
+	return out
 }
 
 func (r *Roster) loadProfile(text string) error {

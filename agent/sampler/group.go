@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"andon.internal/agent/source"
 	"andon.internal/shared/telemetry"
@@ -47,7 +48,8 @@ type grouper struct {
 	ended   map[string]bool // units known to the roster whose run ended in the batch
 	spare   []*telemetry.Record
 	seen    map[*telemetry.Profile]error // what the check of a profile gave
-	refused throttle
+	refused  throttle
+	refusals atomic.Uint64
 }
 
 func newGrouper(c Config, counts counters) *grouper {
@@ -113,6 +115,7 @@ func (g *grouper) take(events []source.Event) changes {
 		}
 		if err != nil {
 			g.counts.refused.Inc()
+			g.refusals.Add(1)
 			if g.refused.pass() {
 				g.cfg.Logger.Error("event of the source refused", "unit", e.Unit, "error", err, "refused", g.refused.count)
 			}

@@ -130,6 +130,10 @@ type State struct {
 	Ended bool      // the source has ended for good
 	Err   error     // what keeps readings from flowing; nil when all is well
 	Since time.Time // of Err
+
+	Readings uint64    // put into the buffer since the start
+	Refused  uint64    // events that broke the rules of a source and were passed over
+	Latest   time.Time // when the last reading was put into the buffer; zero before the first
 }
 
 // Sampler runs one source.
@@ -174,12 +178,27 @@ func (s *Sampler) State() State {
 	s.mu.Lock()
 	st := s.state
 	s.mu.Unlock()
+	st.Refused = s.group.refusals.Load()
 	for _, t := range []*trouble{s.storing, s.reading, s.opening} {
 		if since, err := t.now(); err != nil {
 			st.Err, st.Since = err, since
 		}
 	}
 	return st
+}
+
+// tookReadings notes that readings are in the buffer.
+func (s *Sampler) tookReadings(records []*telemetry.Record) {
+	n := 0
+	for _, r := range records {
+		n += r.Len()
+	}
+	if n > 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.state.Readings += uint64(n)
+		s.state.Latest = time.Now()
+	}
 }
 
 func (s *Sampler) setState(open, ended bool) {

@@ -105,6 +105,7 @@ func (s *Sampler) put(ctx context.Context, b *source.Batch, from, to int) bool {
 		return false
 	}
 	s.counts.stored(ch.records)
+	s.tookReadings(ch.records)
 	s.tellLatest(&ch)
 	return true
 }

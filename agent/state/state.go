@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -32,10 +34,13 @@ var (
 	valuesBucket   = []byte("values")
 )
 
+const pageSize = 4096
+
 // Store is the map. All methods are safe for concurrent use.
 type Store struct {
-	db   *bolt.DB
-	path string
+	db      *bolt.DB
+	path    string
+	written atomic.Int64
 }
 
 // Open opens or creates the file, and its folder. It waits at most a second for
@@ -47,7 +52,7 @@ func Open(path string) (*Store, error) {
 	s := &Store{path: path}
 	err := s.guard(func() (err error) {
 		s.db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: time.Second, FreelistType: bolt.FreelistMapType, PageSize: 4096,
+			Timeout: time.Second, FreelistType: bolt.FreelistMapType, PageSize: pageSize,
 		})
 		return err
 	})
@@ -56,15 +61,47 @@ func Open(path string) (*Store, error) {
 			err = errors.Join(err, s.db.Close())
 		}
 	}
-	switch {
-	case err == nil:
-		return s, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		err = ErrInUse
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	if err != nil {
+		return nil, fmt.Errorf("open state %s: %w", path, told(err))
 	}
-	return nil, fmt.Errorf("open state %s: %w", path, err)
+	return s, nil
+}
+
+// OpenReadOnly opens an existing file to be read; it is not changed. While it is open no
+// agent can open it, so it is for moments. It returns ErrInUse where a process has the
+// file open.
+func OpenReadOnly(path string) (*Store, error) {
+	s := &Store{path: path}
+	err := s.guard(func() (err error) {
+		s.db, err = bolt.Open(path, 0, &bolt.Options{Timeout: 10 * time.Millisecond, ReadOnly: true, PageSize: pageSize})
+		if err != nil {
+			return err
+		}
+		return s.db.View(func(tx *bolt.Tx) error {
+			if tx.Bucket(countersBucket) == nil || tx.Bucket(valuesBucket) == nil {
+				return ErrDamaged
+			}
+			return nil
+		})
+	})
+	if err == nil {
+		return s, nil
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.guard(s.db.Close))
+	}
+	return nil, fmt.Errorf("open state %s: %w", path, told(err))
+}
+
+// told puts this package's words before an error of the database.
+func told(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return ErrInUse
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 // prepare makes the buckets and the file's name durable.
@@ -193,8 +230,23 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Written returns the bytes of the pages that were written since Open, about. It may be
+// called after Close.
+func (s *Store) Written() int64 { return s.written.Load() }
+
 func (s *Store) update(fn func(tx *bolt.Tx) error) error {
-	return s.guard(func() error { return s.db.Update(fn) })
+	return s.guard(func() error {
+		var done *bolt.Tx
+		err := s.db.Update(func(tx *bolt.Tx) error {
+			done = tx
+			return fn(tx)
+		})
+		if err == nil {
+			stats := done.Stats()
+			s.written.Add(stats.GetPageAlloc() + pageSize) // and a meta page
+		}
+		return err
+	})
 }
 
 func (s *Store) view(fn func(tx *bolt.Tx) error) error {
@@ -203,6 +255,8 @@ func (s *Store) view(fn func(tx *bolt.Tx) error) error {
 
 // guard turns a panic, which is bbolt's answer to damage, into an error.
 func (s *Store) guard(fn func() error) (err error) {
+	old := debug.SetPanicOnFault(true) // a page that is not in the file, or that the disk cannot read
+	defer debug.SetPanicOnFault(old)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", ErrDamaged, r)
