@@ -27,10 +27,10 @@ import (
 const Name = "agent.sock"
 
 const (
-	making   = Name + ".new"  // a folder in which the socket is made
-	maxPath  = 107            // bytes of a socket's address, without its final zero
-	maxConns = 8              // at once; others wait
-	maxHead  = 8 << 10        // bytes of a request before its body
+	making   = Name + ".new"   // a folder in which the socket is made
+	maxPath  = 107             // bytes of a socket's address, without its final zero
+	maxConns = 8               // at once; others wait
+	maxHead  = 8 << 10         // bytes of a request before its body
 	patience = 5 * time.Second // for a request, and for writing an answer
 	grace    = time.Second     // for the answers under way at the stop
 )

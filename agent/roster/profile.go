@@ -90,7 +90,8 @@ func (r *Roster) Documents() map[string]json.RawMessage {
 // StoredDocuments returns what Documents does, of a KV that no roster has open.
 func StoredDocuments(kv interface {
 	All(bucket string) (map[string][]byte, error)
-}) (map[string]json.RawMessage, error) {
+},
+) (map[string]json.RawMessage, error) {
 	stored, err := kv.All(profileBucket)
 	out := make(map[string]json.RawMessage, len(stored))
 	for fp, doc := range stored {

@@ -44,10 +44,10 @@ type grouper struct {
 	clock  clockWatch
 	runs   map[string]*run
 
-	out     changes
-	ended   map[string]bool // units known to the roster whose run ended in the batch
-	spare   []*telemetry.Record
-	seen    map[*telemetry.Profile]error // what the check of a profile gave
+	out      changes
+	ended    map[string]bool // units known to the roster whose run ended in the batch
+	spare    []*telemetry.Record
+	seen     map[*telemetry.Profile]error // what the check of a profile gave
 	refused  throttle
 	refusals atomic.Uint64
 }
