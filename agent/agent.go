@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/local"
 	"andon.internal/agent/roster"
 	"andon.internal/agent/sampler"
 	"andon.internal/agent/source"
@@ -39,9 +40,12 @@ type Agent struct {
 
 	opening sync.Mutex // over what follows, until Run
 	opened  bool
+	began   time.Time
 	boot    [16]byte
 	http    *ops.Server
+	local   *local.Server // nil where there is none
 	state   *state.Store
+	card    *card
 	buffer  *buffer.Buffer
 	roster  *roster.Roster
 	certificates
@@ -113,6 +117,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.log.Info("agent starts", "version", ops.Version(), "group", a.cfg.Group, "node", a.cfg.Node,
 		"epoch", telemetry.Epoch(a.buffer.Epoch()).String(), "broker", a.cfg.MQTT.URL, "data", string(a.cfg.Data))
 	a.steps.start("http", httpPatience, a.http.Run)
+	if a.local != nil {
+		a.steps.start("socket", httpPatience, a.local.Run)
+	}
+	a.steps.start("card", diskPatience, a.card.run)
 	a.steps.start("roster", diskPatience, a.roster.Run)
 	if a.certificates.store != nil {
 		a.steps.start("clock", diskPatience, a.clock.Run)

@@ -87,6 +87,9 @@ type BufferConfig struct {
 	MaxDisk config.Size `yaml:"max_disk"`
 	// MaxMemory is what records may take in memory: 16MiB; at least 1MiB.
 	MaxMemory config.Size `yaml:"max_memory"`
+	// Endurance is how many bytes may be written to the card or disk before it wears out,
+	// for the projection of its life: 8TiB.
+	Endurance config.Size `yaml:"endurance"`
 }
 
 // SourceConfig is one place that readings come from. The key that is named like the
@@ -110,7 +113,7 @@ func DefaultConfig() Config {
 	return Config{
 		Buffer: BufferConfig{
 			Linger: 100 * time.Millisecond, Write: writeBehind,
-			MaxDisk: 1 << 30, MaxMemory: 16 << 20,
+			MaxDisk: 1 << 30, MaxMemory: 16 << 20, Endurance: 8 << 40,
 		},
 		MQTT: MQTTConfig{BacklogShare: 0.5},
 		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
@@ -219,6 +222,9 @@ func (b *BufferConfig) Check() error {
 	}
 	if b.MaxMemory < minMemory {
 		errs = append(errs, config.At("max_memory", fmt.Errorf("must be %v or more", config.Size(minMemory))))
+	}
+	if b.Endurance <= 0 {
+		errs = append(errs, config.At("endurance", errors.New("must be above 0")))
 	}
 	return errors.Join(errs...)
 }

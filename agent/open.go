@@ -45,6 +45,7 @@ func (a *Agent) sources(known []*telemetry.Profile) ([]source.Source, error) {
 
 // open opens everything, and notes how to close it.
 func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error {
+	a.began = time.Now()
 	var err error
 	if a.boot, err = clock.BootID(); err != nil {
 		a.log.Warn("the machine has no boot id; readings cannot be dated by its uptime", "error", err)
@@ -63,10 +64,19 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 		return hintData(err, data)
 	}
 	a.steps.add("close state", a.state.Close)
+	if a.card, err = openCard(a.state, int64(a.cfg.Buffer.Endurance)); a.card == nil {
+		return err
+	} else if err != nil {
+		a.log.Warn("counts of what was written to the disk begin anew", "error", err)
+	}
+	a.card.register(a.cfg.Registry)
+	a.steps.add("note what was written", a.card.save)
 	if a.buffer, err = buffer.Open(a.bufferOptions()); err != nil {
 		return hintData(err, data)
 	}
 	a.steps.add("close buffer", a.buffer.Close)
+	a.card.counts(a.buffer)
+	a.openLocal()
 	if a.roster, err = roster.Open(a.state, roster.Options{Logger: a.log}); err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ type commands struct {
 	Run   runCmd   `cmd:"" help:"Run the agent until it is stopped."`
 	Check checkCmd `cmd:"" help:"Try a configuration: profiles, data folder, sources, broker."`
 
+	Status statusCmd `cmd:"" help:"Say how a running agent is."`
+	Buffer bufferCmd `cmd:"" help:"Look into a buffer, also of an agent that does not run."`
+
 	Enroll enrollCmd `cmd:"" help:"Get the cell's certificate for a one-time token."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
