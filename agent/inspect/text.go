@@ -128,7 +128,7 @@ func (h *Holdings) Text(w io.Writer) error {
 		t.line("LOST IN EPOCH", "POSITIONS", "REASON", "READINGS", "UNITS")
 		for i := range h.Losses {
 			l := &h.Losses[i]
-			t.line(l.Epoch, fmt.Sprintf("%d-%d", l.From, l.To-1), l.Reason, l.Readings, strings.Join(l.Units, ","))
+			t.line(l.Epoch, fmt.Sprintf("[%d,%d)", l.From, l.To), l.Reason, l.Readings, strings.Join(l.Units, ","))
 		}
 	}
 	if len(h.Cursors) > 0 {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestCommands(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata"})
+	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: scriptCommands})
 }
 
 func TestSignalsEndIt(t *testing.T) {
