@@ -93,7 +93,7 @@ func TestLoadReportsAllFaults(t *testing.T) {
 	path := string(writeFile(t, dir, "agent.yaml", `group: austin line
 data: ""
 mqtt: {url: 127.0.0.1, primary_host: a/b}
-buffer: {linger: 0s, write: never, retain: -1s, max_disk: 1KiB}
+buffer: {linger: 0s, write: never, retain: -1s, max_disk: 1KiB, endurance: 0}
 sources:
 - {name: line1, driver: opcua}
 - {name: line1, driver: replay}
@@ -115,6 +115,7 @@ sources:
 		`:4:29: buffer.write: "never" is none of behind, ahead`,
 		`:4:44: buffer.retain: must not be negative`,
 		`:4:59: buffer.max_disk: must be 8MiB or more`,
+		`:4:76: buffer.endurance: must be above 0`,
 		`:6:25: sources[0].driver: "opcua" is not known; there are: replay`,
 		`:7:3: sources[1].replay: is required by the driver replay`,
 		`:7:10: sources[1].name: "line1" is also the name of sources[0]`,

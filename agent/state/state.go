@@ -73,6 +73,11 @@ func Open(path string) (*Store, error) {
 func OpenReadOnly(path string) (*Store, error) {
 	s := &Store{path: path}
 	err := s.guard(func() (err error) {
+		if info, err := os.Stat(path); err != nil {
+			return err
+		} else if info.Size() == 0 {
+			return ErrDamaged // the database would fill it
+		}
 		s.db, err = bolt.Open(path, 0, &bolt.Options{Timeout: 10 * time.Millisecond, ReadOnly: true, PageSize: pageSize})
 		if err != nil {
 			return err

@@ -1,7 +1,9 @@
 package state_test
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -122,5 +124,65 @@ func TestAfterClose(t *testing.T) {
 		if !errors.Is(err, state.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
+	}
+}
+
+// TestReadOnly: another process may read what lies there, and changes nothing.
+func TestReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := state.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.Written()
+	if err := s.Put("b", "k", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Written() - before; n < 2*4096 || n > 16*4096 {
+		t.Errorf("a value of a byte took %d bytes", n)
+	}
+	if _, err := state.OpenReadOnly(path); !errors.Is(err, state.ErrInUse) {
+		t.Errorf("in use: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r, err := state.OpenReadOnly(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if v, err := r.Get("b", "k"); string(v) != "v" || err != nil {
+			t.Errorf("reads %q, %v", v, err)
+		}
+		if r.Put("b", "k", nil) == nil {
+			t.Error("it can be written")
+		}
+	}
+	if is, err := os.ReadFile(path); err != nil || !bytes.Equal(is, was) {
+		t.Errorf("it changed, %v", err)
+	}
+	for name, content := range map[string][]byte{"empty": {}, "garbage": bytes.Repeat([]byte("damage "), 1e4), "half": was[:len(was)/2]} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := state.OpenReadOnly(path); err == nil {
+			// What is asked for may lie in the part that is there.
+			if v, err := r.Get("b", "k"); string(v) != "v" && !errors.Is(err, state.ErrDamaged) {
+				t.Errorf("%s: %q, %v", name, v, err)
+			}
+			_ = r.Close()
+		} else if !errors.Is(err, state.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := state.OpenReadOnly(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none: %v", err)
 	}
 }
