@@ -147,7 +147,9 @@ func TestExportsAreTheReadings(t *testing.T) {
 	const units, cycles = 3, 700
 	cfg := cellConfig(t, freeAddress(t), csvOf(units, cycles))
 	a := start(t, cfg)
-	eventually(t, "all is buffered", func() bool { return a.metric("andon_buffer_rows") == fmt.Sprint(units*cycles) })
+	eventually(t, "all is buffered, and on disk", func() bool {
+		return a.metric("andon_buffer_rows") == fmt.Sprint(units*cycles) && a.metric("andon_buffer_unwritten_records") == "0"
+	})
 	outputs := map[string]string{}
 	for _, state := range []string{"live", "stopped"} {
 		for _, format := range inspect.Formats {
