@@ -1,6 +1,7 @@
 package buffer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"andon.internal/agent/buffer"
 )
@@ -263,5 +266,59 @@ func TestStoredGoesThere(t *testing.T) {
 			t.Errorf("byte %d changed and it is taken", i)
 		}
 		b[i] ^= 1
+	}
+}
+
+// TestNamesAndCountsMustFit: a sound record under another's name is damage, and so is one
+// that is missing where the file counted it.
+func TestNamesAndCountsMustFit(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spoil func(records *bolt.Bucket, keys [][]byte) error
+		good  int
+		want  string
+	}{
+		"name": {func(records *bolt.Bucket, keys [][]byte) error {
+			other := bytes.Clone(records.Bucket(keys[1]).Get([]byte("r")))
+			return records.Bucket(keys[0]).Put([]byte("r"), other)
+		}, 11, "the record is another one, position 1"},
+		"count": {func(records *bolt.Bucket, keys [][]byte) error { return records.DeleteBucket(keys[0]) }, 11, "11 records where 12 were counted"},
+		"none": {func(records *bolt.Bucket, keys [][]byte) error {
+			for _, k := range keys {
+				if err := records.DeleteBucket(k); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, 0, "no records where 12 were counted"},
+		"key": {func(records *bolt.Bucket, _ [][]byte) error {
+			_, err := records.CreateBucket([]byte("short"))
+			return err
+		}, 12, "key 73686f7274"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, _ := filled(t, 12, 1000)
+			db, err := bolt.Open(recordFiles(t, o.Dir)[0], 0o600, &bolt.Options{PageSize: 4096})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bolt.Tx) error {
+				records, keys := tx.Bucket([]byte("records")), [][]byte{}
+				c := records.Cursor()
+				for k, _ := c.First(); k != nil; k, _ = c.Next() {
+					keys = append(keys, bytes.Clone(k))
+				}
+				return tc.spoil(records, keys)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			records, bad := found(t, readable(t, o.Dir))
+			if len(records) != tc.good || len(bad) == 0 || !strings.Contains(bad[0].Err.Error(), tc.want) {
+				t.Errorf("%d records, damaged %v", len(records), bad)
+			}
+		})
 	}
 }
