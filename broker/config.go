@@ -54,7 +54,8 @@ type Limits struct {
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// MaxConnections counts all connections: 4096.
 	MaxConnections int `yaml:"max_connections"`
-	// MaxConnectionsPerIP counts those of one address, loopback excepted: 256.
+	// MaxConnectionsPerIP counts those of one address (in IPv6 one /64), loopback
+	// excepted: 256.
 	MaxConnectionsPerIP int `yaml:"max_connections_per_ip"`
 	// MaxConnectionsPerIdentity counts those that show one certificate, or another of
 	// the same holder: 32. Beyond it the oldest of them is ended.
@@ -63,7 +64,8 @@ type Limits struct {
 	// that has waited longest is closed, so that who only opens connections keeps nobody out.
 	MaxPending int `yaml:"max_pending"`
 	// MaxPacketRate is how many packets a second one identity may send: 10000; without
-	// TLS one connection. Beyond it the broker reads more slowly, and loses nothing.
+	// TLS one connection. Beyond it the broker reads more slowly, and loses nothing. A
+	// packet whose request is refused counts for ten.
 	MaxPacketRate int `yaml:"max_packet_rate"`
 	// MaxByteRate is how many bytes a second, likewise: 64MiB, some 100,000 readings of 24
 	// signals, so that a backlog comes home.

@@ -255,11 +255,18 @@ func (l *listener) Close(sayGoodbye listeners.CloseFn) {
 }
 
 // addressOf returns the remote IP for counting, or "" for loopback, where every
-// client of a proxy or of one box looks the same.
+// client of a proxy or of one box looks the same. Of IPv6 it is the network: a box
+// has all the addresses of its /64.
 func addressOf(c net.Conn) string {
 	a, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok || a.IP.IsLoopback() {
 		return ""
+	}
+	if ip := a.AddrPort().Addr().Unmap(); ip.Is6() {
+		network, err := ip.Prefix(64)
+		if err == nil { // of an IPv6 address it never is
+			return network.String()
+		}
 	}
 	return a.IP.String()
 }

@@ -107,6 +107,7 @@ func identityOf(cl *mqtt.Client) access.Identity {
 // deny counts what an identity may not do, and tells it now and then.
 func (p *policy) deny(cl *mqtt.Client, action, what string) {
 	p.metrics.denied.WithLabelValues(action).Inc()
+	charge(cl)
 	if more, tell := p.repeats.tell(action, time.Now()); tell {
 		p.log.Warn("a client was denied what it may not do", "action", action, "client", clip(cl.ID),
 			"identity", identityOf(cl).String(), "what", clip(what), "more_before", more)
@@ -153,6 +154,7 @@ func (p *policy) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if write {
 		if !validTopic(topic) {
 			p.metrics.refusedMessages.Inc()
+			charge(cl)
 			return false
 		}
 		if !identityOf(cl).MayPublish(topic, false) {
@@ -195,6 +197,7 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 			s.Filter = "" // which the library answers with a failure
 			have--
 			p.metrics.refusedSubscriptions.Inc()
+			charge(cl)
 		} else if qos, may := identityOf(cl).MayRead(s.Filter); !may {
 			p.deny(cl, "subscribe", s.Filter)
 			s.Filter = ""
@@ -227,6 +230,7 @@ func (p *policy) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, 
 		return pk, packets.ErrRejectPacket
 	}
 	if pk.FixedHeader.Retain && !p.mayRetain(pk.TopicName, len(pk.Payload)) {
+		charge(cl)
 		pk.FixedHeader.Retain = false
 	}
 	pk.TopicName = p.book(cl, pk.TopicName, len(pk.Payload))

@@ -20,6 +20,11 @@ type share struct {
 	conns   []*conn // the oldest first; under the lock of shares
 }
 
+// refusalCost is how many packets one counts for of which the broker refused what it
+// asked for: an honest client hears no and stops, and each refusal costs the broker more
+// than a message does.
+const refusalCost = 10
+
 // burst is the part of a second's packets and bytes that may come at once.
 const burst = 8
 
@@ -73,6 +78,13 @@ func (s *shares) leave(c *conn) {
 			c.share.conns = append(c.share.conns[:n], c.share.conns[n+1:]...)
 			return
 		}
+	}
+}
+
+// charge makes a client's identity pay for a refusal: its next packet waits longer.
+func charge(cl *mqtt.Client) {
+	if c, ok := cl.Net.Conn.(*conn); ok {
+		c.share.packets.ReserveN(time.Now(), min(refusalCost-1, c.share.packets.Burst()))
 	}
 }
 

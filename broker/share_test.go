@@ -46,6 +46,32 @@ func TestRatesAreBounded(t *testing.T) {
 	}
 }
 
+// What the broker refuses costs more of the sender's rate than what it takes.
+func TestRefusalsCountForTen(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.Limits.MaxPacketRate, c.Limits.MaxRetainedSize = 100, 4 })
+	got := make(chan struct{}, 20)
+	wait(t, b.client("reader", nil).Subscribe("a", 0, func(paho.Client, paho.Message) { got <- struct{}{} }))
+	send := func(size int) time.Duration {
+		begin := time.Now()
+		flood := b.session(4, fmt.Sprint("flood-", size))
+		for range cap(got) {
+			retained := publish("a", make([]byte, size))
+			retained[0] |= 1
+			flood.send(retained)
+		}
+		for range cap(got) {
+			next(t, got)
+		}
+		return time.Since(begin)
+	}
+	if took := send(4); took > time.Second {
+		t.Errorf("what is kept took %v", took)
+	}
+	if took := send(5); took < time.Second {
+		t.Errorf("what is too large to be kept took %v: 20 refusals of 100 packets a second", took)
+	}
+}
+
 // An identity has one share, however many connections it opens.
 func TestShareOfAnIdentityIsBounded(t *testing.T) {
 	a := newAuthority(t)
