@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"andon.internal/shared/atomicfile"
 	"andon.internal/shared/enroll"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/ops"
@@ -50,9 +51,9 @@ func Enroll(ctx context.Context, o Order) (Enrolled, error) {
 	if err != nil {
 		return fail(err, hintOf(err))
 	}
-	err = write(o.Files.CA, 0o644, []byte(a.CA))
+	err = atomicfile.Write(o.Files.CA, 0o644, []byte(a.CA))
 	if err == nil {
-		err = write(o.Files.Pair, 0o600, keyPEM, []byte(a.Certificate))
+		err = atomicfile.Write(o.Files.Pair, 0o600, keyPEM, []byte(a.Certificate))
 	}
 	if err != nil {
 		return fail(err, "the token is used up; make another: andon-broker ca token")

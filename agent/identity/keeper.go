@@ -15,6 +15,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"andon.internal/shared/atomicfile"
 	"andon.internal/shared/enroll"
 	"andon.internal/shared/mtls"
 )
@@ -148,7 +149,7 @@ func (k *Keeper) renew(ctx context.Context, held *x509.Certificate) error {
 	if !same {
 		return fmt.Errorf("the certificate in the answer is of %v, and the one we have of %v", leaf.URIs, held.URIs)
 	}
-	if err := write(k.o.File, 0o600, keyPEM, []byte(a.Certificate)); err != nil {
+	if err := atomicfile.Write(k.o.File, 0o600, keyPEM, []byte(a.Certificate)); err != nil {
 		return err
 	}
 	k.o.Store.LookNow()

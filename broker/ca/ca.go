@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"andon.internal/shared/atomicfile"
 	"andon.internal/shared/ops"
 )
 
@@ -86,11 +87,11 @@ func initialize(dir, name string) (*CA, error) {
 	}
 	// The key comes last: with it the authority is there.
 	err = errors.Join(
-		writeFile(c.path(CertFile), c.CertPEM(), 0o644),
+		atomicfile.Write(c.path(CertFile), 0o644, c.CertPEM()),
 		c.saveIssued(nil), c.saveCRL(nil),
 	)
 	if err == nil {
-		err = writeFile(c.path(keyFile), keyPEM, 0o600)
+		err = atomicfile.Write(c.path(keyFile), 0o600, keyPEM)
 	}
 	return c, err
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"andon.internal/broker/access"
+	"andon.internal/shared/atomicfile"
 )
 
 // Issued is a certificate that the authority signed.
@@ -72,7 +73,7 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := leaveToOwner(f); err != nil {
+	if err := atomicfile.LeaveToOwner(f.Name()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
@@ -114,7 +115,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(b, '\n'), 0o600)
+	return atomicfile.Write(path, 0o600, append(b, '\n'))
 }
 
 func (c *CA) saveIssued(list []Issued) error { return writeJSON(c.path(issuedFile), list) }
@@ -160,5 +161,5 @@ func (c *CA) saveCRL(issued []Issued) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(c.path(CRLFile), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0o644)
+	return atomicfile.Write(c.path(CRLFile), 0o644, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
 }
