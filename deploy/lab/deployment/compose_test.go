@@ -203,7 +203,7 @@ func TestExamplesFitEachOther(t *testing.T) {
 	agent, broker := parseExample(t, "deploy/edge/agent.yaml"), parseExample(t, "deploy/cloud/broker.yaml")
 	collector := parseExample(t, "deploy/cloud/collector.yaml")
 	cloud, edge := parseCompose(t, "deploy/cloud/compose.yaml"), parseCompose(t, "deploy/edge/compose.yaml")
-	unit := parseUnit(t)
+	unit := parseUnit(t, agentUnit)
 
 	same := func(what string, got, want any) {
 		t.Helper()

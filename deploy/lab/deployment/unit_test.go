@@ -10,11 +10,14 @@ import (
 	"testing"
 )
 
-const unitFile = "deploy/edge/andon-agent.service"
+const (
+	agentUnit     = "deploy/edge/andon-agent.service"
+	authorityUnit = "deploy/cloud/andon-authority.service"
+)
 
 // parseUnit returns the settings of the unit, all sections together: no name stands in
 // two of them.
-func parseUnit(t *testing.T) map[string][]string {
+func parseUnit(t *testing.T, unitFile string) map[string][]string {
 	t.Helper()
 	settings, sections := map[string][]string{}, []string{}
 	for line := range strings.Lines(read(t, unitFile)) {
@@ -37,49 +40,56 @@ func parseUnit(t *testing.T) map[string][]string {
 	return settings
 }
 
-func TestUnitIsHardened(t *testing.T) {
-	unit := parseUnit(t)
-	for key, want := range map[string]string{
-		"ExecStart":             "/usr/bin/andon-agent run --config /etc/andon/agent.yaml",
-		"DynamicUser":           "yes",
-		"ProtectSystem":         "strict",
-		"ProtectHome":           "yes",
-		"NoNewPrivileges":       "yes",
-		"PrivateDevices":        "yes",
-		"CapabilityBoundingSet": "",
-		"Restart":               "always",
-		"StartLimitIntervalSec": "0", // it never gives up
+func TestUnitsAreHardened(t *testing.T) {
+	for file, exec := range map[string]string{
+		agentUnit:     "/usr/bin/andon-agent run --config /etc/andon/agent.yaml",
+		authorityUnit: "/usr/bin/andon-broker ca serve --dir /var/lib/andon-authority --listen 0.0.0.0:8884 --names ${NAMES}",
 	} {
-		if got, ok := unit[key]; !ok || got[0] != want {
-			t.Errorf("%s=%v, want %q", key, got, want)
+		unit := parseUnit(t, file)
+		for key, want := range map[string]string{
+			"ExecStart":             exec,
+			"DynamicUser":           "yes",
+			"ProtectSystem":         "strict",
+			"ProtectHome":           "yes",
+			"NoNewPrivileges":       "yes",
+			"PrivateDevices":        "yes",
+			"CapabilityBoundingSet": "",
+			"Restart":               "always",
+			"StartLimitIntervalSec": "0", // it never gives up
+		} {
+			if got, ok := unit[key]; !ok || got[0] != want {
+				t.Errorf("%s: %s=%v, want %q", file, key, got, want)
+			}
 		}
 	}
-	if unit["ProcSubset"] != nil {
+	if parseUnit(t, agentUnit)["ProcSubset"] != nil {
 		t.Error("ProcSubset= hides the boot id, which the agent needs")
 	}
 }
 
-// TestUnitStandsUpToSystemd has systemd itself read the unit, and rate it.
-func TestUnitStandsUpToSystemd(t *testing.T) {
+// TestUnitsStandUpToSystemd has systemd itself read the units, and rate them.
+func TestUnitsStandUpToSystemd(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Fatal("there is no systemd-analyze, which comes with systemd: run `make prerequisites`")
 	}
-	text := strings.Replace(read(t, unitFile), "/usr/bin/andon-agent ", filepath.Join(bin, "andon-agent")+" ", 1)
-	unit := filepath.Join(t.TempDir(), filepath.Base(unitFile))
-	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	// What it finds wrong with a setting it only writes.
-	if r := run(t, exec.Command(analyze, "verify", "--man=no", unit)); r.code != 0 || strings.Contains(r.errors, filepath.Base(unitFile)) {
-		t.Errorf("verify: %+v", r)
-	}
-	r := run(t, exec.Command(analyze, "security", "--offline=true", "--no-pager", unit))
-	level := regexp.MustCompile(`exposure level .*: ([0-9.]+)`).FindStringSubmatch(r.out)
-	if level == nil {
-		t.Fatalf("systemd-analyze does not rate the unit (it does from version 250 on): %+v", r)
-	}
-	if n, err := strconv.ParseFloat(level[1], 64); err != nil || n > 1.5 {
-		t.Errorf("the exposure level is %s, want 1.5 or less:\n%s", level[1], r.out)
+	for _, file := range []string{agentUnit, authorityUnit} {
+		text := strings.Replace(read(t, file), "=/usr/bin/andon-", "="+bin+"/andon-", 1)
+		unit := filepath.Join(t.TempDir(), filepath.Base(file))
+		if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		// What it finds wrong with a setting it only writes.
+		if r := run(t, exec.Command(analyze, "verify", "--man=no", unit)); r.code != 0 || strings.Contains(r.errors, filepath.Base(file)) {
+			t.Errorf("verify: %+v", r)
+		}
+		r := run(t, exec.Command(analyze, "security", "--offline=true", "--no-pager", unit))
+		level := regexp.MustCompile(`exposure level .*: ([0-9.]+)`).FindStringSubmatch(r.out)
+		if level == nil {
+			t.Fatalf("systemd-analyze does not rate the unit (it does from version 250 on): %+v", r)
+		}
+		if n, err := strconv.ParseFloat(level[1], 64); err != nil || n > 1.5 {
+			t.Errorf("%s: the exposure level is %s, want 1.5 or less:\n%s", file, level[1], r.out)
+		}
 	}
 }
