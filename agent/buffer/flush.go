@@ -101,7 +101,6 @@ func (b *Buffer) flush(all bool) error {
 		b.mu.Lock()
 		p := b.planLocked(time.Now(), all)
 		b.mu.Unlock()
-		b.noteNext(p.epoch, p.next)
 		if len(p.entries) == 0 {
 			break
 		}
