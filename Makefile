@@ -55,10 +55,11 @@ fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	@deploy/scripts/fuzz
 
 .PHONY: bench
-bench: build ## Measure: the data path, the alarms, the broker under attack, then the benchmarks of each package
+bench: build ## Measure: the data path, the alarms, the broker under attack, the buffer, then the benchmarks of each package
 	@bin/andon-lab bench path
 	@bin/andon-lab bench alarms
 	@bin/andon-lab bench drain
+	@bin/andon-lab bench buffer
 	@bin/andon-lab bench attacks
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 

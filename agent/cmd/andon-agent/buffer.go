@@ -16,6 +16,7 @@ type bufferCmd struct {
 	Ls     bufferLsCmd     `cmd:"" help:"List what it holds: epochs, files, losses, and how long the card lasts."`
 	Verify bufferVerifyCmd `cmd:"" help:"Read every record and say what is damaged."`
 	Export bufferExportCmd `cmd:"" help:"Write the readings that it holds as CSV or JSON lines."`
+	Bench  bufferBenchCmd  `cmd:"" help:"Measure what a disk bears: durable records a second, bytes written for a byte stored."`
 }
 
 // Help is shown below the flags.

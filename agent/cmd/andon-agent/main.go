@@ -23,7 +23,7 @@ type commands struct {
 	Check checkCmd `cmd:"" help:"Try a configuration: profiles, data folder, sources, broker."`
 
 	Status statusCmd `cmd:"" help:"Say how a running agent is."`
-	Buffer bufferCmd `cmd:"" help:"Look into a buffer, also of an agent that does not run."`
+	Buffer bufferCmd `cmd:"" help:"Look into a buffer, also of an agent that does not run; measure a disk."`
 
 	Enroll enrollCmd `cmd:"" help:"Get the cell's certificate for a one-time token."`
 

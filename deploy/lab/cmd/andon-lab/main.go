@@ -25,7 +25,8 @@ Examples:
   andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
   andon-lab bench path                  measure from the reading to the committed row
   andon-lab bench alarms                measure from the deciding reading to the page
-  andon-lab bench attacks               measure what attacks on the broker do to honest cells`
+  andon-lab bench attacks               measure what attacks on the broker do to honest cells
+  andon-lab bench buffer                measure what the buffer makes durable beside a plain file`
 
 type commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -46,6 +47,7 @@ type commands struct {
 	Bench    struct {
 		Path    benchPathCmd    `cmd:"" help:"Measure the path from a reading to its committed row."`
 		Attacks benchAttacksCmd `cmd:"" help:"Attack the broker, and measure what honest cells feel of it."`
+		Buffer  benchBufferCmd  `cmd:"" help:"Measure what the buffer makes durable on a disk, beside a plain file."`
 		Drain   benchDrainCmd   `cmd:"" help:"Measure what fresh readings feel of a backlog that comes home."`
 		Alarms  benchAlarmsCmd  `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
