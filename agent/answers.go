@@ -32,6 +32,7 @@ const (
 	frameDamage = 2 // inspect.Damage in JSON
 	frameEnd    = 3 // nothing: all was sent
 	frameFailed = 4 // text: why not
+	frameMemory = 5 // as frameRecord, of a record that is not on disk yet
 )
 
 // answerEvery is how often the figures are put together at most, however many ask.
@@ -113,7 +114,11 @@ func (a *Agent) sendRecords(w http.ResponseWriter, r *http.Request) {
 	}
 	err := a.buffer.Peek(r.Context(), func(f buffer.Found) error {
 		if f.Err == nil {
-			return send(frameRecord, func(dst []byte) []byte { return buffer.AppendStored(dst, &f.Stored) })
+			kind := byte(frameRecord)
+			if !f.OnDisk {
+				kind = frameMemory
+			}
+			return send(kind, func(dst []byte) []byte { return buffer.AppendStored(dst, &f.Stored) })
 		}
 		b, err := json.Marshal(inspect.DamageOf(f))
 		if err != nil {

@@ -112,9 +112,9 @@ func (l *live) records(ctx context.Context, record func(*buffer.Stored) error, d
 			return fmt.Errorf("the agent's answer is cut off: %w", err)
 		}
 		switch head[0] {
-		case frameRecord:
+		case frameRecord, frameMemory:
 			s, err := buffer.ParseStored(frame)
-			if err == nil {
+			if s.OnDisk = head[0] == frameRecord; err == nil {
 				err = record(&s)
 			}
 			if err != nil {

@@ -59,7 +59,7 @@ type Exporter struct {
 
 // rowWriter writes readings in one format.
 type rowWriter interface {
-	row(k buffer.Key, r *telemetry.Record, i int) error
+	row(s *buffer.Stored, r *telemetry.Record, i int) error
 	flush() error
 }
 
@@ -109,7 +109,7 @@ func (e *Exporter) Add(s *buffer.Stored) error {
 		if t < from || t >= to {
 			continue
 		}
-		if err := e.out.row(s.Key, r, i); err == errNoColumns {
+		if err := e.out.row(s, r, i); err == errNoColumns {
 			e.Unknown++
 			e.Why = err.Error()
 			return nil
@@ -182,7 +182,7 @@ func newCSV(w io.Writer, columns []*telemetry.Profile) *csvWriter {
 	return c
 }
 
-func (c *csvWriter) row(k buffer.Key, r *telemetry.Record, i int) error {
+func (c *csvWriter) row(s *buffer.Stored, r *telemetry.Record, i int) error {
 	if !c.known[r.Profile] {
 		return errNoColumns
 	}
@@ -191,7 +191,7 @@ func (c *csvWriter) row(k buffer.Key, r *telemetry.Record, i int) error {
 	}
 	clear(c.line)
 	copy(c.line, []string{
-		telemetry.Epoch(k.Epoch).String(), strconv.FormatUint(k.Position, 10), strconv.Itoa(i), r.Unit,
+		telemetry.Epoch(s.Epoch).String(), strconv.FormatUint(s.Position, 10), strconv.Itoa(i), r.Unit,
 		timeText(r.Born), timeText(r.Times[i]), r.Qualities[i].String(),
 	})
 	for j, v := range r.Row(i) {
@@ -228,6 +228,7 @@ type jsonRow struct {
 	Epoch    string         `json:"epoch"`
 	Position uint64         `json:"position"`
 	Row      int            `json:"row"`
+	OnDisk   bool           `json:"on_disk"` // a power cut does not take it
 	Unit     string         `json:"unit"`
 	Born     string         `json:"born"`
 	Time     string         `json:"time"`
@@ -236,13 +237,13 @@ type jsonRow struct {
 	Values   map[string]any `json:"values"` // null: missing; NaN and infinities as text
 }
 
-func (j *jsonWriter) row(k buffer.Key, r *telemetry.Record, i int) error {
+func (j *jsonWriter) row(s *buffer.Stored, r *telemetry.Record, i int) error {
 	values := make(map[string]any, len(r.Profile.Signals))
-	for s, v := range r.Row(i) {
-		values[r.Profile.Signals[s].Name] = jsonValue(v)
+	for n, v := range r.Row(i) {
+		values[r.Profile.Signals[n].Name] = jsonValue(v)
 	}
 	return j.encoder.Encode(jsonRow{
-		Epoch: telemetry.Epoch(k.Epoch).String(), Position: k.Position, Row: i, Unit: r.Unit, Born: timeText(r.Born),
+		Epoch: telemetry.Epoch(s.Epoch).String(), Position: s.Position, Row: i, OnDisk: s.OnDisk, Unit: r.Unit, Born: timeText(r.Born),
 		Time: timeText(r.Times[i]), Quality: r.Qualities[i].String(), Profile: r.Profile.Name, Values: values,
 	})
 }

@@ -34,7 +34,7 @@ func stored(position uint64, unit string, p *telemetry.Profile, rows ...[]teleme
 	}
 	return &buffer.Stored{
 		Key: buffer.Key{Epoch: buffer.Epoch{1}, Position: position}, Data: record.Append(nil, &r), Label: unit, Rows: len(rows),
-		First: r.Times[0], Last: r.Times[len(rows)-1],
+		First: r.Times[0], Last: r.Times[len(rows)-1], OnDisk: position < 3,
 	}
 }
 
@@ -70,7 +70,7 @@ ID,1,0,oven-1,2026-01-02T03:04:05.0000006Z,2026-01-02T03:04:05.0000006Z,simulate
 		"time": {
 			"json",
 			inspect.Filter{From: begin.Add(time.Second), To: begin.Add(2 * time.Second)},
-			`{"epoch":"ID","position":0,"row":1,"unit":"press-1","born":"2026-01-02T03:04:05.0000006Z","time":"2026-01-02T03:04:06.0000006Z","quality":"simulated","profile":"press","values":{"force_kn":null,"on":false}}
+			`{"epoch":"ID","position":0,"row":1,"on_disk":true,"unit":"press-1","born":"2026-01-02T03:04:05.0000006Z","time":"2026-01-02T03:04:06.0000006Z","quality":"simulated","profile":"press","values":{"force_kn":null,"on":false}}
 `,
 			inspect.Tally{Records: 1, Readings: 1},
 		},
@@ -78,8 +78,8 @@ ID,1,0,oven-1,2026-01-02T03:04:05.0000006Z,2026-01-02T03:04:05.0000006Z,simulate
 		"json": {
 			"json",
 			inspect.Filter{Unit: "press-1", To: begin.Add(1)},
-			`{"epoch":"ID","position":0,"row":0,"unit":"press-1","born":"2026-01-02T03:04:05.0000006Z","time":"2026-01-02T03:04:05.0000006Z","quality":"simulated","profile":"press","values":{"force_kn":0.1,"on":true}}
-{"epoch":"ID","position":4,"row":0,"unit":"press-1","born":"2026-01-02T03:04:05.0000006Z","time":"2026-01-02T03:04:05.0000006Z","quality":"simulated","profile":"press","values":{"force_kn":"+Inf","on":true}}
+			`{"epoch":"ID","position":0,"row":0,"on_disk":true,"unit":"press-1","born":"2026-01-02T03:04:05.0000006Z","time":"2026-01-02T03:04:05.0000006Z","quality":"simulated","profile":"press","values":{"force_kn":0.1,"on":true}}
+{"epoch":"ID","position":4,"row":0,"on_disk":false,"unit":"press-1","born":"2026-01-02T03:04:05.0000006Z","time":"2026-01-02T03:04:05.0000006Z","quality":"simulated","profile":"press","values":{"force_kn":"+Inf","on":true}}
 `,
 			inspect.Tally{Records: 2, Readings: 2},
 		},

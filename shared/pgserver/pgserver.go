@@ -10,6 +10,7 @@
 package pgserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,6 +38,11 @@ type Options struct {
 	Bin string
 	// Port to listen on. Default: a free one, kept for the server's life.
 	Port int
+	// Host is the address to listen at, in place of 127.0.0.1. Whoever is in a network
+	// of the server and has the password may connect then.
+	Host string
+	// Netns is the file of the network namespace to run in. Default: this one.
+	Netns string
 	// Settings are added to postgresql.conf and win over this package's own.
 	Settings map[string]string
 	// Logger hears of installing and of restarts. Default: none.
@@ -45,6 +51,7 @@ type Options struct {
 
 const (
 	superuser    = "andon"
+	loopback     = "127.0.0.1"
 	startTimeout = 60 * time.Second
 	stopTimeout  = 30 * time.Second
 )
@@ -73,6 +80,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Host = cmp.Or(o.Host, loopback)
 	temporary := o.Dir == ""
 	if temporary {
 		if o.Dir, err = os.MkdirTemp("", "andon-pg-"); err != nil {
@@ -148,7 +156,26 @@ func (s *Server) initdb(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb in %s: %w: %s", s.opt.Dir, err, tail(out))
 	}
+	if err := s.letIn(); err != nil {
+		return err
+	}
 	return os.WriteFile(s.initialised(), nil, 0o644)
+}
+
+// letIn lets the networks of a server that listens beyond loopback connect to it.
+func (s *Server) letIn() error {
+	if s.opt.Host == loopback {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(s.data(), "pg_hba.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	_, err = f.WriteString("host all all samenet scram-sha-256\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	return nil
 }
 
 // DSN returns the connection string of the database "postgres", as a superuser.
@@ -159,13 +186,13 @@ func (s *Server) DSN() string { return s.DatabaseDSN("postgres") }
 func (s *Server) DatabaseDSN(name string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, s.password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port())), Path: "/" + name,
+		Host: net.JoinHostPort(s.opt.Host, strconv.Itoa(s.Port())), Path: "/" + name,
 		RawQuery: "sslmode=disable",
 	}
 	return u.String()
 }
 
-// Port returns the port on 127.0.0.1.
+// Port returns the port.
 func (s *Server) Port() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

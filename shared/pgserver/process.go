@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+
+	"andon.internal/shared/netns"
 )
 
 // process is a running postmaster. done is closed when it has been waited for.
@@ -20,7 +22,7 @@ type process struct {
 // shutdown, when the thread that started it ends, so one goroutine keeps that
 // thread until then. The process has a group of its own: a Ctrl-C at our terminal
 // does not reach it before we are done with it.
-func launch(cmd *exec.Cmd) (*process, error) {
+func launch(cmd *exec.Cmd, namespace string) (*process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -31,8 +33,13 @@ func launch(cmd *exec.Cmd) (*process, error) {
 	go func() {
 		defer close(p.done)
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		if namespace == "" {
+			defer runtime.UnlockOSThread()
+		}
+		err := netns.Enter(namespace)
+		if err == nil {
+			err = cmd.Start()
+		}
 		if err == nil {
 			p.pid = cmd.Process.Pid
 		}

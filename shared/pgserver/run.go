@@ -22,7 +22,7 @@ import (
 // of the cluster, so that a killed server leaves none elsewhere.
 func (s *Server) settings() map[string]string {
 	set := map[string]string{
-		"listen_addresses":           "'127.0.0.1'",
+		"listen_addresses":           "'" + s.opt.Host + "'",
 		"port":                       strconv.Itoa(s.port),
 		"unix_socket_directories":    "''",
 		"fsync":                      "on",
@@ -99,7 +99,7 @@ func (s *Server) startOnce(ctx context.Context) error {
 	}
 	cmd := s.owner.command(context.WithoutCancel(ctx), filepath.Join(s.bin, "postgres"), "-D", s.data())
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.opt.Dir, log, log
-	proc, err := launch(cmd)
+	proc, err := launch(cmd, s.opt.Netns)
 	if err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}

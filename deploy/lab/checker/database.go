@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,9 @@ type Declared struct {
 	Profile string
 	Signals []telemetry.Signal   // whose columns are compared, in the order of Reading.Values
 	Units   map[string][]Reading // by unit id, in the order in which they were taken
+	// Until, where set, is the last time that is compared, in µs since 1970: a source that
+	// goes on has readings behind it.
+	Until int64
 }
 
 // Report is what a check of a whole database found.
@@ -39,16 +43,24 @@ func Check(ctx context.Context, dsn string, d Declared) (*Report, error) {
 		return nil, fmt.Errorf("check the database: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	return CheckOn(ctx, conn, d)
+}
 
+// CheckOn is [Check] on a connection, whose transaction decides what is seen: beside a
+// database that is written it must be one with a snapshot.
+func CheckOn(ctx context.Context, conn *pgx.Conn, d Declared) (*Report, error) {
 	keys, err := units(ctx, conn, d.Group)
 	if err != nil {
 		return nil, err
 	}
 	r := &Report{}
 	for unit, key := range keys {
-		stored, err := readings(ctx, conn.PgConn(), d, key)
+		stored, err := readings(ctx, conn.PgConn(), d.Profile, d.Signals, fmt.Sprintf("r.unit_key = %d", key))
 		if err != nil {
 			return nil, fmt.Errorf("read the readings of %s: %w", unit, err)
+		}
+		if d.Until != 0 {
+			stored = slices.DeleteFunc(stored, func(s Stored) bool { return s.Time > d.Until })
 		}
 		r.Compare(unit, d.Units[unit], stored)
 	}
@@ -78,19 +90,19 @@ func units(ctx context.Context, conn *pgx.Conn, group string) (map[string]int32,
 	return out, nil
 }
 
-// readings reads a unit's rows in PostgreSQL's binary form, so that no text comes
+// readings reads rows of a profile's table, r, in PostgreSQL's binary form, so that no text comes
 // between two floats.
-func readings(ctx context.Context, conn *pgconn.PgConn, d Declared, unitKey int32) ([]Stored, error) {
+func readings(ctx context.Context, conn *pgconn.PgConn, profile string, signals []telemetry.Signal, which string) ([]Stored, error) {
 	var columns strings.Builder
-	for i := range d.Signals {
-		fmt.Fprintf(&columns, ", r.%s", pgx.Identifier{d.Signals[i].Name}.Sanitize())
+	for i := range signals {
+		fmt.Fprintf(&columns, ", r.%s", pgx.Identifier{signals[i].Name}.Sanitize())
 	}
-	sql := fmt.Sprintf(`select r.ts, e.epoch_id, r.position, r.row_no%s from %s r join epoch e using (epoch_key) where r.unit_key = %d`,
-		columns.String(), pgx.Identifier{"reading_" + d.Profile}.Sanitize(), unitKey)
+	sql := fmt.Sprintf(`select r.ts, e.epoch_id, r.position, r.row_no%s from %s r join epoch e using (epoch_key) where %s`,
+		columns.String(), pgx.Identifier{"reading_" + profile}.Sanitize(), which)
 	result := conn.ExecParams(ctx, sql, nil, nil, nil, []int16{pgx.BinaryFormatCode})
 	var out []Stored
 	for result.NextRow() {
-		s, err := decodeRow(result.Values(), d.Signals)
+		s, err := decodeRow(result.Values(), signals)
 		if err != nil {
 			_, _ = result.Close()
 			return nil, err

@@ -30,7 +30,7 @@ func (f *Factory) certify(ctx context.Context) error {
 	}
 	orders := [][]string{
 		{"init", "--name", "lab"},
-		{"broker", "--host", "127.0.0.1", "--out", dir},
+		{"broker", "--host", f.opt.host(Broker), "--out", dir},
 		{"issue", "--collector", Collector, "--out", dir},
 	}
 	for i := range f.opt.Cells {

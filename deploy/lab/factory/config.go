@@ -83,7 +83,7 @@ func collectorConfig(broker, dsn, pages, http string, c certificate, roles ...st
 		"mqtt",
 		c.mqtt(broker),
 		"database",
-		doc{"dsn", dsn},
+		doc{"dsn", dsn, "plaintext", true}, // where it is not loopback, the network is the lab's own
 		"web",
 		doc{"listen", pages, "site", "lab"},
 		"http",
@@ -103,7 +103,7 @@ func agentConfig(c Cell, data, broker, http string, own certificate) doc {
 	if c.Live.File != "" {
 		sources = append(sources, doc{"name", "live", "driver", "replay", "replay", c.Live.config()})
 	}
-	return doc{
+	d := doc{
 		"group", c.group(),
 		"node", c.Name,
 		"data", data,
@@ -114,6 +114,10 @@ func agentConfig(c Cell, data, broker, http string, own certificate) doc {
 		"http",
 		doc{"listen", http},
 	}
+	if c.MaxDisk != "" {
+		d = append(d, "buffer", doc{"max_disk", c.MaxDisk})
+	}
+	return d
 }
 
 func (d Dynos) config() doc {

@@ -132,6 +132,30 @@ func (f *Factory) Restart(ctx context.Context, name string) error {
 	return nil
 }
 
+// Stop ends a process in order; it stays down until Restart.
+func (f *Factory) Stop(name string) error {
+	m, err := f.member(name)
+	if err != nil {
+		return err
+	}
+	return m.Stop()
+}
+
+// Ready returns why a process is not ready, or nil.
+func (f *Factory) Ready(ctx context.Context, name string) error {
+	m, err := f.member(name)
+	if err != nil {
+		return err
+	}
+	if now := m.Status(); now.State != process.Running {
+		return fmt.Errorf("%s is %s", name, now.State)
+	}
+	if m.http == "" {
+		return nil
+	}
+	return askReady(ctx, m)
+}
+
 // PID returns the process id of a process, or 0 when it is down.
 func (f *Factory) PID(name string) int {
 	if m := f.members[name]; m != nil {

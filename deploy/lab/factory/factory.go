@@ -1,6 +1,7 @@
 package factory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"andon.internal/lab/cable"
 	"andon.internal/lab/process"
+	"andon.internal/shared/netns"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/pgserver"
 )
@@ -37,6 +39,7 @@ type member struct {
 	runner
 	config, log string // files
 	http        string // address of /healthz, /readyz and /metrics; "" for what has none
+	netns       string // of its site
 	mqtt        string // of a broker that is not ours
 }
 
@@ -98,8 +101,10 @@ func (f *Factory) startDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	site := f.opt.Sites[Postgres]
 	db, err := openDatabase(ctx, pgserver.Options{
-		Dir: filepath.Join(f.opt.Dir, Postgres), Bin: f.opt.PgBin, Port: port,
+		Dir: cmp.Or(site.Data, filepath.Join(f.opt.Dir, Postgres)), Bin: f.opt.PgBin,
+		Host: site.Host, Port: port, Netns: site.Netns,
 		Settings: f.opt.PgSettings, Logger: f.opt.Logger,
 	})
 	if err != nil {
@@ -120,7 +125,7 @@ func (f *Factory) startBrokerAndCollector(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.broker = address(port)
+	f.broker = address(f.opt.host(Broker), port)
 	if f.opt.Mosquitto != "" {
 		err = f.addMosquitto()
 	} else {
@@ -132,7 +137,7 @@ func (f *Factory) startBrokerAndCollector(ctx context.Context) error {
 	if port, err = f.ports.take(f.opt.PagesPort); err != nil {
 		return err
 	}
-	f.pages = address(port)
+	f.pages = address(loopback, port)
 	names := f.opt.collectors()
 	if err := f.addCollectors(names); err != nil {
 		return err
@@ -176,12 +181,14 @@ func (f *Factory) addCollectors(names []string) error {
 func (f *Factory) migrate(ctx context.Context, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(f.opt.Bin, "andon-collector"), "migrate", "--config", config)
-	cmd.WaitDelay = time.Second // for what it may have started itself
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("andon-collector migrate: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
+	return netns.Do(f.opt.Sites[f.opt.collectors()[0]].Netns, func() error {
+		cmd := exec.CommandContext(ctx, filepath.Join(f.opt.Bin, "andon-collector"), "migrate", "--config", config)
+		cmd.WaitDelay = time.Second // for what it may have started itself
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("andon-collector migrate: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	})
 }
 
 // MakeDatabase makes and prepares another database and returns how to connect to it.
@@ -206,18 +213,19 @@ func (f *Factory) MakeDatabase(ctx context.Context, name string) (dsn string, er
 // addCell lays a cell's cable and prepares its agent.
 func (f *Factory) addCell(i int, c Cell) error {
 	broker := f.broker
-	if !f.opt.Direct {
+	site := f.opt.Sites[c.Name]
+	if !f.opt.Direct && site.Netns == "" {
 		port, err := f.ports.take(0)
 		if err != nil {
 			return err
 		}
-		if f.cables[c.Name], err = cable.Open(c.Name, address(port), f.broker); err != nil {
+		if f.cables[c.Name], err = cable.Open(c.Name, address(loopback, port), f.broker); err != nil {
 			return err
 		}
 		broker = f.cables[c.Name].Addr()
 	}
 	return f.add(c.Name, "andon-agent", 2+i, func(dir, http string) doc {
-		return agentConfig(c, filepath.Join(dir, "data"), broker, http, f.certificate(c.Name))
+		return agentConfig(c, cmp.Or(site.Data, filepath.Join(dir, "data")), broker, http, f.certificate(c.Name))
 	})
 }
 
@@ -234,15 +242,15 @@ func (f *Factory) add(name, program string, nth int, config func(dir, http strin
 	}
 	dir := filepath.Join(f.opt.Dir, name)
 	m := &member{
-		config: filepath.Join(dir, "config.yaml"), http: address(port),
-		log: filepath.Join(dir, "log.txt"),
+		config: filepath.Join(dir, "config.yaml"), http: address(loopback, port),
+		log: filepath.Join(dir, "log.txt"), netns: f.opt.Sites[name].Netns,
 	}
-	if err := config(dir, address(port)).write(m.config); err != nil {
+	if err := config(dir, m.http).write(m.config); err != nil {
 		return err
 	}
 	m.runner = daemon{process.New(process.Spec{
 		Name: name, Path: filepath.Join(f.opt.Bin, program), Args: []string{"run", "--config", m.config},
-		Log: m.log, Report: f.report,
+		Log: m.log, Netns: m.netns, Report: f.report,
 	})}
 	f.join(name, m)
 	return nil

@@ -50,7 +50,7 @@ func (f *Factory) tellMachine(ctx context.Context, what, unit string, body map[s
 		if c.Dynos.Stations == 0 {
 			continue
 		}
-		switch code, answer, err := post(ctx, f.members[c.Name].http, "/simulated/"+what, b); {
+		switch code, answer, err := f.members[c.Name].post(ctx, "/simulated/"+what, b); {
 		case err != nil:
 			silent, why = silent+1, err
 		case code == http.StatusNoContent:
@@ -66,13 +66,13 @@ func (f *Factory) tellMachine(ctx context.Context, what, unit string, body map[s
 		"name a unit as the pages show it, or its station, such as dyno-03; between two tests a station is empty for a moment")
 }
 
-func post(ctx context.Context, address, path string, body []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, bytes.NewReader(body))
+func (m *member) post(ctx context.Context, path string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+m.http+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, err := client.Do(req)
+	res, err := client(m.netns).Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

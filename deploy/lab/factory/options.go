@@ -45,6 +45,9 @@ type Options struct {
 	Mosquitto string
 	// Direct leaves the cables out: agents connect to the broker themselves.
 	Direct bool
+	// Sites are where processes live, by name; one that has none lives on 127.0.0.1, in
+	// this network namespace. Cells with a site have no cable of ours.
+	Sites map[string]Site
 	// Idle leaves the cells down; Restart starts one.
 	Idle bool
 	// DatabaseOnly starts PostgreSQL and nothing else; Cells may be empty.
@@ -64,7 +67,19 @@ type Cell struct {
 	Replay Replay // with a File
 	Live   Replay // another file beside it; none
 	Dynos  Dynos  // with Stations
+	// MaxDisk is what its buffer may take, such as 64MiB; the agent's default when empty.
+	MaxDisk string
 }
+
+// Site is where a process lives.
+type Site struct {
+	Netns string // the file of its network namespace
+	Host  string // its address there
+	Data  string // the folder of its data, such as a file system of its own; for cells and PostgreSQL
+}
+
+// host is the address of a process.
+func (o *Options) host(name string) string { return cmp.Or(o.Sites[name].Host, loopback) }
 
 // group is the cell's site and line.
 func (c *Cell) group() string { return cmp.Or(c.Group, Group) }

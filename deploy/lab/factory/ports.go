@@ -37,4 +37,7 @@ func (p ports) take(wanted int) (int, error) {
 	return 0, errors.New("find a free port: all are given")
 }
 
-func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+// loopback is where everything listens that has no site.
+const loopback = "127.0.0.1"
+
+func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

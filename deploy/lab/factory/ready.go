@@ -11,13 +11,16 @@ import (
 	"time"
 
 	"andon.internal/lab/process"
+	"andon.internal/shared/netns"
 )
 
-// client speaks to the processes' HTTP servers; it keeps no connection, so that a
-// killed process leaves none behind.
-var client = &http.Client{
-	Timeout:   5 * time.Second,
-	Transport: &http.Transport{DisableKeepAlives: true},
+// client speaks to the HTTP servers of processes in a network namespace; it keeps no
+// connection, so that a killed process leaves none behind.
+func client(namespace string) *http.Client {
+	return &http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: netns.Dialer(namespace)},
+	}
 }
 
 // awaitReady waits until all of the daemons answer that they are ready. It gives up
@@ -33,7 +36,7 @@ func (f *Factory) awaitReady(ctx context.Context, names ...string) error {
 			if m.mqtt != "" {
 				reason = askDoor(ctx, m.mqtt)
 			} else {
-				reason = askReady(ctx, m.http)
+				reason = askReady(ctx, m)
 			}
 			if reason == nil {
 				break
@@ -52,8 +55,8 @@ func (f *Factory) awaitReady(ctx context.Context, names ...string) error {
 }
 
 // askReady returns why a daemon is not ready, or nil.
-func askReady(ctx context.Context, address string) error {
-	code, body, err := get(ctx, address, "/readyz")
+func askReady(ctx context.Context, m *member) error {
+	code, body, err := m.get(ctx, "/readyz")
 	if err != nil {
 		return err
 	}
@@ -79,12 +82,12 @@ func askReady(ctx context.Context, address string) error {
 	return errors.New(strings.Join(reasons, "; "))
 }
 
-func get(ctx context.Context, address, path string) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+func (m *member) get(ctx context.Context, path string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.http+path, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	res, err := client.Do(req)
+	res, err := client(m.netns).Do(req)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -100,7 +103,7 @@ func (f *Factory) Metrics(ctx context.Context, name string) (map[string]float64,
 	if err != nil {
 		return nil, err
 	}
-	code, body, err := get(ctx, m.http, "/metrics")
+	code, body, err := m.get(ctx, "/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("read metrics of %s: %w", name, err)
 	}

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"andon.internal/shared/netns"
 )
 
 // State is what a process is doing.
@@ -42,6 +44,8 @@ type Spec struct {
 	Path string   // of the binary
 	Args []string // without the binary's own name
 	Log  string   // file to which standard output and standard error are appended
+	// Netns is the file of a network namespace in which the program runs; this one when empty.
+	Netns string
 
 	// Grace is how long Stop waits after SIGTERM before it sends SIGKILL; 10 s when 0.
 	Grace time.Duration
@@ -111,8 +115,14 @@ func (p *Process) Start() error {
 		// A child's death signal is tied to the thread that forked it, so this
 		// goroutine keeps its thread for as long as it has children.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		cmd, err := p.spawn()
+		if p.spec.Netns == "" {
+			defer runtime.UnlockOSThread()
+		}
+		var cmd *exec.Cmd
+		err := netns.Enter(p.spec.Netns)
+		if err == nil {
+			cmd, err = p.spawn()
+		}
 		if err == nil {
 			p.set(Running, cmd)
 		}

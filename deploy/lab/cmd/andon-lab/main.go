@@ -23,6 +23,7 @@ Examples:
   andon-lab up                          three cells of simulated dynos, until Ctrl-C
   andon-lab cut cell-01                 pull the cable of a cell of the running lab
   andon-lab verify --replay FILE --faults   prove that nothing is lost or doubled
+  andon-lab chaos --seed 7              break everything, many faults at a time (root)
   andon-lab bench path                  measure from the reading to the committed row
   andon-lab bench alarms                measure from the deciding reading to the page
   andon-lab bench attacks               measure what attacks on the broker do to honest cells
@@ -51,6 +52,7 @@ type commands struct {
 		Drain   benchDrainCmd   `cmd:"" help:"Measure what fresh readings feel of a backlog that comes home."`
 		Alarms  benchAlarmsCmd  `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
+	Chaos       chaosCmd       `cmd:"" help:"Break a factory in every way, as root, and prove that nothing is lost or doubled."`
 	Screenshots screenshotsCmd `cmd:"" help:"Take the pictures of the documentation."`
 }
 

@@ -1,0 +1,174 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"andon.internal/lab/factory"
+)
+
+func cellFull(_ context.Context, r *rig, target string) (cure, error) {
+	free, err := r.w.hosts[target].disk.fill()
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context) error { return free() }, nil
+}
+
+func databaseFull(_ context.Context, r *rig, target string) (cure, error) {
+	free, err := r.w.hosts[target].disk.fill()
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := free(); err != nil {
+			return err
+		}
+		return r.start(ctx, target) // it may have given up
+	}, nil
+}
+
+// powerOff takes the power of a machine: its disk forgets what was not synced, and its
+// process is gone.
+func powerOff(ctx context.Context, r *rig, target string) (cure, error) {
+	d := r.w.hosts[target].disk
+	if target == dynoCell {
+		r.asking.Lock()
+		defer r.asking.Unlock()
+		defer r.journal.crashed()
+	}
+	if err := d.powerOff(); err != nil {
+		return nil, err
+	}
+	// A process that met the dead disk may be ending by itself.
+	if err := r.f.Kill(target); err != nil && r.f.PID(target) != 0 {
+		return nil, err
+	}
+	if err := d.detach(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.attach(ctx); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return r.start(ctx, target) }, nil
+}
+
+// data is the folder of a cell's data.
+func (r *rig) data(cell string) string { return filepath.Join(r.w.hosts[cell].disk.mount, "data") }
+
+// damage spoils a record file of an agent that is down.
+func damage(_ context.Context, r *rig, target string) (cure, error) {
+	if err := r.kill(target); err != nil {
+		return nil, err
+	}
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	files, err := filepath.Glob(filepath.Join(r.data(target), "buffer", "*.db"))
+	if err != nil {
+		return nil, err
+	}
+	files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "chain.db") })
+	rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(r.round)+1<<32))
+	if len(files) > 0 {
+		if err := spoil(files[rng.IntN(len(files))], rng); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context) error { return r.start(ctx, target) }, nil
+}
+
+// spoil flips bits, zeroes a page, or cuts the end off.
+func spoil(path string, rng *rand.Rand) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil || fi.Size() < 8192 {
+		return err
+	}
+	const page = 4096
+	at := rng.Int64N(fi.Size()/page) * page
+	b := make([]byte, page)
+	switch rng.IntN(3) {
+	case 0:
+		if _, err = f.ReadAt(b, at); err == nil {
+			for range 3 {
+				b[rng.IntN(page)] ^= 1 << rng.IntN(8)
+			}
+			_, err = f.WriteAt(b, at)
+		}
+	case 1:
+		_, err = f.WriteAt(b, at)
+	default:
+		err = f.Truncate(fi.Size() / 2)
+	}
+	return errors.Join(err, f.Sync())
+}
+
+// rollBack copies the data of a cell, lets it go on, and at the cure puts the copy back,
+// as somebody does who restores an image of the card.
+func rollBack(ctx context.Context, r *rig, target string) (cure, error) {
+	if err := r.kill(target); err != nil {
+		return nil, err
+	}
+	copied := filepath.Join(r.w.dir, "image")
+	if err := os.RemoveAll(copied); err != nil {
+		return nil, err
+	}
+	if err := run(ctx, "cp", "-a", r.data(target), copied); err != nil {
+		return nil, err
+	}
+	then := time.Now()
+	if err := r.start(ctx, target); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := r.kill(target); err != nil {
+			return err
+		}
+		r.asking.Lock()
+		err := run(ctx, "sh", "-c", fmt.Sprintf("rm -rf '%s' && cp -a '%s' '%s'", r.data(target), copied, r.data(target)))
+		r.journal.rolledBack(then)
+		r.asking.Unlock()
+		if err != nil {
+			return err
+		}
+		return r.start(ctx, target)
+	}, nil
+}
+
+// ddl holds the lock of a table that every commit needs.
+func ddl(ctx context.Context, r *rig, _ string) (cure, error) {
+	return r.transaction(ctx, `lock table reading_dyno, reading_turbofan in access exclusive mode`)
+}
+
+func longReader(ctx context.Context, r *rig, _ string) (cure, error) {
+	return r.transaction(ctx, `select count(*) from reading_dyno`)
+}
+
+// transaction begins one, and leaves it open until the cure.
+func (r *rig) transaction(ctx context.Context, sql string) (cure, error) {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err = conn.Exec(limited, "begin; "+sql); err != nil {
+		conn.Close(ctx)
+		return nil, fmt.Errorf("open transaction at %s: %w", factory.Postgres, err)
+	}
+	return func(ctx context.Context) error {
+		conn.Close(ctx)
+		return nil
+	}, nil
+}

@@ -1,0 +1,114 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"andon.internal/lab/factory"
+	"andon.internal/lab/process"
+)
+
+func kill(_ context.Context, r *rig, target string) (cure, error) {
+	if err := r.kill(target); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return r.start(ctx, target) }, nil
+}
+
+func killAll(_ context.Context, r *rig, _ string) (cure, error) {
+	var errs []error
+	for _, name := range processes {
+		errs = append(errs, r.kill(name))
+	}
+	return func(ctx context.Context) error {
+		var errs []error
+		for _, name := range processes {
+			errs = append(errs, r.start(ctx, name))
+		}
+		return errors.Join(errs...)
+	}, errors.Join(errs...)
+}
+
+// kill ends a process with SIGKILL. One that is down already stays down.
+func (r *rig) kill(name string) error {
+	if name == dynoCell {
+		r.asking.Lock()
+		defer r.asking.Unlock()
+		defer r.journal.crashed()
+	}
+	if err := r.f.Kill(name); err != nil && !errors.Is(err, process.ErrDown) {
+		return err
+	}
+	return nil
+}
+
+// start starts a process that is down.
+func (r *rig) start(ctx context.Context, name string) error {
+	if r.f.PID(name) != 0 {
+		return nil
+	}
+	r.starts[name]++
+	return r.f.Restart(ctx, name)
+}
+
+// pause stops a process and its children with SIGSTOP, as a machine that hangs.
+func pause(_ context.Context, r *rig, target string) (cure, error) {
+	pid := r.f.PID(target)
+	if pid == 0 {
+		return nil, fmt.Errorf("pause %s: it is down", target)
+	}
+	family := append([]int{pid}, children(pid)...)
+	for _, p := range family {
+		if err := unix.Kill(p, unix.SIGSTOP); err != nil && p == pid {
+			return nil, fmt.Errorf("pause %s: %w", target, err)
+		}
+	}
+	return func(context.Context) error {
+		for _, p := range family {
+			_ = unix.Kill(p, unix.SIGCONT) // a child may be gone
+		}
+		return nil
+	}, nil
+}
+
+// children returns the processes whose parent is pid.
+func children(pid int) []int {
+	var out []int
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		rest := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+		if len(rest) < 2 || string(rest[1]) != strconv.Itoa(pid) {
+			continue
+		}
+		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			out = append(out, child)
+		}
+	}
+	return out
+}
+
+func stop(_ context.Context, r *rig, target string) (cure, error) {
+	if err := r.f.Stop(target); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return r.start(ctx, target) }, nil
+}
+
+// immediate has PostgreSQL end without writing anything; the factory starts it again.
+func immediate(_ context.Context, r *rig, _ string) (cure, error) {
+	if err := unix.Kill(r.f.PID(factory.Postgres), unix.SIGQUIT); err != nil {
+		return nil, fmt.Errorf("end PostgreSQL at once: %w", err)
+	}
+	return func(context.Context) error { return nil }, nil
+}

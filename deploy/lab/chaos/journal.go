@@ -1,0 +1,160 @@
+package chaos
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"andon.internal/lab/checker"
+	"andon.internal/shared/telemetry"
+)
+
+// journal is what the cell of dynos said of its readings. Its methods are safe for
+// concurrent use.
+type journal struct {
+	profile *telemetry.Profile
+	types   map[string]int // signal -> index
+
+	mu   sync.Mutex
+	safe map[checker.Place]noted // on disk
+	seen map[checker.Place]noted // in memory: safe unless the agent crashes before they are sent
+}
+
+type noted struct {
+	checker.Reading
+	at time.Time // when it was first seen
+}
+
+func newJournal(p *telemetry.Profile) *journal {
+	j := &journal{profile: p, types: map[string]int{}, safe: map[checker.Place]noted{}, seen: map[checker.Place]noted{}}
+	for i := range p.Signals {
+		j.types[p.Signals[i].Name] = i
+	}
+	return j
+}
+
+// line is one of andon-agent buffer export --format json.
+type line struct {
+	Epoch    string         `json:"epoch"`
+	Position uint64         `json:"position"`
+	Row      int            `json:"row"`
+	OnDisk   bool           `json:"on_disk"`
+	Time     time.Time      `json:"time"`
+	Values   map[string]any `json:"values"`
+}
+
+// ask asks the cell what it holds. That it does not answer is no fault of ours.
+func (j *journal) ask(ctx context.Context, bin, data string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "andon-agent"), "buffer", "export", "--data", data, "--format", "json")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = j.read(out)
+	_, _ = io.Copy(io.Discard, out)
+	_ = cmd.Wait() // an agent that is down, or goes down
+	return err
+}
+
+func (j *journal) read(r io.Reader) error {
+	now := time.Now()
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		d := json.NewDecoder(bytes.NewReader(lines.Bytes()))
+		d.UseNumber()
+		var l line
+		if d.Decode(&l) != nil {
+			return nil // cut off
+		}
+		at, reading, err := j.parse(&l)
+		if err != nil {
+			return err
+		}
+		j.note(at, noted{reading, now}, l.OnDisk)
+	}
+	return nil
+}
+
+func (j *journal) parse(l *line) (at checker.Place, r checker.Reading, err error) {
+	at.Position, at.Row = l.Position, l.Row
+	if at.Epoch, err = telemetry.ParseEpoch(l.Epoch); err != nil {
+		return at, r, err
+	}
+	r.Time, r.Values = l.Time.UnixMicro(), make([]telemetry.Value, len(j.profile.Signals))
+	for name, v := range l.Values {
+		i, known := j.types[name]
+		if !known {
+			return at, r, fmt.Errorf("the cell exports a signal %q", name)
+		}
+		if v == nil {
+			continue
+		}
+		if r.Values[i], err = telemetry.ParseValue(j.profile.Signals[i].Type, fmt.Sprint(v)); err != nil {
+			return at, r, err
+		}
+	}
+	return at, r, nil
+}
+
+func (j *journal) note(at checker.Place, n noted, onDisk bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if before, ok := j.seen[at]; ok {
+		n = before
+	} else if before, ok := j.safe[at]; ok {
+		n = before
+	}
+	if onDisk {
+		j.safe[at] = n
+		delete(j.seen, at)
+	} else if _, ok := j.safe[at]; !ok {
+		j.seen[at] = n
+	}
+}
+
+// crashed says that what was in memory only is gone.
+func (j *journal) crashed() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	clear(j.seen)
+}
+
+// rolledBack says that the files are those of an earlier time again.
+func (j *journal) rolledBack(to time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	clear(j.seen)
+	for at, n := range j.safe {
+		if n.at.After(to) {
+			delete(j.safe, at)
+		}
+	}
+}
+
+// declared returns what must be stored, taken until then (µs).
+func (j *journal) declared(until int64) map[checker.Place]checker.Reading {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	out := make(map[checker.Place]checker.Reading, len(j.safe))
+	for _, m := range []map[checker.Place]noted{j.safe, j.seen} {
+		for at, n := range m {
+			if n.Time <= until {
+				out[at] = n.Reading
+			}
+		}
+	}
+	return out
+}

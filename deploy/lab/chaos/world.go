@@ -1,0 +1,232 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// prefix begins the names of namespaces and folders; the process id follows.
+const prefix = "andon-chaos-"
+
+// network is the first part of the addresses in the namespaces.
+const network = "10.199.7."
+
+// world is the namespaces and file systems of one run.
+type world struct {
+	name  string // prefix and process id
+	dir   string
+	hosts map[string]*host
+	count int
+}
+
+// host is where one process lives.
+type host struct {
+	name, netns, addr string
+	port              string // the bridge's end of its cable
+	disk              *disk  // nil: none of its own
+}
+
+func run(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// newWorld sweeps what crashed runs left, and makes the namespace of the bridge.
+func newWorld(ctx context.Context) (*world, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("namespaces and loop devices are made by root")
+	}
+	sweep(ctx)
+	w := &world{name: prefix + strconv.Itoa(os.Getpid()), hosts: map[string]*host{}}
+	w.dir = filepath.Join(os.TempDir(), w.name)
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder of the rig: %w", err)
+	}
+	for _, args := range [][]string{
+		{"netns", "add", w.hub()},
+		{"-n", w.hub(), "link", "add", "br0", "type", "bridge"},
+		{"-n", w.hub(), "link", "set", "br0", "up"},
+	} {
+		if err := run(ctx, "ip", args...); err != nil {
+			return nil, errors.Join(err, w.close())
+		}
+	}
+	return w, nil
+}
+
+func (w *world) hub() string { return w.name + "-hub" }
+
+// add makes the namespace of a process and its cable to the bridge.
+func (w *world) add(ctx context.Context, name string) (*host, error) {
+	w.count++
+	h := &host{name: name, netns: w.name + "-" + name, addr: network + strconv.Itoa(w.count), port: "port" + strconv.Itoa(w.count)}
+	for _, args := range [][]string{
+		{"netns", "add", h.netns},
+		{"link", "add", h.port, "netns", w.hub(), "type", "veth", "peer", "name", "eth0", "netns", h.netns},
+		{"-n", w.hub(), "link", "set", h.port, "master", "br0", "up"},
+		{"-n", h.netns, "link", "set", "lo", "up"},
+		{"-n", h.netns, "addr", "add", h.addr + "/24", "dev", "eth0"},
+		{"-n", h.netns, "link", "set", "eth0", "up"},
+	} {
+		if err := run(ctx, "ip", args...); err != nil {
+			return nil, err
+		}
+	}
+	w.hosts[name] = h
+	return h, nil
+}
+
+func (h *host) path() string { return "/run/netns/" + h.netns }
+
+// disk is a file system on a loop device.
+type disk struct{ image, mount string }
+
+// diskBytes is the size of every file system; XFS takes no less. The files are sparse.
+const diskBytes = 320 << 20
+
+// addDisk makes a file system for a host.
+func (w *world) addDisk(ctx context.Context, h *host, kind string) error {
+	d := &disk{image: filepath.Join(w.dir, h.name+".img"), mount: filepath.Join(w.dir, h.name+".disk")}
+	if err := os.Mkdir(d.mount, 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(d.image)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(diskBytes), f.Close()); err != nil {
+		return err
+	}
+	args := []string{"-q", "-F", "-m", "0", d.image}
+	if kind == "xfs" {
+		args = []string{"-q", "-f", d.image}
+	}
+	if err := run(ctx, "mkfs."+kind, args...); err != nil {
+		return err
+	}
+	h.disk = d
+	return d.attach(ctx)
+}
+
+func (d *disk) attach(ctx context.Context) error {
+	return run(ctx, "mount", "-o", "loop", d.image, d.mount)
+}
+
+// detach unmounts, which waits for nothing: whoever used it is gone, but for what the
+// kernel still has to clean up.
+func (d *disk) detach(ctx context.Context) error {
+	for tries := 0; ; tries++ {
+		err := unix.Unmount(d.mount, 0)
+		if !errors.Is(err, unix.EBUSY) || tries == 100 {
+			if err != nil {
+				return fmt.Errorf("unmount %s: %w", d.mount, err)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// The request of EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, and its flag: not even the
+// journal is flushed.
+const (
+	iocShutdown = 0x8004587d
+	noLogFlush  = 2
+)
+
+// powerOff makes the file system forget everything that was not synced. It takes
+// nothing any more until it is unmounted and mounted again.
+func (d *disk) powerOff() error {
+	f, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), iocShutdown, noLogFlush); err != nil {
+		return fmt.Errorf("cut the power of %s: %w", d.mount, err)
+	}
+	return nil
+}
+
+// fill takes all space with a file, and returns how to give it back.
+func (d *disk) fill() (free func() error, err error) {
+	path := filepath.Join(d.mount, "foreign")
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var size int64
+	for step := int64(64 << 20); step >= 4096; {
+		err := unix.Fallocate(int(f.Fd()), 0, size, step)
+		switch {
+		case err == nil:
+			size += step
+		case errors.Is(err, unix.ENOSPC):
+			step /= 2
+		case !errors.Is(err, unix.EINTR):
+			return nil, errors.Join(fmt.Errorf("fill %s: %w", d.mount, err), os.Remove(path))
+		}
+	}
+	return func() error { return os.Remove(path) }, nil
+}
+
+// close removes everything. The processes have ended.
+func (w *world) close() error { return remove(w.name) }
+
+// remove removes what a run of this name has made.
+func remove(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var errs []error
+	dir := filepath.Join(os.TempDir(), name)
+	mounts, _ := filepath.Glob(filepath.Join(dir, "*.disk"))
+	for _, m := range mounts {
+		if err := (&disk{mount: m}).detach(ctx); err != nil && !errors.Is(err, unix.EINVAL) { // not mounted
+			errs = append(errs, err)
+		}
+	}
+	spaces, _ := filepath.Glob("/run/netns/" + name + "-*")
+	for _, s := range spaces {
+		errs = append(errs, run(ctx, "ip", "netns", "del", filepath.Base(s)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err // the folder names what is still mounted
+	}
+	return os.RemoveAll(dir)
+}
+
+var ours = regexp.MustCompile(`^` + prefix + `([0-9]+)(-|$)`)
+
+// sweep removes what runs left that were killed.
+func sweep(context.Context) {
+	spaces, _ := filepath.Glob("/run/netns/" + prefix + "*")
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	for _, path := range append(spaces, dirs...) {
+		m := ours.FindStringSubmatch(filepath.Base(path))
+		if m == nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + m[1]); errors.Is(err, os.ErrNotExist) {
+			_ = remove(prefix + m[1]) // what cannot go now is seen again the next time
+		}
+	}
+}
