@@ -282,6 +282,7 @@ func TestNoSilenceIsToldWithoutBroker(t *testing.T) {
 	d.measure(60, 400)
 	eventually(t, "evaluation", func() bool { return r.metric("andon_sentry_readings_total") == "1" })
 	d.Close() // its own end, so that the broker's does not tell its death
+	eventually(t, "end of the session", func() bool { return !broker.Connected("edge-cell") })
 	broker.Stop()
 	time.Sleep(6 * time.Second) // how long the broker is away is the test's
 	broker.Start()

@@ -82,6 +82,19 @@ func (b *Broker) Stop() {
 	}
 }
 
+// Connected reports whether a client whose id begins with prefix has a connection.
+func (b *Broker) Connected(prefix string) bool {
+	b.mu.Lock()
+	s := b.server
+	b.mu.Unlock()
+	for id, c := range s.Clients.GetAll() {
+		if strings.HasPrefix(id, prefix) && !c.Closed() {
+			return true
+		}
+	}
+	return false
+}
+
 // Drop cuts the connections of all clients whose id begins with prefix.
 func (b *Broker) Drop(prefix string) {
 	b.mu.Lock()
