@@ -32,6 +32,8 @@ type plant struct {
 	refuse  error         // of Commit alone
 	block   chan struct{} // Commit waits for it to be closed
 	slow    time.Duration // how long Commit takes
+	perByte time.Duration // and for a byte of a record in memory
+	longest time.Duration // that a Commit took for these two
 	outcome func(session.Entry) intake.Outcome
 	taken   bool // another process has the lease
 	lost    bool // the lease that was given is no longer good
@@ -107,9 +109,15 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 		p.busy[n] = true
 		defer delete(p.busy, n)
 	}
-	if p.slow > 0 {
+	took := p.slow
+	for _, e := range batch {
+		if e.Record != nil {
+			took += p.perByte * time.Duration(e.Record.Size())
+		}
+	}
+	if p.longest = max(p.longest, took); took > 0 {
 		p.mu.Unlock()
-		time.Sleep(p.slow)
+		time.Sleep(took)
 		p.mu.Lock()
 	}
 	if block := p.block; block != nil {

@@ -21,12 +21,14 @@ const (
 	retryMax       = 5 * time.Second
 )
 
-// round commits one batch, answers the births that it was in the way of, and notes
-// a few units.
+// round commits what is fresh, then a batch of the past, answers the births that these
+// were in the way of, and notes a few units.
 func (w *writer) round(ctx context.Context, lease Lease) error {
-	if batch := w.take(); len(batch) > 0 {
-		if err := w.commit(ctx, lease, batch); err != nil {
-			return err
+	for _, take := range [...]func() []item{w.takeFresh, w.takeOld} {
+		if batch := take(); len(batch) > 0 {
+			if err := w.commit(ctx, lease, batch); err != nil {
+				return err
+			}
 		}
 	}
 	for {
@@ -50,11 +52,20 @@ func (w *writer) round(ctx context.Context, lease Lease) error {
 	return nil
 }
 
-// take takes the entries of one batch.
-func (w *writer) take() []item {
+func (w *writer) takeFresh() []item {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.entries.take(w.portion.now(time.Now(), len(w.entries.fresh) > 0))
+	batch := w.entries.takeFresh()
+	if len(batch) > 0 {
+		w.portion.fresh = time.Now()
+	}
+	return batch
+}
+
+func (w *writer) takeOld() []item {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.entries.takeOld(w.portion.now(time.Now()))
 }
 
 func (w *writer) nextSync() (syncJob, bool) {
@@ -96,7 +107,7 @@ func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
 		err = fmt.Errorf("commit batch: %d outcomes for %d entries: %w", len(done.Outcomes), len(entries), ErrRefused)
 	}
 	if last := &batch[len(batch)-1].entry; last.Historical {
-		w.portion.took(time.Now(), time.Since(began))
+		w.portion.took(time.Now(), time.Since(began), costOfItems(batch))
 	}
 	defer w.release(batch)
 	switch {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"slices"
 	"time"
 
 	"andon.internal/collector/session"
@@ -52,28 +53,34 @@ func (q *waiting) bytes(most int64) (sum int64) {
 	return sum
 }
 
-// take takes a batch: fresh entries up to the bounds of a transaction, and behind them
-// some of the past, for about oldBytes and one at least.
-func (q *waiting) take(oldBytes int64) []item {
-	batch, bytes := front(&q.fresh, nil, maxBatchEntries-1, maxBatchBytes)
-	batch, _ = front(&q.old, batch, maxBatchEntries, max(min(oldBytes, maxBatchBytes-bytes), 1))
-	return batch
-}
+// takeFresh takes fresh entries up to the bounds of a transaction. They go without
+// company: what of the past goes with them they would have to wait for.
+func (q *waiting) takeFresh() []item { return front(&q.fresh, maxBatchBytes) }
 
-// front moves entries from the front of a list into a batch, until that has so many, or
-// they take so many bytes.
-func front(list *[]item, batch []item, entries int, most int64) (_ []item, bytes int64) {
-	n := 0
-	for n < len(*list) && len(batch)+n < entries && bytes < most {
+// takeOld takes entries of the past, for about most bytes and one at least.
+func (q *waiting) takeOld(most int64) []item { return front(&q.old, max(min(most, maxBatchBytes), 1)) }
+
+// front takes entries from the front of a list, until they are as many as a transaction
+// has, or take so many bytes.
+func front(list *[]item, most int64) []item {
+	n, bytes := 0, int64(0)
+	for n < len(*list) && n < maxBatchEntries && bytes < most {
 		bytes += (*list)[n].cost
 		n++
 	}
-	batch = append(batch, (*list)[:n]...)
+	batch := slices.Clone((*list)[:n])
 	clear((*list)[:n]) // the records may go when they are committed
 	if *list = (*list)[n:]; len(*list) == 0 {
 		*list = nil
 	}
-	return batch, bytes
+	return batch
+}
+
+func costOfItems(list []item) (cost int64) {
+	for n := range list {
+		cost += list[n].cost
+	}
+	return cost
 }
 
 // clear empties it and returns what there was.
@@ -83,10 +90,11 @@ func (q *waiting) clear() []item {
 	return list
 }
 
-// The length of a transaction while there are fresh entries: the next ones wait for its
-// end. A tenth of a second would be seen.
+// The length of a transaction of the past while there are fresh entries: the next ones
+// wait for its end. It is about the time for which entries are gathered anyway, so that
+// they wait as long as at rest; a shorter one costs the backlog more than it gives them.
 const (
-	transactionGoal = 40 * time.Millisecond
+	transactionGoal = 20 * time.Millisecond
 	leastOld        = 64 << 10
 	freshLingers    = 2 * time.Second
 )
@@ -98,26 +106,27 @@ type portion struct {
 	fresh time.Time // when there last was a fresh entry
 }
 
-func newPortion() portion { return portion{size: 1 << 20} }
+func newPortion() portion { return portion{size: 512 << 10} }
 
 // now returns the bytes that may go into the next transaction.
-func (p *portion) now(at time.Time, fresh bool) int64 {
-	if fresh {
-		p.fresh = at
-	}
+func (p *portion) now(at time.Time) int64 {
 	if at.Sub(p.fresh) > freshLingers {
 		return maxBatchBytes
 	}
 	return p.size
 }
 
-// took notes how long a transaction was that had something of the past in it.
-func (p *portion) took(at time.Time, d time.Duration) {
+// took notes how long a transaction of the past was, and what was in it. One that took far
+// too long is no accident: the next is half as large at once. One that was short because
+// there was no more says nothing of a larger one.
+func (p *portion) took(at time.Time, d time.Duration, bytes int64) {
 	switch {
 	case at.Sub(p.fresh) > freshLingers:
+	case d > 2*transactionGoal:
+		p.size = max(p.size/2, leastOld)
 	case d > transactionGoal:
-		p.size = max(p.size*3/4, leastOld)
-	case d < transactionGoal/2:
-		p.size = min(p.size*5/4, maxBatchBytes)
+		p.size = max(p.size*7/8, leastOld)
+	case d < transactionGoal*3/4 && bytes >= p.size:
+		p.size = min(p.size*9/8, maxBatchBytes)
 	}
 }

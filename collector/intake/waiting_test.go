@@ -35,11 +35,11 @@ func TestFreshGoesFirst(t *testing.T) {
 		p.set(func() { p.block = nil })
 		close(release)
 		pass(500 * time.Millisecond)
-		if first := p.batches[1][0]; first.Historical || first.Position != 6001 {
-			t.Errorf("the next transaction begins with position %d, historical %v", first.Position, first.Historical)
+		if next := p.batches[1]; !next[0].Historical || len(next) > 1000 {
+			t.Errorf("behind the fresh record comes a transaction of %d from position %d on: want a part of the backlog", len(next), next[0].Position)
 		}
-		if last := p.batches[1][len(p.batches[1])-1]; !last.Historical {
-			t.Error("it has nothing of the backlog")
+		if next := p.batches[2]; len(next) != 1 || next[0].Historical || next[0].Position != 6001 {
+			t.Errorf("the next one has %d records from position %d on: want the fresh one alone", len(next), next[0].Position)
 		}
 		r.wantAcked(n, "[0,6002)")
 	})
@@ -81,6 +81,45 @@ func TestTransactionsStayShort(t *testing.T) {
 		feed(false)
 		if long := large(); short > 256<<10 || long < 4*short {
 			t.Errorf("a transaction had %d bytes beside fresh entries, and %d without", short, long)
+		}
+	})
+}
+
+// TestAShortBacklogMakesNoLongTransaction: transactions that are short because little waits
+// say nothing of how long one would take that is full.
+func TestAShortBacklogMakesNoLongTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, n := newPlant(t), edgetest.NewNode(group, "cell")
+		p.perByte = 30 * time.Nanosecond
+		r := newRig(t, intake.Config{}, p)
+		defer r.stop()
+		r.births(n)
+		pass(time.Second)
+		past := func(count int) {
+			for range count {
+				at := n.Next
+				n.Next++
+				r.take(n.DataAt(at, n.Reading(unit, 1, time.Now().UnixNano(), at, 200), true))
+			}
+		}
+		for range 100 { // more than there is to do
+			past(2)
+			r.send(n, 1)
+			pass(20 * time.Millisecond)
+		}
+		past(1000) // and then a burst
+		pass(time.Millisecond)
+		p.mu.Lock()
+		p.longest = 0
+		p.mu.Unlock()
+		for range 100 {
+			r.send(n, 1)
+			pass(10 * time.Millisecond)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.longest > 50*time.Millisecond {
+			t.Errorf("fresh records waited for a transaction of %v", p.longest)
 		}
 	})
 }

@@ -125,13 +125,7 @@ func (w *writer) discard() {
 	w.release(list)
 }
 
-func (w *writer) release(list []item) {
-	var cost int64
-	for n := range list {
-		cost += list[n].cost
-	}
-	w.intake.budget.give(cost)
-}
+func (w *writer) release(list []item) { w.intake.budget.give(costOfItems(list)) }
 
 // run writes until ctx ends, or returns why the lease is no longer good.
 func (w *writer) run(ctx context.Context, lease Lease) error {
