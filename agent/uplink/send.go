@@ -51,7 +51,9 @@ func (s *session) choose(now time.Time) (*outgoing, flight.Lane) {
 	back := s.nextBacklog(now)
 	contended := live != nil || now.Sub(l.lastLive) < liveLingers
 	liveRoom := live != nil && t.Room(flight.Live, live.bound, back != nil)
-	backRoom := back != nil && t.Room(flight.Backlog, back.bound, contended)
+	// A fresh record waits for one message of the backlog, and not for all that find a packet.
+	wayFree := !contended || s.link.Under() <= 1
+	backRoom := back != nil && wayFree && t.Room(flight.Backlog, back.bound, contended)
 	switch {
 	case liveRoom && backRoom && l.last == flight.Live && t.Stats().CreditRecords == 1:
 		return back, flight.Backlog // one at a time: they take turns

@@ -148,6 +148,7 @@ func (s *session) run(ctx context.Context) error {
 		case <-s.link.Lost():
 			err = s.link.Err()
 		case s.packet = <-free:
+		case <-s.link.Written():
 		case <-s.up.buf.Changed():
 		case <-s.up.units.Changed():
 			s.lookAtUnits()

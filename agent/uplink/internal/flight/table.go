@@ -187,13 +187,14 @@ func (t *Table) timeout(tries int) time.Duration {
 // returns it.
 func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 	var out []Record
+	inFlight := t.bytes[Backlog]
 	for k, e := range t.flying {
 		if k.Epoch != epoch || !s.Contains(k.Position) {
 			continue
 		}
 		t.sample(now, e)
 		if e.Lane == Backlog {
-			t.yield.backlog(e.Bytes)
+			t.yield.backlog(e.Bytes, inFlight)
 		}
 		out = append(out, e.Record)
 		t.remove(e)
@@ -257,6 +258,8 @@ func (t *Table) sample(now time.Time, e *entry) {
 	d := now.Sub(e.sentAt)
 	if e.Lane == Live {
 		t.yield.live(now, d)
+	} else {
+		t.yield.old(now, d)
 	}
 	if t.rtt == 0 {
 		t.rtt = d

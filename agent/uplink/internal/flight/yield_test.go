@@ -66,3 +66,52 @@ func TestTheBacklogYields(t *testing.T) {
 		t.Errorf("%d bytes on a way that has become slower, of %d", again, shrunk)
 	}
 }
+
+// TestTheBacklogDoesNotQueue: live records overtake it before the commit, so they do not tell
+// that it waits there; its own acknowledgements do.
+func TestTheBacklogDoesNotQueue(t *testing.T) {
+	cfg := config()
+	cfg.FirstRecords = 1 << 20
+	tab := flight.New(cfg)
+	tab.Begin()
+	tab.Grant(1<<20, 1<<40)
+	now, next := start, uint64(0)
+	const perSecond = 20 << 20 // what is committed of it
+	var bytes int64
+	for range 300 {
+		l := rec(1<<30+next, flight.Live)
+		tab.Sent(now, l)
+		from := next
+		bytes = inFlight(tab, now, &next)
+		now = now.Add(20 * time.Millisecond)
+		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: l.Position, To: l.Position + 1}))
+		now = now.Add(time.Duration(bytes) * time.Second / perSecond)
+		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: from, To: next}))
+	}
+	if bytes < 1<<20 || bytes > 4<<20 {
+		t.Errorf("%d bytes in flight on a way that commits %d a second", bytes, perSecond)
+	}
+}
+
+// TestUnusedRoomDoesNotGrow: while something else bounds the backlog, quick
+// acknowledgements say nothing of more.
+func TestUnusedRoomDoesNotGrow(t *testing.T) {
+	cfg := config()
+	cfg.FirstRecords = 1 << 20
+	tab := flight.New(cfg)
+	tab.Begin()
+	tab.Grant(1<<20, 1<<40)
+	now := start
+	for i := range uint64(500) {
+		l, b := rec(1<<30+i, flight.Live), rec(i, flight.Backlog)
+		b.Bytes = 100 << 10
+		tab.Sent(now, l)
+		tab.Sent(now, b)
+		now = now.Add(20 * time.Millisecond)
+		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: l.Position, To: l.Position + 1}, ranges.Range{From: i, To: i + 1}))
+	}
+	next := uint64(1 << 20)
+	if bytes := inFlight(tab, now, &next); bytes > 300<<10 {
+		t.Errorf("%d bytes may be in flight where 100 KiB ever were", bytes)
+	}
+}

@@ -69,6 +69,7 @@ type Link struct {
 	ignored atomic.Uint64
 	out     chan *Packet // closed by shut
 	free    chan *Packet
+	written chan struct{} // capacity 1
 	writer  sync.WaitGroup
 	lost    chan struct{} // closed by fail
 	dropped chan struct{} // closed by Drop: nothing more is expected of client
@@ -84,6 +85,7 @@ func Dial(ctx context.Context, o Options) (*Link, error) {
 		inbox:   make(chan Message, o.Inbox),
 		out:     make(chan *Packet, packets),
 		free:    make(chan *Packet, packets),
+		written: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
 		dropped: make(chan struct{}),
 	}
@@ -208,6 +210,12 @@ func (l *Link) fail(err error) {
 // the connection is slow, none comes.
 func (l *Link) Free() <-chan *Packet { return l.free }
 
+// Under reports how many packets are being filled or wait to be sent.
+func (l *Link) Under() int { return packets - len(l.free) }
+
+// Written delivers when a packet was sent, as [Link.Under] then tells.
+func (l *Link) Written() <-chan struct{} { return l.written }
+
 // Send sends the packet's payload to its topic at QoS 0, after all earlier ones. It
 // does not block. Packets that were not sent when the connection broke are gone.
 func (l *Link) Send(p *Packet) { l.out <- p }
@@ -223,6 +231,10 @@ func (l *Link) write() {
 			continue
 		}
 		l.free <- p
+		select {
+		case l.written <- struct{}{}:
+		default:
+		}
 	}
 }
 
