@@ -52,6 +52,7 @@ func (s *session) nodeBirth(now time.Time, dst []byte) (string, []byte, bool) {
 	if !s.born {
 		s.heard = now
 		s.lanes.liveFrom = now.Add(u.cfg.SyncGrace)
+		s.leaveHeld(now)
 		s.log.Info("session began", "broker", u.url.Host, "attempts", u.tries+1)
 	}
 	s.born, s.bornAt, s.birthAt = true, now, time.Time{}

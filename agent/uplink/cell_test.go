@@ -59,6 +59,7 @@ func fast(url string) uplink.Config {
 		Heartbeat:      100 * time.Millisecond, Silence: 2 * time.Second,
 		SyncTimeout: 500 * time.Millisecond, SyncGrace: 20 * time.Millisecond, RebirthEvery: 50 * time.Millisecond,
 		HoldGrace: 50 * time.Millisecond, Retransmit: 300 * time.Millisecond, RetransmitMax: time.Second,
+		FreshAge:  10 * time.Second, // a busy machine may take long to begin a session
 		StopRound: time.Second, Farewell: 500 * time.Millisecond,
 		Logger: logger(),
 	}

@@ -54,6 +54,7 @@ func (s *session) endHold(now time.Time) {
 	s.log.Info("holding ended", "after", now.Sub(s.holdSince).Round(time.Millisecond))
 	s.hold, s.holdSilent, s.holdSince, s.holdWhy = false, false, time.Time{}, ""
 	s.up.table.Recall()
+	s.leaveHeld(now)
 	s.lanes.rescan()
 	s.lanes.backlogFrom = now.Add(s.up.cfg.HoldGrace)
 	if !s.sync.done {

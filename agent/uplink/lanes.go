@@ -79,6 +79,15 @@ func (s *session) passed(k buffer.Key) {
 	}
 }
 
+// leaveHeld leaves to the backlog what has waited for a session, or for the end of a hold:
+// what is taken now would stand behind it.
+func (s *session) leaveHeld(now time.Time) {
+	k, ok := s.up.buf.Before(now.Add(-s.up.cfg.FreshAge))
+	if f := s.up.front; ok && (f == nil || f.Epoch != k.Epoch || k.Position > f.Position) {
+		s.up.front = &k
+	}
+}
+
 // freshLeft reports whether something is left for the live lane, though it may have to
 // wait: for the sync, for credit or for a packet.
 func (s *session) freshLeft(now time.Time) bool {

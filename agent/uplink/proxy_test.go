@@ -20,7 +20,8 @@ type proxy struct {
 	moved   *sync.Cond // stalled or refused changed
 	refused bool
 	closed  bool
-	rate    int // bytes a second towards the broker; 0: no limit
+	rate    int               // bytes a second towards the broker; 0: no limit
+	ghosts  map[net.Conn]bool // held back one by one; false: released
 }
 
 func startProxy(t testing.TB, target string) *proxy {
@@ -29,12 +30,13 @@ func startProxy(t testing.TB, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, target: target, listener: l, conns: map[net.Conn]bool{}}
+	p := &proxy{t: t, target: target, listener: l, conns: map[net.Conn]bool{}, ghosts: map[net.Conn]bool{}}
 	p.moved = sync.NewCond(&p.mu)
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		p.mu.Lock()
 		p.closed, p.stalled = true, false
+		clear(p.ghosts)
 		p.moved.Broadcast()
 		p.mu.Unlock()
 		l.Close()
@@ -94,7 +96,7 @@ func (p *proxy) pipe(to, from net.Conn, up bool) {
 			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
 		}
 		p.mu.Lock()
-		for p.stalled && p.conns[from] {
+		for (p.stalled && p.conns[from]) || p.ghosts[from] {
 			p.moved.Wait()
 		}
 		p.mu.Unlock()
@@ -140,6 +142,23 @@ func (p *proxy) refuse(on bool) {
 	if on {
 		p.cut()
 	}
+}
+
+// ghost holds back what the connections of now carry, also their end, until release; new
+// ones are as ever.
+func (p *proxy) ghost() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		p.ghosts[c] = true
+	}
+}
+
+func (p *proxy) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.ghosts)
+	p.moved.Broadcast()
 }
 
 // stall keeps connections open and forwards nothing: a half-open link.

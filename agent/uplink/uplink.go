@@ -22,6 +22,7 @@ import (
 type Buffer interface {
 	Next(l buffer.Lane, after *buffer.Key) (buffer.Stored, bool, error)
 	Get(k buffer.Key) (buffer.Stored, bool, error)
+	Before(t time.Time) (buffer.Key, bool)
 	Changed() <-chan struct{}
 	Ack(e buffer.Epoch, s ranges.Set) error
 	Requeue(e buffer.Epoch, s ranges.Set) uint64
