@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"andon.internal/agent/buffer"
 	"andon.internal/agent/identity"
 	"andon.internal/agent/uplink"
 	"andon.internal/shared/config"
@@ -85,6 +86,15 @@ type BufferConfig struct {
 	Retain time.Duration `yaml:"retain"`
 	// MaxDisk is what the buffer's files may take: 1GiB; at least 8MiB.
 	MaxDisk config.Size `yaml:"max_disk"`
+	// Policy is what is lost when the files are full and nobody acknowledges: drop-oldest
+	// (the default), drop-newest, or thin, which keeps one of ThinKeep of the readings of
+	// the past and all new ones. A source that can be read again waits instead.
+	Policy string `yaml:"policy"`
+	// ThinKeep keeps one record of so many under policy thin: 10; at least 2.
+	ThinKeep int `yaml:"thin_keep"`
+	// Quota is the part of max_disk that readings may take, from 0.5 to 0.9: 0.85. The rest
+	// is for alarms, for what tells of losses, and for the pages that deletes need.
+	Quota float64 `yaml:"quota"`
 	// MaxMemory is what records may take in memory: 16MiB; at least 1MiB.
 	MaxMemory config.Size `yaml:"max_memory"`
 	// Endurance is how many bytes may be written to the card or disk before it wears out,
@@ -113,7 +123,7 @@ func DefaultConfig() Config {
 	return Config{
 		Buffer: BufferConfig{
 			Linger: 100 * time.Millisecond, Write: writeBehind,
-			MaxDisk: 1 << 30, MaxMemory: 16 << 20, Endurance: 8 << 40,
+			MaxDisk: 1 << 30, Policy: buffer.DropOldest.String(), ThinKeep: 10, Quota: 0.85, MaxMemory: 16 << 20, Endurance: 8 << 40,
 		},
 		MQTT: MQTTConfig{BacklogShare: 0.5},
 		HTTP: ops.HTTPConfig{Listen: "127.0.0.1:0"},
@@ -219,6 +229,15 @@ func (b *BufferConfig) Check() error {
 	}
 	if b.MaxDisk < minDisk {
 		errs = append(errs, config.At("max_disk", fmt.Errorf("must be %v or more", config.Size(minDisk))))
+	}
+	if _, err := buffer.ParsePolicy(b.Policy); err != nil {
+		errs = append(errs, config.At("policy", err))
+	}
+	if b.ThinKeep < 2 {
+		errs = append(errs, config.At("thin_keep", errors.New("must be 2 or more")))
+	}
+	if !(b.Quota >= buffer.MinQuota && b.Quota <= buffer.MaxQuota) {
+		errs = append(errs, config.At("quota", fmt.Errorf("must be from %v to %v", buffer.MinQuota, buffer.MaxQuota)))
 	}
 	if b.MaxMemory < minMemory {
 		errs = append(errs, config.At("max_memory", fmt.Errorf("must be %v or more", config.Size(minMemory))))

@@ -24,7 +24,7 @@ data: data
 mqtt:
   url: tcp://127.0.0.1:1883
   primary_host: andon
-buffer: {linger: 50ms, write: ahead, retain: 2h, max_disk: 2GiB}
+buffer: {linger: 50ms, write: ahead, retain: 2h, max_disk: 2GiB, policy: thin, thin_keep: 4}
 profiles: [press.yaml]
 sources:
 - name: line1
@@ -42,7 +42,8 @@ log: {level: debug, format: json}
 	if string(cfg.Data) != dir+"/data" || string(cfg.Profiles[0]) != dir+"/press.yaml" || cfg.MQTT.PrimaryHost != "andon" {
 		t.Errorf("%+v", cfg)
 	}
-	if cfg.Buffer.Linger != 50*time.Millisecond || cfg.Buffer.MaxDisk != 2<<30 || cfg.Buffer.MaxMemory != 16<<20 {
+	if cfg.Buffer.Linger != 50*time.Millisecond || cfg.Buffer.MaxDisk != 2<<30 || cfg.Buffer.MaxMemory != 16<<20 ||
+		cfg.Buffer.Policy != "thin" || cfg.Buffer.ThinKeep != 4 || cfg.Buffer.Quota != 0.85 {
 		t.Errorf("%+v", cfg.Buffer)
 	}
 	one, two := cfg.Sources[0].Replay, cfg.Sources[1].Replay
@@ -93,7 +94,7 @@ func TestLoadReportsAllFaults(t *testing.T) {
 	path := string(writeFile(t, dir, "agent.yaml", `group: austin line
 data: ""
 mqtt: {url: 127.0.0.1, primary_host: a/b}
-buffer: {linger: 0s, write: never, retain: -1s, max_disk: 1KiB, endurance: 0}
+buffer: {linger: 0s, write: never, retain: -1s, max_disk: 1KiB, endurance: 0, policy: drop-all, thin_keep: 1, quota: 1}
 sources:
 - {name: line1, driver: opcua}
 - {name: line1, driver: replay}
@@ -116,6 +117,9 @@ sources:
 		`:4:44: buffer.retain: must not be negative`,
 		`:4:59: buffer.max_disk: must be 8MiB or more`,
 		`:4:76: buffer.endurance: must be above 0`,
+		`:4:87: buffer.policy: "drop-all" is none of drop-oldest, drop-newest, thin`,
+		`:4:108: buffer.thin_keep: must be 2 or more`,
+		`:4:118: buffer.quota: must be from 0.5 to 0.9`,
 		`:6:25: sources[0].driver: "opcua" is not known; there are: replay`,
 		`:7:3: sources[1].replay: is required by the driver replay`,
 		`:7:10: sources[1].name: "line1" is also the name of sources[0]`,

@@ -42,7 +42,8 @@ func (a *Agent) checkBuffer() error {
 		return fmt.Errorf("write to disk: %w", s.WriteError)
 	}
 	if s.Full {
-		return fmt.Errorf("full: %d bytes of %d on disk", s.DiskBytes, s.DiskLimit)
+		return fmt.Errorf("full: %d bytes of %d on disk; sources that can be read again wait, of the others is lost what policy %s says",
+			s.DiskBytes, s.DiskLimit, a.cfg.Buffer.Policy)
 	}
 	return nil
 }

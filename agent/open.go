@@ -123,10 +123,12 @@ func (a *Agent) openState(path string) error {
 
 func (a *Agent) bufferOptions() buffer.Options {
 	b := a.cfg.Buffer
+	policy, _ := buffer.ParsePolicy(b.Policy) // checked with the configuration
 	return buffer.Options{
 		Dir: filepath.Join(string(a.cfg.Data), "buffer"), BootID: a.boot,
 		Linger: b.Linger, WriteAhead: b.Write == writeAhead, Retain: b.Retain,
 		MaxDisk: int64(b.MaxDisk), MaxMemory: int64(b.MaxMemory),
+		Policy: policy, ThinKeep: b.ThinKeep, Quota: b.Quota,
 		Logger: a.log, Metrics: buffer.NewMetrics(a.cfg.Registry),
 	}
 }

@@ -11,8 +11,9 @@ import (
 //
 // With a cursor the items are not given out before they and the cursor are on disk
 // together, and ErrFull means that nothing was taken. Without one, items that find
-// no room are not kept: their positions are used and named in a loss record, and
-// the error is nil. An item above Options.MaxRecord is treated in that way always.
+// no room are kept where Options.Policy lets older ones go for them. What is not kept is
+// named in a loss record, under the positions it used, and the error is nil. An item
+// above Options.MaxRecord is treated in that way always.
 // items may be empty: then only the cursor is stored.
 //
 // Any other error is the caller's: more than 4096 items, a class other than Bulk and
@@ -38,13 +39,16 @@ func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
 	}
 	if len(items) > 0 && !b.roomLocked(p.space, p.memory, p.limit) {
 		b.setFullLocked()
-		if c != nil {
+		switch {
+		case c != nil:
 			b.m.refused.Inc()
 			return 0, ErrFull
+		case !b.ringLocked(p.space, p.memory, p.limit, now):
+			return b.rejectLocked(items, now), nil
 		}
-		return b.rejectLocked(items, now), nil
+	} else {
+		b.closeLossLocked(ReasonOverflow, now)
 	}
-	b.closeLossLocked(ReasonOverflow, now)
 	ep := b.x.current()
 	first = ep.next
 	b.takeLocked(&p, now, ahead, c != nil)
@@ -145,59 +149,3 @@ func (b *Buffer) rejectLocked(items []Item, now time.Time) (first uint64) {
 	b.rejectedLocked(ep.next, now)
 	return first
 }
-
-// limitOf returns how many bytes of pages records up to this class may take; the rest
-// is for those above and for the pages that deletes need.
-func (b *Buffer) limitOf(c Class) int64 {
-	if c == Alarm {
-		return b.o.MaxDisk / 100 * 95
-	}
-	return b.o.MaxDisk / 100 * 85
-}
-
-// roomLocked reports whether records of that size fit now. What is retained only, or
-// cached only, makes room for them.
-func (b *Buffer) roomLocked(space, memory int64, c Class) bool {
-	if b.full && c != Alarm {
-		return false
-	}
-	limit := b.limitOf(c)
-	for b.x.used+int64(b.x.unwritten.space)+space > limit {
-		if !b.expireLocked(expireAtOnce) {
-			return false
-		}
-	}
-	return b.x.evict(memory, b.o.MaxMemory)
-}
-
-// setFullLocked makes appends wait or fail until there is a little more room than one
-// of them needs, so that a full buffer loses stretches and not every other record. It
-// lasts at least to the next write or acknowledgement.
-func (b *Buffer) setFullLocked() {
-	if !b.full {
-		b.full = true
-		b.space = make(chan struct{})
-		b.log.Warn("buffer is full", "disk_bytes", b.x.used, "memory_bytes", b.x.memory)
-	}
-	b.wake()
-}
-
-// easeLocked ends the full state where there is room again, or where there would be
-// without what is only retained.
-func (b *Buffer) easeLocked() {
-	if !b.full || b.x.memory-b.x.cacheSize > b.o.MaxMemory/4*3 {
-		return
-	}
-	for b.x.used+int64(b.x.unwritten.space) > b.limitOf(Bulk)/100*95 {
-		if !b.expireLocked(expireAtOnce) {
-			return
-		}
-	}
-	b.full = false
-	b.lossWait = 0
-	close(b.space)
-	b.log.Info("buffer has room again")
-}
-
-// pressedLocked reports whether so much is unwritten that it is not to linger.
-func (b *Buffer) pressedLocked() bool { return b.x.memory-b.x.cacheSize > b.o.MaxMemory/4 }

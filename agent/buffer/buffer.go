@@ -57,8 +57,10 @@ type Buffer struct {
 	rejected          uint64 // below it some were used up by appends without room
 	noteDue, lastNote time.Time
 
-	full  bool          // appends are refused until there is some room again
-	space chan struct{} // closed when there is
+	full    bool          // no room: the policy says what is lost, and sources with a cursor wait
+	stuffed bool          // and nothing older can be let go of either
+	thinned thinned       // how far policy Thin has come
+	space   chan struct{} // closed when there is
 
 	retained []retained // oldest first
 	moves    []*move    // under way, in their order

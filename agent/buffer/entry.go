@@ -30,6 +30,7 @@ type entry struct {
 	bound       bool      // written in one transaction with the cursor that follows
 	cursor      *cursor   // it is not a record but this cursor; the label is its name
 	bury        *LossInfo // a loss record: what is to be deleted once it is safe
+	doomed      int64     // and the space that this frees, where it is known
 
 	key    Key
 	serial uint64 // orders the queue

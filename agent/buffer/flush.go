@@ -98,6 +98,7 @@ func (b *Buffer) flush(all bool) error {
 		return nil
 	}
 	for more := true; more; {
+		b.makeRoom(all)
 		b.mu.Lock()
 		p := b.planLocked(time.Now(), all)
 		b.mu.Unlock()

@@ -23,7 +23,8 @@ type index struct {
 	memory      int64 // bytes of all entries
 	cacheSize   int64 // bytes of the cached ones
 
-	used int64 // bytes of pages of all records on disk that are not to be deleted
+	used   int64 // bytes of pages of all records on disk that are not to be deleted
+	doomed int64 // of these, what is deleted once a loss record that waits is safe
 }
 
 // epoch is what the buffer knows of an epoch.
@@ -245,5 +246,6 @@ func (x *index) settleLoss(e *entry) {
 			x.change(h, func() { h.gone += cut(&h.bad, ranges.Range{From: e.bury.From, To: e.bury.To}, &h.dead) })
 		}
 	}
-	e.bury = nil
+	x.doomed -= e.doomed
+	e.bury, e.doomed = nil, 0
 }

@@ -95,6 +95,7 @@ func fill(t *testing.T, b *buffer.Buffer) int {
 func fullOptions(t *testing.T) buffer.Options {
 	o := small(t.TempDir())
 	o.MaxDisk = 4 << 20
+	o.Policy = buffer.DropNewest
 	return o
 }
 

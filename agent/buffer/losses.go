@@ -55,6 +55,10 @@ func (l *LossInfo) join(o *LossInfo) bool {
 // one. With bury the positions are deleted from the files once the record is safe.
 func (b *Buffer) noteLossLocked(l *LossInfo, records uint64, now time.Time, bury bool) {
 	b.countLossLocked(l, records)
+	b.noteCountedLossLocked(l, records, now, bury)
+}
+
+func (b *Buffer) noteCountedLossLocked(l *LossInfo, records uint64, now time.Time, bury bool) {
 	open := b.losses[l.Reason]
 	if open != nil && open.bury == bury && open.info.join(l) {
 		open.records += records

@@ -20,6 +20,7 @@ type Metrics struct {
 	lostRows     *prometheus.CounterVec
 	failures     prometheus.Counter // writes
 	setAside     prometheus.Counter // files
+	shed         prometheus.Counter // records
 
 	mu    sync.Mutex
 	stats func() Stats // of the buffer that uses these metrics, while it is open
@@ -48,6 +49,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.written = counter("written_bytes_total", "Bytes of the pages that were written to disk for them, about.")
 	m.failures = counter("write_failures_total", "Transactions that failed to reach the disk.")
 	m.setAside = counter("damaged_files_total", "Files that were set aside because they do not read back.")
+	m.shed = counter("shed_records_total", "Records on disk that were let go of for newer ones, as the policy says.")
 	m.lost = byReason("lost_records_total", "Records that became a loss record.")
 	m.lostRows = byReason("lost_rows_total", "Readings in the records that became a loss record, where known.")
 	m.commits = prometheus.NewHistogramVec(prometheus.HistogramOpts{

@@ -24,6 +24,10 @@ type Options struct {
 	MaxRecord   int   // bytes of one record's Data; 256 KiB
 	RotateBytes int64 // size at which a new file is begun; 64 MiB
 
+	Policy   Policy  // what is lost when no room is left; DropOldest
+	ThinKeep int     // policy Thin keeps one record of so many; 10
+	Quota    float64 // the part of MaxDisk that records may take; 0.85
+
 	Logger  *slog.Logger // nothing is logged without one
 	Metrics *Metrics     // nothing is registered without one
 
@@ -55,6 +59,12 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxRecord = cmp.Or(o.MaxRecord, 256<<10)
 	o.RotateBytes = cmp.Or(o.RotateBytes, max(min(64<<20, o.MaxDisk/8), minRotate))
 	o.WriteAhead = o.WriteAhead || o.Retain > 0
+	o.ThinKeep = cmp.Or(o.ThinKeep, 10)
+	o.Quota = cmp.Or(o.Quota, 0.85)
+	if o.Policy > Thin || o.ThinKeep < 2 || !(o.Quota >= MinQuota && o.Quota <= MaxQuota) {
+		return o, fmt.Errorf("buffer: policy %v, one of %d is kept, a quota of %v: it is from %v to %v, and one of 2 or more is kept",
+			o.Policy, o.ThinKeep, o.Quota, MinQuota, MaxQuota)
+	}
 	if o.RotateBytes < minRotate || o.MaxDisk < 2*o.RotateBytes {
 		return o, fmt.Errorf("buffer: a disk limit of %d bytes with files of %d: files have at least %d, and two must fit",
 			o.MaxDisk, o.RotateBytes, minRotate)

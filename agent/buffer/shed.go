@@ -1,0 +1,330 @@
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/shared/ranges"
+)
+
+const (
+	maxShed    = 20_000 // records that are let go of at once
+	maxTold    = 64     // loss records that this makes
+	shedAtOnce = 512    // records that are looked at in one go
+)
+
+// shedStep is how much more is let go of than is needed, so that stretches are lost and
+// not every other record, and so that their pages are worth a delete of their own.
+func (b *Buffer) shedStep() int64 { return min(b.o.RotateBytes/8, b.limitOf(Bulk)/32) }
+
+// makeRoom lets go of older records, as the policy says, until what is to be written now
+// fits the quota: of such in the files, and where these are not enough, or cannot be read,
+// of such in memory. The loss records that tell of them go with what is written next,
+// and the deletes behind them. It is called with disk held.
+func (b *Buffer) makeRoom(all bool) {
+	now := time.Now()
+	b.mu.Lock()
+	due := b.writeDueLocked(now)
+	over := b.overLocked()
+	for over > 0 && b.expireLocked(expireAtOnce) {
+		over = b.overLocked()
+	}
+	idle := over <= 0 || b.o.Policy == DropNewest || b.stuffed || !all && (due.IsZero() || due.After(now))
+	if !idle {
+		b.setFullLocked()
+	}
+	b.mu.Unlock()
+	if idle {
+		return
+	}
+	if b.shed(over+b.shedStep(), now) >= over {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if over = b.overLocked(); over > 0 {
+		most := int64(b.x.unwritten.space) - over
+		b.dropQueuedLocked(now, func() bool { return int64(b.x.unwritten.space) <= most })
+		b.stuffed = b.overLocked() > 0
+	}
+}
+
+// overLocked returns by how many bytes of pages the quota is exceeded when all that waits
+// in memory has been written, and what is let go of deleted.
+func (b *Buffer) overLocked() int64 {
+	return b.x.used - b.x.doomed + int64(b.x.unwritten.space) - b.limitOf(Bulk)
+}
+
+// thinned is how far policy Thin has come: behind at it has looked at count records since
+// it began at the oldest, in stretches of run.
+type thinned struct {
+	at    *Key
+	count uint64
+	run   uint64
+}
+
+// maxIslands is about how many pieces policy Thin leaves of what is held: the ledger and the
+// index grow with them. Where there are more records, it keeps stretches of them.
+const maxIslands = 512
+
+// keep says whether the next record is one of those that policy Thin keeps: of every k
+// stretches one, each time another, so that none of several units that take turns is left
+// out for good.
+func (t *thinned) keep(k int) bool {
+	n := t.count / t.run
+	t.count++
+	return n%uint64(k) == n/uint64(k)%uint64(k)
+}
+
+// shed lets go of records in the files, oldest first, until their space is freed. It
+// returns how much will be, once the loss records are safe.
+func (b *Buffer) shed(want int64, now time.Time) int64 {
+	s := shedding{b: b, now: now, want: want}
+	if b.o.Policy == Thin {
+		b.mu.Lock()
+		s.after = b.thinned.at
+		b.mu.Unlock()
+	}
+	for rounds := 0; !s.done(); {
+		more, err := s.some()
+		if err != nil {
+			b.log.Warn("cannot look at what is to make room", "error", err)
+			break
+		}
+		if !more {
+			// Thin has seen all: it begins anew, unless that has freed nothing.
+			if rounds++; b.o.Policy != Thin || rounds > 2 {
+				break
+			}
+			s.after, s.begun = nil, false
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.endLocked()
+	if b.o.Policy == Thin {
+		b.thinned.at = s.after
+	}
+	b.m.shed.Add(float64(s.records))
+	return s.freed
+}
+
+// shedding is one going through the records in the files.
+type shedding struct {
+	b     *Buffer
+	now   time.Time
+	want  int64
+	after *Key // looked at up to here
+	begun bool // the stretches of policy Thin are set
+
+	loss    LossInfo // of what is let go of; To is 0 where there is nothing
+	records uint64
+	doomed  int64 // space of the stretch at hand
+	freed   int64
+	told    int
+}
+
+func (s *shedding) done() bool {
+	return s.freed >= s.want || s.records >= maxShed || s.told >= maxTold
+}
+
+// some looks at the next records that lie in one file; false when there are none.
+func (s *shedding) some() (bool, error) {
+	b := s.b
+	b.mu.Lock()
+	k, ok := b.x.next(s.after, nil)
+	if !ok {
+		b.mu.Unlock()
+		return false, nil
+	}
+	if b.o.Policy == Thin && !s.begun {
+		s.begun = true
+		if s.after == nil {
+			b.thinned = thinned{run: 1 + b.heldLocked()/uint64(b.o.ThinKeep*maxIslands)}
+		}
+	}
+	f := b.x.where(k)
+	if f == nil { // in memory, where the ring sees to it
+		s.after = &k
+		b.mu.Unlock()
+		return true, nil
+	}
+	here, _ := b.x.byID[k.Epoch].held.Next(k.Position)
+	there, _ := f.holds[k.Epoch].live.Next(k.Position)
+	run := ranges.Range{From: k.Position, To: min(here.To, there.To, k.Position+shedAtOnce)}
+	b.mu.Unlock()
+
+	heads, err := b.heads(f, k.Epoch, run)
+	switch {
+	case errors.Is(err, errGone):
+		return true, nil
+	case errors.Is(err, errDamagedFile):
+		b.damagedFile(f, err)
+		return true, nil
+	case errors.Is(err, errDamaged) && len(heads) == 0:
+		b.damaged(f, k, err)
+		return true, nil
+	case err != nil && len(heads) == 0:
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range heads {
+		if s.done() {
+			break
+		}
+		s.after = &heads[i].key
+		s.oneLocked(f, &heads[i])
+	}
+	return true, nil
+}
+
+func (b *Buffer) heldLocked() (n uint64) {
+	for _, ep := range b.x.epochs {
+		n += ep.held.Len()
+	}
+	return n
+}
+
+// head is what is read of a record that may have to go.
+type head struct {
+	envelope
+	space int64
+	told  LossInfo // of a loss record
+}
+
+// heads reads records of one file. Where one does not read back, it returns those before
+// it, and the error.
+func (b *Buffer) heads(f *file, e Epoch, run ranges.Range) (out []head, err error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	db, err := b.handles.acquire(f.handle)
+	if err != nil {
+		if errors.Is(err, errDamaged) {
+			err = fmt.Errorf("%w: %w", errDamagedFile, err)
+		}
+		return nil, err
+	}
+	defer b.handles.release(f.handle)
+	err = guarded(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			records := tx.Bucket(recordsBucket)
+			if records == nil {
+				return fmt.Errorf("%w: no records", errDamaged)
+			}
+			for p := run.From; p < run.To; p++ {
+				h, err := headOf(records, Key{e, p})
+				if err != nil {
+					return err
+				}
+				out = append(out, h)
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+func headOf(records *bolt.Bucket, k Key) (h head, err error) {
+	bucket := records.Bucket(recordKey(k))
+	if bucket == nil {
+		return h, fmt.Errorf("%w: no such record", errDamaged)
+	}
+	value := bucket.Get(valueKey)
+	if h.envelope, err = parseEnvelope(value); err != nil {
+		return h, err
+	}
+	if h.key != k {
+		return h, fmt.Errorf("%w: the record is another one", errDamaged)
+	}
+	h.space = int64(spaceOf(len(value)))
+	if h.class == Loss {
+		data, err := h.data()
+		if err != nil {
+			return h, err
+		}
+		if h.told, err = DecodeLoss(data); err != nil {
+			return h, fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
+	h.payload = nil // of the file's map
+	return h, nil
+}
+
+// oneLocked decides on one record.
+func (s *shedding) oneLocked(f *file, h *head) {
+	b, p := s.b, h.key.Position
+	ep := b.x.byID[h.key.Epoch]
+	if ep == nil || !ep.held.Contains(p) || b.x.where(h.key) != f {
+		return // acknowledged meanwhile
+	}
+	l := LossInfo{Epoch: h.key.Epoch, From: p, To: p + 1, Reason: ReasonOverflow}
+	switch h.class {
+	case Bulk:
+		if b.o.Policy == Thin && b.thinned.keep(b.o.ThinKeep) {
+			return
+		}
+		l.Rows, l.First, l.Last = uint64(h.rows), h.first, h.last
+		if h.label != "" {
+			l.Labels = []string{h.label}
+		}
+		b.countLossLocked(&l, 1)
+		s.records++
+	case Loss:
+		if !l.absorb(&h.told) {
+			return
+		}
+	default:
+		return
+	}
+	s.tellLocked(&l, h)
+	if e := ep.mem[p]; e != nil {
+		b.x.drop(ep, e)
+	}
+	at := ranges.Range{From: p, To: p + 1}
+	ep.held.Remove(at.From, at.To)
+	for _, other := range b.x.files {
+		if o := other.holds[h.key.Epoch]; o != nil {
+			b.x.change(o, func() { cut(&o.live, at, &o.bad) })
+		}
+	}
+	s.doomed += h.space
+	s.freed += h.space
+}
+
+// tellLocked adds a record to the loss at hand, or ends that and begins another. What is
+// told of a stretch that policy Thin went through names all its positions: those that were
+// kept count as come when they do.
+func (s *shedding) tellLocked(l *LossInfo, h *head) {
+	if s.loss.To != 0 && (s.loss.join(l) || (s.b.o.Policy == Thin || l.From < h.key.Position) && s.loss.absorb(l)) {
+		return
+	}
+	s.endLocked()
+	s.loss = *l
+	s.loss.Labels = slices.Clone(l.Labels)
+}
+
+// endLocked makes a record of the loss at hand.
+func (s *shedding) endLocked() {
+	b := s.b
+	if s.loss.To == 0 {
+		return
+	}
+	info := s.loss
+	b.log.Error("readings are lost", "reason", info.Reason, "policy", b.o.Policy.String(), "readings", info.Rows,
+		"from_position", info.From, "to_position", info.To)
+	e := lossEntry(&info, s.now, b.o.WriteAhead)
+	e.bury, e.doomed = &info, s.doomed
+	b.x.doomed += s.doomed
+	b.deadLocked(s.now)
+	b.x.enqueue(e, s.now, b.o.markStep())
+	if b.x.show(b.x.current()) {
+		b.signalChanged()
+	}
+	s.told++
+	s.loss, s.doomed = LossInfo{}, 0
+}
