@@ -68,7 +68,7 @@ screenshots: build ## Take the pictures in docs/images anew, from a factory on t
 	@bin/andon-lab screenshots docs/images
 
 .PHONY: prerequisites
-prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, LemonLDAP::NG, Chromium, systemd-analyze, gcc), or name what is missing
+prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, LemonLDAP::NG, Chromium, systemd-analyze, mkfs.ext4, gcc), or name what is missing
 	@deploy/scripts/prerequisites
 
 .PHONY: clean

@@ -41,6 +41,10 @@ func (a *Agent) checkBuffer() error {
 	if s.WriteError != nil {
 		return fmt.Errorf("write to disk: %w", s.WriteError)
 	}
+	if s.NoSpace {
+		return fmt.Errorf("no space left on the disk of %s, and %d bytes of max_disk are not used: make space; until then policy %s applies to what the files have",
+			a.cfg.Data, s.DiskLimit-s.DiskBytes, a.cfg.Buffer.Policy)
+	}
 	if s.Full {
 		return fmt.Errorf("full: %d bytes of %d on disk; sources that can be read again wait, of the others is lost what policy %s says",
 			s.DiskBytes, s.DiskLimit, a.cfg.Buffer.Policy)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -54,9 +55,18 @@ func (b *Buffer) activeFile() (*file, error) {
 }
 
 // hasRoom reports whether a file takes another transaction: it has not reached its
-// size, or an eighth of it was freed.
+// size, or an eighth of it was freed; where files cannot grow, some was, or there is
+// no such file.
 func (b *Buffer) hasRoom(f *file) bool {
+	if b.cramped > 0 && !(f == b.active && f.size < b.o.fillBytes() && !slices.ContainsFunc(b.x.files, b.hasFreed)) {
+		return b.hasFreed(f)
+	}
 	return !f.full && (f.size < b.o.fillBytes() || f.size-f.space() >= b.o.RotateBytes/8)
+}
+
+// hasFreed reports whether a file takes a small transaction without growing.
+func (b *Buffer) hasFreed(f *file) bool {
+	return !f.sealed && !f.full && f.size-f.space() >= 2*b.o.allocBytes()
 }
 
 // reusable returns an old file with room when another new one would not fit the limit
@@ -64,7 +74,7 @@ func (b *Buffer) hasRoom(f *file) bool {
 func (b *Buffer) reusable() *file {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if size, _ := b.x.sizes(); size+b.o.RotateBytes <= b.o.MaxDisk {
+	if size, _ := b.x.sizes(); size+b.o.RotateBytes <= b.diskLocked() {
 		return nil
 	}
 	var best *file

@@ -57,10 +57,13 @@ type Buffer struct {
 	rejected          uint64 // below it some were used up by appends without room
 	noteDue, lastNote time.Time
 
-	full    bool          // no room: the policy says what is lost, and sources with a cursor wait
-	stuffed bool          // and nothing older can be let go of either
-	thinned thinned       // how far policy Thin has come
-	space   chan struct{} // closed when there is
+	full    bool    // no room: the policy says what is lost, and sources with a cursor wait
+	stuffed bool    // and nothing older can be let go of either
+	thinned thinned // how far policy Thin has come
+
+	cramped  int64         // what the files may take while the file system has no more; 0 while it has
+	spaceDue time.Time     // when to look whether it has; zero when that is not wanted
+	space    chan struct{} // closed when there is
 
 	retained []retained // oldest first
 	moves    []*move    // under way, in their order

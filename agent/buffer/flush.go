@@ -51,6 +51,7 @@ func (b *Buffer) dueLocked(now time.Time) time.Time {
 		by(open.due)
 	}
 	by(b.noteDueLocked())
+	by(b.spaceDue)
 	if len(b.retained) > 0 {
 		by(b.retained[0].at.Add(b.o.Retain))
 	}
@@ -87,6 +88,7 @@ type plan struct {
 // flush writes what is due, or everything. It is called with disk held.
 func (b *Buffer) flush(all bool) error {
 	now := time.Now()
+	b.lookForSpace(now)
 	b.mu.Lock()
 	b.closeDueLossesLocked(now, all)
 	b.expireOldLocked(now)
@@ -146,13 +148,16 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 	rest := b.x.queue[:0]
 	together := false // the last one taken and the next belong to one cursor
 	for i, e := range b.x.queue {
-		if size >= b.o.maxBatch() && !together {
+		if size >= b.batchLocked() && !together {
 			p.more = true
 			rest = append(rest, b.x.queue[i:]...)
 			break
 		}
 		switch {
 		case e.stage == gone:
+		case b.waitsLocked(e):
+			p.more = true
+			rest = append(rest, e)
 		case all || e.ahead || e.class != Bulk || !e.appended.After(soon):
 			e.stage = writing
 			p.entries = append(p.entries, e)
@@ -172,6 +177,9 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 
 // failed takes back what could not be written, and sets the time of the next attempt.
 func (b *Buffer) failed(err error, p *plan) {
+	if noSpace(err) {
+		b.outOfSpace()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p != nil {

@@ -80,7 +80,7 @@ func closeDB(db *bolt.DB) error { return guarded(db.Close) }
 // is as good as before. A sync that fails for lack of space is not one of these.
 func noSpace(err error) bool {
 	var path *fs.PathError
-	return errors.As(err, &path) && errors.Is(path.Err, syscall.ENOSPC)
+	return errors.As(err, &path) && (errors.Is(path.Err, syscall.ENOSPC) || errors.Is(path.Err, syscall.EDQUOT))
 }
 
 // syncDir makes the names in a folder durable.

@@ -21,6 +21,7 @@ type Metrics struct {
 	failures     prometheus.Counter // writes
 	setAside     prometheus.Counter // files
 	shed         prometheus.Counter // records
+	noSpace      prometheus.Counter // writes
 
 	mu    sync.Mutex
 	stats func() Stats // of the buffer that uses these metrics, while it is open
@@ -50,6 +51,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.failures = counter("write_failures_total", "Transactions that failed to reach the disk.")
 	m.setAside = counter("damaged_files_total", "Files that were set aside because they do not read back.")
 	m.shed = counter("shed_records_total", "Records on disk that were let go of for newer ones, as the policy says.")
+	m.noSpace = counter("no_space_total", "Writes that found no space on the disk before its limit was reached.")
 	m.lost = byReason("lost_records_total", "Records that became a loss record.")
 	m.lostRows = byReason("lost_rows_total", "Readings in the records that became a loss record, where known.")
 	m.commits = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -77,12 +79,15 @@ var gauges = []struct {
 	{"disk_bytes", "Size of the files on disk.", func(s Stats) float64 { return float64(s.DiskBytes) }},
 	{"disk_limit_bytes", "Size that the files may have.", func(s Stats) float64 { return float64(s.DiskLimit) }},
 	{"files", "Record files on disk.", func(s Stats) float64 { return float64(s.Files) }},
-	{"full", "1 while appends find no room.", func(s Stats) float64 {
-		if s.Full {
-			return 1
-		}
-		return 0
-	}},
+	{"full", "1 while appends find no room.", func(s Stats) float64 { return truth(s.Full) }},
+	{"no_space", "1 while the file system has no space left for what the files may still take.", func(s Stats) float64 { return truth(s.NoSpace) }},
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func register(reg prometheus.Registerer, c prometheus.Collector) {

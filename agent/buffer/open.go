@@ -26,7 +26,11 @@ func Open(o Options) (*Buffer, error) {
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		cursors: map[string]cursor{}, names: map[string]bool{}, losses: map[string]*openLoss{}, space: make(chan struct{}),
 	}
-	if err := b.start(); err != nil {
+	err = b.start()
+	if noSpace(err) && b.chain == nil && b.dropBallast() {
+		err = b.start() // once more, with what that gave back
+	}
+	if err != nil {
 		if b.chain != nil {
 			err = errors.Join(err, b.handles.close(), b.chain.close())
 		}
@@ -67,6 +71,7 @@ func (b *Buffer) start() error {
 		b.noteKnownLossLocked(&losses[i], now)
 	}
 	b.deadLocked(now)
+	b.spaceDue = now // for the ballast
 	b.mu.Unlock()
 	b.disk.Lock()
 	defer b.disk.Unlock()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"andon.internal/shared/ranges"
 )
 
@@ -117,15 +119,21 @@ var errDamagedFile = errors.New("record file is damaged")
 func (b *Buffer) read(f *file, k Key) (envelope, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	db, err := b.handles.acquire(f.handle)
+	db, err := b.acquire(f)
 	if err != nil {
-		if errors.Is(err, errDamaged) {
-			err = fmt.Errorf("%w: %w", errDamagedFile, err)
-		}
 		return envelope{}, err
 	}
 	defer b.handles.release(f.handle)
 	return readRecord(db, k)
+}
+
+// acquire opens a file to be read, until it is released.
+func (b *Buffer) acquire(f *file) (*bolt.DB, error) {
+	db, err := b.handles.acquire(f.handle)
+	if errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w: %w", errDamagedFile, err)
+	}
+	return db, err
 }
 
 // damaged deals with a record that does not read back. Its file is not written any

@@ -30,7 +30,7 @@ func (b *Buffer) dropQueuedLocked(now time.Time, enough func() bool) {
 			b.countLossLocked(&l, 1)
 		case Loss:
 			told, err := DecodeLoss(e.data)
-			if err != nil || e.bury != nil || !l.absorb(&told) {
+			if err != nil || e.bury != nil || b.losses[ReasonOverflow] == nil || !l.absorb(&told) {
 				continue
 			}
 		default:

@@ -2,11 +2,8 @@ package buffer
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"andon.internal/shared/ranges"
 )
@@ -46,17 +43,18 @@ func (b *Buffer) makeRoom(all bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if over = b.overLocked(); over > 0 {
+	if over = b.overLocked(); over > 0 && b.cramped == 0 {
 		most := int64(b.x.unwritten.space) - over
 		b.dropQueuedLocked(now, func() bool { return int64(b.x.unwritten.space) <= most })
 		b.stuffed = b.overLocked() > 0
+		b.closeDueLossesLocked(now, all)
 	}
 }
 
 // overLocked returns by how many bytes of pages the quota is exceeded when all that waits
 // in memory has been written, and what is let go of deleted.
 func (b *Buffer) overLocked() int64 {
-	return b.x.used - b.x.doomed + int64(b.x.unwritten.space) - b.limitOf(Bulk)
+	return b.x.used - b.x.doomed + int64(b.x.unwritten.space) - b.quotaLocked()
 }
 
 // thinned is how far policy Thin has come: behind at it has looked at count records since
@@ -123,7 +121,8 @@ type shedding struct {
 
 	loss    LossInfo // of what is let go of; To is 0 where there is nothing
 	records uint64
-	doomed  int64 // space of the stretch at hand
+	lone    []*head // loss records before the first that goes
+	doomed  int64   // space of the stretch at hand
 	freed   int64
 	told    int
 }
@@ -190,71 +189,6 @@ func (b *Buffer) heldLocked() (n uint64) {
 	return n
 }
 
-// head is what is read of a record that may have to go.
-type head struct {
-	envelope
-	space int64
-	told  LossInfo // of a loss record
-}
-
-// heads reads records of one file. Where one does not read back, it returns those before
-// it, and the error.
-func (b *Buffer) heads(f *file, e Epoch, run ranges.Range) (out []head, err error) {
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	db, err := b.handles.acquire(f.handle)
-	if err != nil {
-		if errors.Is(err, errDamaged) {
-			err = fmt.Errorf("%w: %w", errDamagedFile, err)
-		}
-		return nil, err
-	}
-	defer b.handles.release(f.handle)
-	err = guarded(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			records := tx.Bucket(recordsBucket)
-			if records == nil {
-				return fmt.Errorf("%w: no records", errDamaged)
-			}
-			for p := run.From; p < run.To; p++ {
-				h, err := headOf(records, Key{e, p})
-				if err != nil {
-					return err
-				}
-				out = append(out, h)
-			}
-			return nil
-		})
-	})
-	return out, err
-}
-
-func headOf(records *bolt.Bucket, k Key) (h head, err error) {
-	bucket := records.Bucket(recordKey(k))
-	if bucket == nil {
-		return h, fmt.Errorf("%w: no such record", errDamaged)
-	}
-	value := bucket.Get(valueKey)
-	if h.envelope, err = parseEnvelope(value); err != nil {
-		return h, err
-	}
-	if h.key != k {
-		return h, fmt.Errorf("%w: the record is another one", errDamaged)
-	}
-	h.space = int64(spaceOf(len(value)))
-	if h.class == Loss {
-		data, err := h.data()
-		if err != nil {
-			return h, err
-		}
-		if h.told, err = DecodeLoss(data); err != nil {
-			return h, fmt.Errorf("%w: %w", errDamaged, err)
-		}
-	}
-	h.payload = nil // of the file's map
-	return h, nil
-}
-
 // oneLocked decides on one record.
 func (s *shedding) oneLocked(f *file, h *head) {
 	b, p := s.b, h.key.Position
@@ -274,14 +208,33 @@ func (s *shedding) oneLocked(f *file, h *head) {
 		}
 		b.countLossLocked(&l, 1)
 		s.records++
+		for _, before := range s.lone {
+			s.retellLocked(before)
+		}
+		s.lone = nil
+		s.takeLocked(&l, h)
 	case Loss:
-		if !l.absorb(&h.told) {
+		if s.loss.To == 0 { // alone it would only be told anew
+			s.lone = append(s.lone, h)
 			return
 		}
-	default:
-		return
+		s.retellLocked(h)
 	}
-	s.tellLocked(&l, h)
+}
+
+// retellLocked takes up what a loss record tells into the loss of its neighbours.
+func (s *shedding) retellLocked(h *head) {
+	l := LossInfo{Epoch: h.key.Epoch, From: h.key.Position, To: h.key.Position + 1, Reason: ReasonOverflow}
+	if ep := s.b.x.byID[l.Epoch]; ep != nil && ep.held.Contains(l.From) && l.absorb(&h.told) {
+		s.takeLocked(&l, h)
+	}
+}
+
+// takeLocked lets go of one record, which l tells of.
+func (s *shedding) takeLocked(l *LossInfo, h *head) {
+	b, p := s.b, h.key.Position
+	ep := b.x.byID[h.key.Epoch]
+	s.tellLocked(l, h)
 	if e := ep.mem[p]; e != nil {
 		b.x.drop(ep, e)
 	}

@@ -11,7 +11,7 @@ func (b *Buffer) Stats() Stats {
 	x := &b.x
 	s := Stats{
 		Unwritten: int(x.unwritten.records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
-		Full: b.full, LostRows: b.lost.rows, LostRecords: b.lost.records, WriteError: b.writeErr,
+		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.rows, LostRecords: b.lost.records, WriteError: b.writeErr,
 	}
 	now := time.Now()
 	for _, ep := range x.epochs {

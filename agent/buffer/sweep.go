@@ -143,8 +143,8 @@ func (b *Buffer) Requeue(e Epoch, s ranges.Set) uint64 {
 func (b *Buffer) sweep(all bool) error {
 	b.mu.Lock()
 	size, dead := b.x.sizes()
-	due := all || !b.deadDue.IsZero() && !b.deadDue.After(time.Now()) ||
-		size > b.o.MaxDisk/10*9 && dead > b.o.RotateBytes/8
+	due := all || b.cramped > 0 && dead > 0 || !b.deadDue.IsZero() && !b.deadDue.After(time.Now()) ||
+		size > b.diskLocked()/10*9 && dead > b.o.RotateBytes/8
 	if due {
 		b.deadDue = time.Time{}
 	}

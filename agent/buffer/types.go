@@ -114,7 +114,8 @@ type Stats struct {
 	DiskBytes    int64         // size of all files
 	DiskLimit    int64         // Options.MaxDisk
 	Files        int           // record files on disk
-	Full         bool          // appends are being refused
+	Full         bool          // there is no room: sources with a cursor wait, of the others something is lost
+	NoSpace      bool          // the file system has no space left, though DiskLimit is not reached
 	LostRows     uint64        // readings lost to overflow, oversize or damage since Open
 	LostRecords  uint64        // records likewise
 	WriteError   error         // why the last write failed; nil after one that succeeded

@@ -74,6 +74,7 @@ type Fill struct {
 	DiskLimit        int64   `json:"disk_limit_bytes"`
 	Files            int     `json:"files"`
 	Full             bool    `json:"full"`
+	NoSpace          bool    `json:"no_space"`
 	LostRecords      uint64  `json:"lost_records"` // since the start
 	LostRows         uint64  `json:"lost_rows"`
 	WriteError       string  `json:"write_error,omitempty"`
@@ -83,7 +84,7 @@ type Fill struct {
 func FillOf(s buffer.Stats) Fill {
 	f := Fill{
 		Records: s.Records, Rows: s.Rows, Bytes: s.Bytes, OldestAgeSeconds: s.OldestAge.Seconds(), Unwritten: s.Unwritten,
-		DiskBytes: s.DiskBytes, DiskLimit: s.DiskLimit, Files: s.Files, Full: s.Full, LostRecords: s.LostRecords, LostRows: s.LostRows,
+		DiskBytes: s.DiskBytes, DiskLimit: s.DiskLimit, Files: s.Files, Full: s.Full, NoSpace: s.NoSpace, LostRecords: s.LostRecords, LostRows: s.LostRows,
 	}
 	if s.WriteError != nil {
 		f.WriteError = s.WriteError.Error()

@@ -65,8 +65,8 @@ case $* in
 *install*) cd ${0%/*} && for p in initdb pgbouncer node npm mosquitto_sub plackup perl chromium systemd-analyze gcc; do echo '#!/bin/sh' >$p && chmod +x $p; done ;;
 esac`
 
-// lacking is what every such machine lacks; PostgreSQL and PgBouncer are also looked for
-// beside PATH.
+// lacking is what every such machine lacks; PostgreSQL, PgBouncer and
+// mkfs.ext4 are also looked for beside PATH.
 const lacking = "nodejs npm mosquitto-clients liblemonldap-ng-portal-perl libstring-random-perl libio-string-perl chromium systemd gcc libc6-dev"
 
 func TestPrerequisitesAreToldToOthersThanRoot(t *testing.T) {

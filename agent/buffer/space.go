@@ -1,0 +1,139 @@
+package buffer
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// When the file system has no room left before the limit of the disk is reached, because
+// others fill it, the files' size at that moment is the limit, and the policy applies to
+// that: what is written then takes the place of what was let go of.
+
+const (
+	ballastFile = "ballast"
+	spaceEvery  = 5 * time.Second // between two looks at whether there is room again
+)
+
+// ballastBytes is the size of a file that holds nothing. Where there is no room, it makes
+// some for the loss records and deletes that make more.
+func (o *Options) ballastBytes() int64 { return min(4<<20, o.MaxDisk/64) }
+
+// outOfSpace notes that a write found no space. It is called with disk held.
+func (b *Buffer) outOfSpace() {
+	b.m.noSpace.Inc()
+	released := b.dropBallast()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spaceDue = time.Now().Add(spaceEvery)
+	size, _ := b.x.sizes()
+	if b.cramped > 0 { // and what it has does not do: its free pages lie too far apart
+		b.cramped = max(min(b.cramped, size)-b.shedStep(), size/2, 1)
+		return
+	}
+	b.cramped = max(size, 1)
+	b.log.Error("no space left on the disk: make some; until then the buffer keeps to the files that it has",
+		"folder", b.o.Dir, "file_bytes", size, "max_disk", b.o.MaxDisk, "ballast_released", released)
+}
+
+// lookForSpace ends the state of outOfSpace when the file system has room again, and makes
+// the ballast where it is not there. It is called with disk held.
+func (b *Buffer) lookForSpace(now time.Time) {
+	b.mu.Lock()
+	due := !b.spaceDue.IsZero() && !b.spaceDue.After(now)
+	b.mu.Unlock()
+	if !due {
+		return
+	}
+	var system unix.Statfs_t
+	err := unix.Statfs(b.o.Dir, &system)
+	roomy := err == nil && system.Bavail*uint64(system.Bsize) > uint64(2*b.o.ballastBytes()+4*b.o.allocBytes())
+	if roomy {
+		roomy = b.makeBallast() == nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !roomy {
+		b.spaceDue = now.Add(spaceEvery)
+		return
+	}
+	b.spaceDue = time.Time{}
+	if b.cramped > 0 {
+		b.cramped = 0
+		b.log.Info("the disk has space again", "folder", b.o.Dir)
+		b.easeLocked()
+	}
+}
+
+// makeBallast makes the file, if it is not there, with blocks of its own.
+func (b *Buffer) makeBallast() error {
+	want := b.o.ballastBytes()
+	if info, err := os.Stat(b.path(ballastFile)); err == nil && info.Size() == want {
+		return nil
+	}
+	f, err := os.OpenFile(b.path(ballastFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, want)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = fill(f, want)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(b.path(ballastFile)) // the next look makes it anew
+	}
+	return err
+}
+
+// fill writes n bytes where blocks cannot be had in another way.
+func fill(f *os.File, n int64) error {
+	some := make([]byte, 64<<10)
+	for at := int64(0); at < n; at += int64(len(some)) {
+		if _, err := f.WriteAt(some[:min(int64(len(some)), n-at)], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropBallast gives the ballast's space back, and reports whether there was some.
+func (b *Buffer) dropBallast() bool {
+	err := os.Remove(b.path(ballastFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.log.Warn("cannot remove the ballast", "error", err)
+	}
+	return err == nil
+}
+
+// diskLocked is what the files may take now.
+func (b *Buffer) diskLocked() int64 {
+	if b.cramped > 0 {
+		return min(b.cramped, b.o.MaxDisk)
+	}
+	return b.o.MaxDisk
+}
+
+// batchLocked is how many stored bytes go into one transaction now.
+func (b *Buffer) batchLocked() int64 {
+	if b.cramped > 0 {
+		return min(b.o.maxBatch(), b.o.allocBytes())
+	}
+	return b.o.maxBatch()
+}
+
+// quotaLocked is what records in the files may take now, before older ones go.
+func (b *Buffer) quotaLocked() int64 {
+	if b.cramped > 0 { // the files cannot grow: what is left of them is for deletes
+		return min(b.cramped-b.cramped/16, b.limitOf(Bulk))
+	}
+	return b.limitOf(Bulk)
+}
+
+// waitsLocked reports whether a record waits until loss records are safe, and what they
+// tell of is deleted: only then there is space for it.
+func (b *Buffer) waitsLocked(e *entry) bool {
+	return b.cramped > 0 && b.x.doomed > 0 && e.class == Bulk && !e.bound && e.cursor == nil
+}

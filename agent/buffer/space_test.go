@@ -1,0 +1,175 @@
+package buffer_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon.internal/agent/buffer"
+)
+
+// mounted returns the folder of a small file system of its own, which is gone after the
+// test.
+func mounted(t *testing.T, size int64) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root: it mounts a file system")
+	}
+	for _, program := range []string{"mkfs.ext4", "mount", "umount"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("this test needs %s: on Debian it is in e2fsprogs or mount", program)
+		}
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			t.Fatalf("this test needs %s, and a kernel with loop devices: %v\n%s", name, err, out)
+		}
+	}
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, size); err != nil {
+		t.Fatal(err)
+	}
+	run("mkfs.ext4", "-q", "-F", "-m", "0", image)
+	run("mount", "-o", "loop", image, dir)
+	t.Cleanup(func() { run("umount", dir) })
+	return dir
+}
+
+// occupy writes a file of somebody else's until nothing is left of the file system but
+// about so many bytes.
+func occupy(t *testing.T, dir string, leave int64) (path string) {
+	t.Helper()
+	path = filepath.Join(dir, "foreign")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int64{1 << 20, 4 << 10} {
+		chunk := make([]byte, size)
+		for {
+			var system syscall.Statfs_t
+			if err := syscall.Statfs(dir, &system); err != nil {
+				t.Fatal(err)
+			}
+			if leave > 0 && system.Bavail*uint64(system.Bsize) < uint64(leave+size) {
+				break
+			}
+			if _, err := f.Write(chunk); errors.Is(err, syscall.ENOSPC) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// TestSomebodyFillsTheDisk: the limit of the disk is far away, and there is no space: the
+// oldest readings make room for the newest, each of them is told, and when there is
+// space again the files grow again.
+func TestSomebodyFillsTheDisk(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	root := mounted(t, 48<<20)
+	o := small(filepath.Join(root, "buffer"))
+	o.Metrics = buffer.NewMetrics(reg)
+	b := open(t, o)
+	ballast := filepath.Join(o.Dir, "ballast")
+	within(t, "there is ballast", func() bool { return exists(ballast) })
+	pour(t, b, 1, 800)
+	foreign := occupy(t, root, 0)
+	pour(t, b, 801, 800)
+	st := b.Stats()
+	if !st.NoSpace || st.LostRecords == 0 || st.LostRecords > 1200 || st.WriteError != nil || exists(ballast) {
+		t.Errorf("without space: %+v, ballast %v", st, exists(ballast))
+	}
+	if m := counters(t, reg); m["andon_buffer_no_space"] != 1 || m["andon_buffer_no_space_total"] == 0 {
+		t.Errorf("metrics %v", m)
+	}
+	x := taleOf(t, b)
+	x.accounted(t, b.Chain()[0].Next, st.LostRows)
+	if len(x.ids) < 400 || x.ids[len(x.ids)-1] != 1600 || x.ids[len(x.ids)-1]-x.ids[0] != len(x.ids)-1 {
+		t.Errorf("%d records are held: %v", len(x.ids), x.ids)
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "there is space", func() bool { return !b.Stats().NoSpace && exists(ballast) })
+	lost := b.Stats().LostRecords
+	pour(t, b, 1601, 800)
+	if now := b.Stats().LostRecords; now != lost {
+		t.Errorf("with space again %d records were lost", now-lost)
+	}
+}
+
+// TestNoSpaceDropNewest: what is held stays, what comes is lost when memory is full, and an
+// alarm reaches the disk.
+func TestNoSpaceDropNewest(t *testing.T) {
+	root := mounted(t, 32<<20)
+	o := small(filepath.Join(root, "buffer"))
+	o.Policy = buffer.DropNewest
+	b := open(t, o)
+	within(t, "there is ballast", func() bool { return exists(filepath.Join(o.Dir, "ballast")) })
+	pour(t, b, 1, 300)
+	foreign := occupy(t, root, 0)
+	for i := range 400 {
+		it := buffer.Item{Data: payload(i, 10_000), Label: "u", Rows: 2, First: 1, Last: 2}
+		if _, err := b.Append([]buffer.Item{it}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Append([]buffer.Item{{Class: buffer.Alarm, Data: payload(1, 300)}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the disk has no space", func() bool { return b.Stats().NoSpace })
+	x := taleOf(t, b)
+	if x.ids[0] != 1 || x.alarms != 1 || b.Stats().LostRecords < 200 {
+		t.Errorf("the oldest is %d, %d alarms, %+v", x.ids[0], x.alarms, b.Stats())
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
+	written(t, b)
+	x = taleOf(t, b)
+	x.accounted(t, b.Chain()[0].Next, b.Stats().LostRows)
+}
+
+// TestNoSpaceAtTheStart: what the ballast gives back is enough to open.
+func TestNoSpaceAtTheStart(t *testing.T) {
+	root := mounted(t, 16<<20)
+	o := small(filepath.Join(root, "buffer"))
+	b := open(t, o)
+	within(t, "there is ballast", func() bool { return exists(filepath.Join(o.Dir, "ballast")) })
+	pour(t, b, 1, 50)
+	closeChecked(t, b)
+	foreign := occupy(t, root, 0)
+	b = open(t, o)
+	if x := taleOf(t, b); len(x.ids) != 50 {
+		t.Errorf("%d records are held", len(x.ids))
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "there is ballast again", func() bool { return exists(filepath.Join(o.Dir, "ballast")) })
+}
