@@ -119,19 +119,23 @@ func only(roles ...string) func(*collector.Config) {
 	return func(c *collector.Config) { c.Roles = roles }
 }
 
-// quick has silence after less than a second, so that tests need not wait.
-func quick(t testing.TB) func(*collector.Config) {
+// ownRules are rules of the operator's own, beside the shipped ones.
+func ownRules(t testing.TB, list string) func(*collector.Config) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "quick.yaml")
-	err := os.WriteFile(path, []byte(`apiVersion: andon/v1
-rules:
-- {alarm: node-offline, features: {age: {fn: silence, of: node}}, when: age > 0.7, priority: high}
-- {alarm: data-silence, features: {age: {fn: silence, of: unit}}, when: age > 1, suppressed_by: [node-offline], priority: high}
-`), 0o600)
-	if err != nil {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, []byte("apiVersion: andon/v1\nrules:\n"+list), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return func(c *collector.Config) { c.Rules = []config.Path{config.Path(path)} }
+}
+
+// quick has silence after less than a second, so that tests need not wait.
+func quick(t testing.TB) func(*collector.Config) {
+	t.Helper()
+	return ownRules(t, `
+- {alarm: node-offline, features: {age: {fn: silence, of: node}}, when: age > 0.7, priority: high}
+- {alarm: data-silence, features: {age: {fn: silence, of: unit}}, when: age > 1, suppressed_by: [node-offline], priority: high}
+`)
 }
 
 func TestAlarmsAreRaisedOnArrival(t *testing.T) {

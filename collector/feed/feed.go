@@ -44,7 +44,8 @@ const (
 type Event struct {
 	Kind     Kind
 	Node     telemetry.Node
-	Received time.Time // with a monotonic reading
+	Received time.Time    // with a monotonic reading
+	Skew     session.Skew // of the node's clock
 
 	Birth     *sparkplug.NodeBirth
 	Heartbeat *sparkplug.Heartbeat // of NodeHeard
@@ -237,7 +238,7 @@ func (f *Feed) handle(m message) {
 		f.config.Ask(r.Node)
 	}
 	if e, ok := f.event(t, &r); ok {
-		e.Node, e.Received = r.Node, m.received
+		e.Node, e.Received, e.Skew = r.Node, m.received, r.Skew
 		f.tell(e)
 	}
 }

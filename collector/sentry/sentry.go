@@ -126,6 +126,9 @@ func (s *Sentry) Take(e feed.Event) {
 	defer s.mu.Unlock()
 	now := s.advance(e.Received)
 	s.listen(now, deaf)
+	if e.Skew.Known {
+		s.engine.Clock(e.Node.Group, e.Node.ID, e.Skew.By)
+	}
 	switch e.Kind {
 	case feed.NodeBorn:
 		s.nodeBorn(now, e.Node)

@@ -34,6 +34,7 @@ func (t *Table) unitData(n *node, m Message, now time.Time) Result {
 	case err != nil:
 		return n.entry(env, m, r.Gap).poison(m, err)
 	}
+	n.date(&env, record, m.Received, n.skew.now(m.Received))
 	r = n.entry(env, m, r.Gap)
 	r.Entry.Record, r.Entry.Historical = record, historical
 	return r
@@ -69,7 +70,7 @@ func (t *Table) heartbeat(n *node, m Message, now time.Time) Result {
 	if err != nil {
 		return Result{Reason: Unidentified, Err: err}
 	}
-	gap := n.follow(p, now)
+	gap := n.follow(p, m, now)
 	h, ok := sparkplug.ParseHeartbeat(p)
 	if !ok {
 		return Result{Reason: Unexpected, Gap: gap}
@@ -92,6 +93,7 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 	if env.HasSeq {
 		gap = n.seq.take(uint8(env.Seq), now)
 	}
+	n.skew.take(m.Received, env.Timestamp, env.SentBoot)
 	if env.Session != n.session {
 		r := t.drop(n, now, WrongSession, nil)
 		r.Gap = gap

@@ -29,6 +29,8 @@ type node struct {
 	bdSeq   uint8
 	session uint64
 	version string
+	boot    [16]byte
+	skew    skew
 	seq     sequence
 	staleAt time.Time // when to ask for births that may have been missed; zero: no need
 	asked   limiter
@@ -100,6 +102,10 @@ func (t *Table) nodeBirth(n *node, m Message, now time.Time) Result {
 	}
 	n.state = born
 	n.bdSeq, n.session, n.version = b.BdSeq, b.Session, b.Version
+	if b.Boot != n.boot {
+		n.boot, n.skew = b.Boot, skew{}
+	}
+	n.skew.take(m.Received, b.Time, 0)
 	n.heartbeat, n.beaten = b.Heartbeat, now
 	n.staleAt = time.Time{}
 	n.seq.restart(uint8(p.Seq))
@@ -140,7 +146,7 @@ func (t *Table) unitBirth(n *node, m Message, now time.Time) Result {
 	if err != nil {
 		return Result{Reason: BadBirth, Err: err}
 	}
-	gap := n.follow(p, now)
+	gap := n.follow(p, m, now)
 	b, err := sparkplug.ParseUnitBirth(m.Topic.Device, p)
 	if err == nil {
 		err = telemetry.CheckID("unit", m.Topic.Device)
@@ -265,7 +271,7 @@ func (t *Table) unitDeath(n *node, m Message, now time.Time) Result {
 	if err != nil {
 		return Result{Reason: Unidentified, Err: err}
 	}
-	gap := n.follow(p, now)
+	gap := n.follow(p, m, now)
 	u := n.units[m.Topic.Device]
 	if u == nil {
 		return Result{Reason: UnknownUnit, Gap: gap}
@@ -279,8 +285,11 @@ func (t *Table) unitDeath(n *node, m Message, now time.Time) Result {
 	return Result{Kind: UnitDied, Gap: gap}
 }
 
-// follow counts a message whose seq stands in a decoded payload.
-func (n *node) follow(p *sparkplug.Payload, now time.Time) int {
+// follow counts a message whose seq stands in a decoded payload, and looks at its time.
+func (n *node) follow(p *sparkplug.Payload, m Message, now time.Time) int {
+	if p.HasTimestamp {
+		n.skew.take(m.Received, p.Timestamp, 0)
+	}
 	if !p.HasSeq {
 		return 0
 	}

@@ -104,6 +104,8 @@ type Result struct {
 
 	Heartbeat *sparkplug.Heartbeat // of Heartbeat
 
+	Skew Skew // of the node's clock
+
 	Rebirth bool // the cell must be asked for its births now
 	Gap     int  // messages that are missing before this one
 }

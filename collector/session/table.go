@@ -35,7 +35,7 @@ func (t *Table) Handle(m Message, now time.Time) Result {
 	n.heard = now
 	n.messages++
 	r := t.dispatch(n, m, now)
-	r.Node = n.id
+	r.Node, r.Skew = n.id, n.skew.now(m.Received)
 	return r
 }
 

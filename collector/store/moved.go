@@ -3,9 +3,12 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"andon.internal/shared/telemetry"
 )
 
 // A machine that is put back to a snapshot of itself holds records that its other life
@@ -15,7 +18,8 @@ import (
 // there are written, each with the row number that it has.
 //
 // A reading is there when there is a row of its unit, of its time to the microsecond, with
-// its quality and all its values, under a name of another epoch; and when the run has any
+// its quality but for that of the time, which the collector may have judged otherwise, and
+// all its values, under a name of another epoch; and when the run has any
 // reading as late as that. Time alone would do for what one source has taken, but then a
 // reading that two lives took at one time would be dropped for another's sake; two that
 // agree in everything are one to whoever reads them. A count of the readings in the run,
@@ -78,7 +82,10 @@ func (it *item) recall(t *table, times []byte) call {
 			strconv.AppendInt(nil, int64(it.runKey.unit), 10), times, strconv.AppendInt(nil, int64(it.ledger.key), 10),
 		},
 		row: func(v [][]byte) error {
-			key = append(append(key[:0], v[0]...), v[1]...)
+			if len(v[1]) != 2 {
+				return fmt.Errorf("a reading's quality has %d bytes", len(v[1]))
+			}
+			key = appendOwnQuality(append(key[:0], v[0]...), telemetry.Quality(binary.BigEndian.Uint16(v[1])))
 			for _, column := range v[2:] {
 				if column == nil {
 					key = append(key, 0xff, 0xff, 0xff, 0xff)
@@ -93,7 +100,7 @@ func (it *item) recall(t *table, times []byte) call {
 			rec := it.entry.Record
 			for row, ns := range rec.Times {
 				key = binary.BigEndian.AppendUint64(key[:0], uint64(micros(ns)-pgEpoch))
-				key = binary.BigEndian.AppendUint16(key, uint16(rec.Qualities[row]))
+				key = appendOwnQuality(key, rec.Qualities[row])
 				key = appendSignals(key, it.layout, rec.Row(row))
 				if it.skip != nil && it.skip[row] || !stored[string(key)] {
 					continue
@@ -118,4 +125,9 @@ func (a *attempt) copied(items []*item) {
 			r.latest = max(r.latest, micros(times[len(times)-1]))
 		}
 	}
+}
+
+// appendOwnQuality appends what a quality says of the values.
+func appendOwnQuality(key []byte, q telemetry.Quality) []byte {
+	return binary.BigEndian.AppendUint16(key, uint16(q.WithTime(telemetry.TimeOK)))
 }

@@ -64,6 +64,7 @@ type compiled struct {
 	features []named // in the order of their names
 	signals  []string
 	silence  string // the feature that is silence, or ""
+	skew     string // the feature that is the skew of a node's clock, or ""
 	enable   *predicate
 	when     *predicate
 	clear    *predicate // nil: when `when` is no longer true
@@ -202,11 +203,20 @@ func (c *compiled) takeFeatures(p *telemetry.Profile, taken map[string]any, at f
 			}
 			c.silence = name
 		}
+		if f.Fn == "skew" {
+			c.skew = name
+		}
 		c.features = append(c.features, named{name, f})
 	}
 	slices.SortFunc(c.features, func(a, b named) int { return strings.Compare(a.name, b.name) })
 	if c.silence != "" && len(c.Features) > 1 {
 		at("features", errors.New("silence stands alone: it has no reading to go with"))
+	}
+	if c.skew != "" && len(c.Features) > 1 {
+		at("features", errors.New("skew stands alone: it is of a node, and has no reading to go with"))
+	}
+	if c.skew != "" && c.Profile != "" {
+		at("profile", errors.New("skew is of a node, whatever its units are"))
 	}
 }
 

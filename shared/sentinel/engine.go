@@ -149,6 +149,14 @@ func (e *Engine) Heard(now time.Time, group, id string) []Transition {
 	return e.take()
 }
 
+// Clock says how far the clock of a node that was heard is off, in either direction. It
+// counts from the next sign of life.
+func (e *Engine) Clock(group, id string, off time.Duration) {
+	if n := e.nodes[nodeKey{group, id}]; n != nil {
+		n.skew, n.skewed = max(off, -off), true
+	}
+}
+
 // NodeDied says that the node's death was announced, by itself or by the broker.
 func (e *Engine) NodeDied(now time.Time, group, id string) []Transition {
 	e.expire(now)

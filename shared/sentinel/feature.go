@@ -25,7 +25,7 @@ type figure interface {
 // kind is what a function needs in its feature.
 type kind struct {
 	signal, window, tau, test, of bool
-	make                          func(f *Feature) figure // nil for silence
+	make                          func(f *Feature) figure // nil for silence and skew
 }
 
 var kinds = map[string]kind{
@@ -37,6 +37,7 @@ var kinds = map[string]kind{
 	"slope":     {signal: true, window: true, make: newSlope},
 	"frac_true": {signal: true, window: true, test: true, make: newFracTrue},
 	"silence":   {of: true},
+	"skew":      {},
 }
 
 func kindNames() string {

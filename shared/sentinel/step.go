@@ -26,6 +26,12 @@ func (e *Engine) truths(i *instance, now time.Time) (when, clear truth) {
 		}
 		env = i.silenceEnv(i.age(now))
 	}
+	if r.skew != "" {
+		if !i.node.skewed {
+			return unknown, unknown
+		}
+		env = map[string]any{r.skew: i.node.skew.Seconds()}
+	}
 	when = r.when.eval(&e.machine, env)
 	switch {
 	case r.clear != nil:
@@ -144,6 +150,9 @@ func (e *Engine) tell(k Kind, i *instance, now time.Time) {
 	// Of an announced death there is no silence to tell: it was decided at once.
 	if i.rule.silence != "" && (i.node == nil || !i.node.dead) {
 		t.Figures = append(t.Figures, Figure{i.rule.silence, i.age(now).Seconds(), "s"})
+	}
+	if i.rule.skew != "" && i.node.skewed {
+		t.Figures = append(t.Figures, Figure{i.rule.skew, i.node.skew.Seconds(), "s"})
 	}
 	e.out = append(e.out, t)
 }

@@ -10,7 +10,9 @@ import (
 type node struct {
 	group, id string
 	heard     time.Time
-	dead      bool // its death was announced
+	dead      bool          // its death was announced
+	skew      time.Duration // how far its clock is off, in either direction
+	skewed    bool          // skew is known
 	instances []*instance
 }
 
@@ -122,5 +124,8 @@ func (e *Engine) ensure(u *unit, alarm string) []*instance {
 
 // ofNode reports whether the rule is about a node and not about its units.
 func (c *compiled) ofNode() bool {
+	if c.skew != "" {
+		return true
+	}
 	return c.silence != "" && c.Features[c.silence].Of == "node"
 }

@@ -47,6 +47,8 @@ type Node struct {
 	Old     []sparkplug.ChainEpoch // epochs before
 	Held    ranges.Set
 	Profile *telemetry.Profile
+	Now     func() time.Time // the node's clock; nil: time.Now
+	Uptime  int64            // CLOCK_BOOTTIME in ns at which records are sent; 0: not said
 
 	aliases map[string]uint64
 	alias   uint64
@@ -88,7 +90,13 @@ func (n *Node) topic(t sparkplug.MessageType, device string) string {
 	return sparkplug.Topic{Type: t, Group: n.ID.Group, Node: n.ID.ID, Device: device}.String()
 }
 
-func now() uint64 { return uint64(time.Now().UnixMilli()) }
+// now is the node's clock in ms.
+func (n *Node) now() uint64 {
+	if n.Now == nil {
+		return uint64(time.Now().UnixMilli())
+	}
+	return uint64(n.Now().UnixMilli())
+}
 
 func (n *Node) seq() uint8 {
 	n.Seq++
@@ -106,14 +114,14 @@ func (n *Node) Birth() Message {
 		Epoch: n.Epoch, Prev: prev, End: sparkplug.EndOpen, Next: n.Next, Held: n.Held,
 	})
 	b := sparkplug.NodeBirth{
-		Time: now(), BdSeq: n.BdSeq, Session: n.Session, Version: "test", Boot: n.Boot, Chain: chain,
+		Time: n.now(), BdSeq: n.BdSeq, Session: n.Session, Version: "test", Boot: n.Boot, Chain: chain,
 	}
 	return Message{n.topic(sparkplug.NBirth, ""), b.Append(nil)}
 }
 
 // Death is the NDEATH of the present session.
 func (n *Node) Death() Message {
-	return Message{n.topic(sparkplug.NDeath, ""), sparkplug.AppendNodeDeath(nil, now(), n.BdSeq)}
+	return Message{n.topic(sparkplug.NDeath, ""), sparkplug.AppendNodeDeath(nil, n.now(), n.BdSeq)}
 }
 
 // UnitBirth is the DBIRTH of a unit whose run began at born (unix ns).
@@ -125,19 +133,19 @@ func (n *Node) UnitBirth(unit string, born int64, backlog bool) Message {
 		n.alias += uint64(len(n.Profile.Signals))
 	}
 	b := sparkplug.UnitBirth{
-		Time: now(), Unit: unit, Profile: n.Profile, FirstAlias: first, Born: born, Backlog: backlog,
+		Time: n.now(), Unit: unit, Profile: n.Profile, FirstAlias: first, Born: born, Backlog: backlog,
 	}
 	return Message{n.topic(sparkplug.DBirth, unit), b.Append(nil, n.seq())}
 }
 
 // UnitDeath is the DDEATH of a unit.
 func (n *Node) UnitDeath(unit string) Message {
-	return Message{n.topic(sparkplug.DDeath, unit), sparkplug.AppendUnitDeath(nil, now(), n.seq())}
+	return Message{n.topic(sparkplug.DDeath, unit), sparkplug.AppendUnitDeath(nil, n.now(), n.seq())}
 }
 
 // Heartbeat is an NDATA.
 func (n *Node) Heartbeat(h sparkplug.Heartbeat) Message {
-	return Message{n.topic(sparkplug.NData, ""), h.Append(nil, now(), n.seq())}
+	return Message{n.topic(sparkplug.NData, ""), h.Append(nil, n.now(), n.seq())}
 }
 
 // Reading returns a record of the unit with rows readings 1 ms apart from at (unix
@@ -195,9 +203,10 @@ func (n *Node) Moved(r *telemetry.Record) Message {
 }
 
 func (n *Node) data(h sparkplug.Header, r *telemetry.Record, historical bool) Message {
+	h.SentBoot = n.Uptime
 	return Message{
 		n.topic(sparkplug.DData, r.Unit),
-		sparkplug.AppendRecord(nil, h, r, n.aliases[r.Unit], now(), n.seq(), historical),
+		sparkplug.AppendRecord(nil, h, r, n.aliases[r.Unit], n.now(), n.seq(), historical),
 	}
 }
 
@@ -206,5 +215,5 @@ func (n *Node) Loss(l telemetry.Loss) Message {
 	h := sparkplug.Header{Epoch: n.Epoch, Position: n.Next, Session: n.Session}
 	n.Held.Add(n.Next, n.Next+1)
 	n.Next++
-	return Message{n.topic(sparkplug.NData, ""), sparkplug.AppendLoss(nil, h, l, now(), n.seq())}
+	return Message{n.topic(sparkplug.NData, ""), sparkplug.AppendLoss(nil, h, l, n.now(), n.seq())}
 }

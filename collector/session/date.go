@@ -1,0 +1,114 @@
+package session
+
+import (
+	"math"
+	"time"
+
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// SkewLimit is how far a node's clock may be off until its readings are marked.
+const SkewLimit = 2 * time.Second
+
+// year2020 in unix ns: a wall clock before it was never set.
+const year2020 = 1_577_836_800_000_000_000
+
+// date brings the times of a record in order before anybody looks at them. Those of a
+// clock that was set are never changed, only marked where the clock is off. Those of a
+// node that had no clock are found from boot time, which runs on from the reading to the
+// sending:
+//
+//	received - (boot time at send - boot time at the reading)
+//
+// or, once the node has a clock after all, by what that said when the record was sent. What
+// was taken in an earlier boot cannot be dated: it stays marked as unsynced, and ends
+// where it was over at the latest, when the boot in which it was sent began. A run keeps
+// the time of birth that names it.
+func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) {
+	switch rec.Clock.Quality {
+	case telemetry.TimeOK:
+		if skew.Beyond(SkewLimit) {
+			mark(rec, telemetry.TimeOK, telemetry.TimeSkewed)
+		}
+	case telemetry.TimeUnsynced:
+		if by, ok := n.sinceBoot(env, rec, received, skew); ok {
+			shift(rec, by)
+			mark(rec, telemetry.TimeUnsynced, telemetry.TimeCorrected)
+			return
+		}
+		shift(rec, bootBegan(env, received)-last(rec))
+	}
+}
+
+// sinceBoot returns by how much the times of a record are to be moved; ok is false where
+// its boot is not the one that it was sent in, or its clocks make no sense.
+func (n *node) sinceBoot(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) (by int64, ok bool) {
+	if n.boot == [16]byte{} || rec.Clock.Boot != n.boot || env.SentBoot <= 0 {
+		return 0, false
+	}
+	first, latest := ends(rec)
+	const slack = int64(time.Second)
+	if first-rec.Clock.Offset < -slack || latest-rec.Clock.Offset > env.SentBoot+slack {
+		return 0, false
+	}
+	anchor := received.UnixNano() - env.SentBoot
+	if sent := int64(min(env.Timestamp, maxSent)) * 1e6; sent >= year2020 && skew.Known && !skew.Beyond(SkewLimit) {
+		anchor = sent - env.SentBoot
+	}
+	return anchor - rec.Clock.Offset, true
+}
+
+// bootBegan is when the boot began in which a message was sent; where that is not known,
+// when it came.
+func bootBegan(env *sparkplug.Envelope, received time.Time) int64 {
+	at := received.UnixNano()
+	if env.SentBoot > 0 && env.SentBoot < at {
+		at -= env.SentBoot
+	}
+	return at
+}
+
+// ends are the first and the last time in a record.
+func ends(rec *telemetry.Record) (first, latest int64) {
+	if n := len(rec.Times); n > 0 {
+		return rec.Times[0], last(rec)
+	}
+	return rec.End.Time, rec.End.Time
+}
+
+// last is the latest time in a record, which has rows or an end.
+func last(rec *telemetry.Record) int64 {
+	at := int64(math.MinInt64)
+	if n := len(rec.Times); n > 0 {
+		at = rec.Times[n-1]
+	}
+	if rec.End != nil {
+		at = max(at, rec.End.Time)
+	}
+	return at
+}
+
+// shift moves the times of a record by whole milliseconds, so that its rows stay in
+// different ones.
+func shift(rec *telemetry.Record, by int64) {
+	whole := by - by%1e6
+	for i := range rec.Times {
+		rec.Times[i] += whole
+	}
+	if rec.End != nil {
+		end := *rec.End
+		end.Time += whole
+		rec.End = &end
+	}
+}
+
+// mark gives the rows of one time quality another.
+func mark(rec *telemetry.Record, from, to telemetry.TimeQuality) {
+	rec.Clock.Quality = to
+	for i, q := range rec.Qualities {
+		if q.Time() == from {
+			rec.Qualities[i] = q.WithTime(to)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package session_test
+
+import (
+	"testing"
+	"time"
+
+	"andon.internal/collector/internal/edgetest"
+	"andon.internal/collector/session"
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
+)
+
+// clockRig is a born node whose clock the test sets.
+func clockRig(t *testing.T, off time.Duration) (*rig, *edgetest.Node) {
+	r, n := newRig(t, session.Config{}), edgetest.NewNode(group, "cell")
+	n.Now = func() time.Time { return r.now.Add(-off) }
+	r.born(n)
+	return r, n
+}
+
+// send sends a record of a clock and returns it as it was taken.
+func (r *rig) send(n *edgetest.Node, c telemetry.Clock, at int64) *telemetry.Record {
+	r.t.Helper()
+	rec := n.Reading(unit, start.UnixNano(), at, n.Next, 3)
+	rec.Clock = c
+	for i := range rec.Qualities {
+		rec.Qualities[i] = telemetry.QualitySimulated.WithTime(c.Quality)
+	}
+	rec.End = &telemetry.End{Time: at + 5e6, Reason: "finished"}
+	got := r.take(n.Data(rec))
+	if got.Entry == nil || got.Entry.Record == nil {
+		r.t.Fatalf("record is %+v", got)
+	}
+	return got.Entry.Record
+}
+
+func TestTimes(t *testing.T) {
+	const boot1970 = int64(100e9) // the wall clock began at 0 with the boot
+	now := start.UnixNano()
+	tests := []struct {
+		name    string
+		off     time.Duration // ours minus the node's
+		quality telemetry.TimeQuality
+		uptime  int64
+		offset  int64
+		taken   int64 // by the node's clock
+		other   bool  // of another boot
+		want    int64
+		judged  telemetry.TimeQuality
+	}{
+		{"a good clock", 0, telemetry.TimeOK, 1e12, now - 1e12, now - 1e9, false, now - 1e9, telemetry.TimeOK},
+		{"a clock behind", time.Minute, telemetry.TimeOK, 1e12, now - 1e12, now - 61e9, false, now - 61e9, telemetry.TimeSkewed},
+		{"a clock ahead", -3 * time.Second, telemetry.TimeOK, 1e12, now - 1e12, now + 2e9, false, now + 2e9, telemetry.TimeSkewed},
+		{"a little behind", 1900 * time.Millisecond, telemetry.TimeOK, 1e12, now - 1e12, now - 2e9, false, now - 2e9, telemetry.TimeOK},
+		{"a replay's own time", time.Minute, telemetry.TimeSource, 1e12, 0, 5e18 / 10, false, 5e18 / 10, telemetry.TimeSource},
+		{"set meanwhile", time.Minute, telemetry.TimeStepped, 1e12, now - 1e12, now, false, now, telemetry.TimeStepped},
+		{"no clock", start.Sub(time.Unix(0, boot1970)), telemetry.TimeUnsynced, boot1970, 0, 40e9, false, now - 60e9, telemetry.TimeCorrected},
+		{"no clock then, one now", 0, telemetry.TimeUnsynced, boot1970, 0, 40e9, false, now - 60e9, telemetry.TimeCorrected},
+		{"no clock, in an earlier boot", 0, telemetry.TimeUnsynced, boot1970, 0, 40e9, true, now - boot1970 - 5e6, telemetry.TimeUnsynced},
+		{"no clock, and no boot time", 0, telemetry.TimeUnsynced, 0, 0, 40e9, false, now - 5e6, telemetry.TimeUnsynced},
+		{"taken behind its sending", 0, telemetry.TimeUnsynced, boot1970, 0, 200e9, false, now - boot1970 - 5e6, telemetry.TimeUnsynced},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			r, n := clockRig(t, tc.off)
+			for range 3 {
+				r.take(n.Heartbeat(sparkplug.Heartbeat{}))
+			}
+			n.Uptime = tc.uptime
+			c := telemetry.Clock{Boot: n.Boot, Offset: tc.offset, Quality: tc.quality}
+			if tc.other {
+				c.Boot = edgetest.NewEpoch()
+			}
+			got := r.send(n, c, tc.taken)
+			if got.Times[0] != tc.want || got.Times[2] != tc.want+2e6 || got.End.Time != tc.want+5e6 {
+				t.Errorf("times %v and end %d, want from %d", got.Times, got.End.Time, tc.want)
+			}
+			if got.Clock.Quality != tc.judged || got.Qualities[2] != telemetry.QualitySimulated.WithTime(tc.judged) {
+				t.Errorf("quality %v and %v, want %v", got.Clock.Quality, got.Qualities[2], tc.judged)
+			}
+			if got.Born != start.UnixNano() {
+				t.Error("the run has another name")
+			}
+		})
+	}
+}
+
+// TestALaterAnchorRefines: what a slow message would add is not in the time once the node
+// has a clock.
+func TestALaterAnchorRefines(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		off  time.Duration
+		slow time.Duration // what is found too late
+	}{
+		{"no clock", start.Sub(time.Unix(0, 100e9)), 1500 * time.Millisecond},
+		{"a clock since", 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, n := clockRig(t, tc.off)
+			for range 3 {
+				r.take(n.Heartbeat(sparkplug.Heartbeat{}))
+			}
+			n.Uptime = 100e9
+			sent := r.now.Add(-tc.off)
+			n.Now = func() time.Time { return sent }
+			r.pass(1500 * time.Millisecond) // on its way
+			got := r.send(n, telemetry.Clock{Boot: n.Boot, Quality: telemetry.TimeUnsynced}, 40e9)
+			if late := time.Duration(got.Times[0] - start.Add(-time.Minute).UnixNano()); late != tc.slow {
+				t.Errorf("found %v too late, want %v", late, tc.slow)
+			}
+		})
+	}
+}
+
+// TestSkewIsTheLeast of a minute: neither a slow message nor one slow link in a while
+// counts, and a clock that was set is seen at once by its anchor.
+func TestSkewIsTheLeast(t *testing.T) {
+	r, n := clockRig(t, 0)
+	off, onWay := time.Duration(0), time.Duration(0)
+	n.Now = func() time.Time { return r.now.Add(-off - onWay) }
+	beat := func() session.Skew { return r.take(n.Heartbeat(sparkplug.Heartbeat{})).Skew }
+	if got := beat(); !got.Known || got.By != 0 {
+		t.Fatalf("at first %+v", got)
+	}
+	onWay = 40 * time.Second
+	for range 20 {
+		r.pass(2 * time.Second)
+		if got := beat(); got.Beyond(session.SkewLimit) {
+			t.Fatalf("a slow link is taken for a wrong clock: %+v", got)
+		}
+	}
+	onWay = 0
+	data := func(uptime int64) session.Skew {
+		n.Uptime = uptime
+		return r.take(n.Data(reading(n, 1))).Skew
+	}
+	data(1000e9)
+	off = time.Hour // it was set back
+	for range 3 {
+		data(1000e9)
+	}
+	if got := data(1000e9); got.By != time.Hour || !got.Known {
+		t.Errorf("set back an hour: %+v", got)
+	}
+	off = -time.Hour
+	if got := data(1000e9); got.By != -time.Hour || !got.Known {
+		t.Errorf("set ahead an hour: %+v", got)
+	}
+	off = 0
+	for range 3 {
+		data(1000e9)
+	}
+	if got := data(1000e9); got.By != 0 || !got.Known {
+		t.Errorf("set right: %+v", got)
+	}
+	r.pass(2 * time.Minute)
+	off = 5 * time.Second
+	if got := beat(); got.Known {
+		t.Errorf("after a pause one message says %+v", got)
+	}
+}

@@ -1,0 +1,89 @@
+package session
+
+import "time"
+
+// Skew is how far a node's clock is from ours, as far as is known.
+type Skew struct {
+	By    time.Duration // ours minus the node's: above 0 where the node's is behind
+	Known bool
+}
+
+// Beyond reports whether the clocks are known to be further apart than limit.
+func (s Skew) Beyond(limit time.Duration) bool {
+	return s.Known && (s.By > limit || s.By < -limit)
+}
+
+const (
+	// skewSlots of skewSlot each are the window in which the least is looked for.
+	skewSlots = 6
+	skewSlot  = 10 * time.Second
+	// skewSamples are wanted before a clock counts as behind: a single message may have
+	// been long on its way. One that is ahead is so for certain.
+	skewSamples = 3
+	// anchorMoved is by how much a node's anchor must move to count as a clock that was set.
+	anchorMoved = 500 * time.Millisecond
+)
+
+// skew estimates how far a node's clock is off, as the least of received minus sent over
+// the last minute: what a message takes on its way only ever adds to it. A clock that was
+// set is seen by its anchor, the difference between wall time and boot time, and
+// the estimate begins anew.
+type skew struct {
+	slots    [skewSlots]skewLeast
+	anchor   time.Duration
+	anchored bool
+}
+
+type skewLeast struct {
+	slot  int64 // number since 1970; 0: empty
+	least time.Duration
+	count int
+}
+
+// take notes a message that was sent at so many ms since 1970 by the node's clock, and
+// at boot ns by its CLOCK_BOOTTIME, which is 0 where it was not said.
+func (s *skew) take(received time.Time, sent uint64, boot int64) {
+	if sent > maxSent {
+		sent = maxSent
+	}
+	at := time.UnixMilli(int64(sent))
+	if boot > 0 {
+		anchor := time.Duration(at.UnixNano() - boot)
+		if moved := anchor - s.anchor; s.anchored && (moved > anchorMoved || moved < -anchorMoved) {
+			*s = skew{}
+		}
+		s.anchor, s.anchored = anchor, true
+	}
+	number := received.UnixNano() / int64(skewSlot)
+	slot := &s.slots[number%skewSlots]
+	d := received.Sub(at)
+	if slot.slot != number {
+		*slot = skewLeast{slot: number, least: d}
+	}
+	slot.least = min(slot.least, d)
+	slot.count++
+}
+
+// maxSent is a time in ms that is also one in ns: the year 2200 or so.
+const maxSent = 7_258_118_400_000
+
+// now is the estimate at a moment.
+func (s *skew) now(at time.Time) Skew {
+	oldest := at.UnixNano()/int64(skewSlot) - skewSlots
+	var out Skew
+	samples := 0
+	for i := range s.slots {
+		l := &s.slots[i]
+		if l.slot <= oldest {
+			continue
+		}
+		samples += l.count
+		if !out.Known || l.least < out.By {
+			out = Skew{l.least, true}
+		}
+	}
+	if out.By > SkewLimit && samples < skewSamples {
+		return Skew{}
+	}
+	return out
+}
