@@ -93,6 +93,15 @@ func (p past) Runs(ctx context.Context, group, unit string, from, to time.Time, 
 	return out, nil
 }
 
+func (p past) Losses(ctx context.Context, window time.Duration) ([]web.Loss, error) {
+	list, err := p.Reader.Losses(ctx, window)
+	out := make([]web.Loss, len(list))
+	for i := range list {
+		out[i] = web.Loss(list[i])
+	}
+	return out, err
+}
+
 // messenger brings acknowledgements to the sentinel, through the broker.
 type messenger struct{ host *host.Host }
 

@@ -30,4 +30,12 @@ func TestLossTwiceTold(t *testing.T) {
 	if got, want := fmt.Sprint(h.Lost), fmt.Sprintf("[{%s crash 4} {%s overflow 9}]", cell, cell); got != want {
 		t.Errorf("lost %s, want %s", got, want)
 	}
+	r, err := store.OpenReader(t.Context(), store.Config{DSN: f.dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if told, err := r.Losses(t.Context(), time.Hour); err != nil || fmt.Sprint(told) != fmt.Sprint(h.Lost) {
+		t.Errorf("a reader is told %v, %v, want %v", told, err, h.Lost)
+	}
 }

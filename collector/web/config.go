@@ -122,6 +122,15 @@ type History interface {
 	Series(ctx context.Context, q SeriesQuery) (s Series, ok bool, err error)
 	// Runs returns the latest runs that were under way between from and to, newest first.
 	Runs(ctx context.Context, group, unit string, from, to time.Time, limit int) ([]Run, error)
+	// Losses returns what was told lost in the last window and did not come after all.
+	Losses(ctx context.Context, window time.Duration) ([]Loss, error)
+}
+
+// Loss is how many positions of a node's were lost for one reason.
+type Loss struct {
+	Group, Node, Reason string
+
+	Count int64
 }
 
 // SeriesQuery asks for signals (by name) of a unit, From <= time < To, in about as

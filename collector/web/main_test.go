@@ -38,6 +38,7 @@ type fakeHistory struct {
 	series web.Series
 	runs   []web.Run
 	asked  []web.SeriesQuery
+	losses []web.Loss
 }
 
 func (h *fakeHistory) setDown(err error) {
@@ -63,6 +64,12 @@ func (h *fakeHistory) Runs(context.Context, string, string, time.Time, time.Time
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.runs, h.down
+}
+
+func (h *fakeHistory) Losses(context.Context, time.Duration) ([]web.Loss, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.losses, h.down
 }
 
 // fakeAcks takes acknowledgements, and applies them as the sentinel would.

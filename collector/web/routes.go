@@ -27,6 +27,7 @@ func (w *Web) routes() []route {
 		{"GET /assets/", public, w.assets.ServeHTTP},
 		{"GET /api/v1/fleet", account.View, w.getFleet},
 		{"GET /api/v1/cells", account.View, w.getCells},
+		{"GET /api/v1/losses", account.View, w.getLosses},
 		{"GET /api/v1/alarms", account.View, w.getAlarms},
 		{"GET /api/v1/units/{group}/{unit}", account.View, w.getUnit},
 		{"GET /api/v1/units/{group}/{unit}/series", account.View, w.getSeries},

@@ -7,6 +7,7 @@ import "./header.js";
 import "./fleet.js";
 import "./alarms.js";
 import "./cells.js";
+import "./losses.js";
 import "./unit.js";
 import "./history.js";
 
