@@ -208,6 +208,35 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// TestReserveOfMemory: a disk that hangs leaves memory for alarms, though what comes is lost.
+func TestReserveOfMemory(t *testing.T) {
+	o := small(t.TempDir())
+	o.Policy = buffer.DropNewest
+	hang := make(chan struct{})
+	o.SetStep(func(name string) error {
+		if name == "write" {
+			<-hang
+		}
+		return nil
+	})
+	b := open(t, o)
+	for i := range 300 {
+		if _, err := b.Append([]buffer.Item{{Data: payload(i, 10_000)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		if _, err := b.Append([]buffer.Item{{Class: buffer.Alarm, Data: payload(i, 300)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(hang)
+	written(t, b)
+	if x := taleOf(t, b); x.alarms != 50 || b.Stats().LostRecords == 0 {
+		t.Errorf("%d alarms are held, want 50; %+v", x.alarms, b.Stats())
+	}
+}
+
 // TestAlarmsAreBounded: not even they take more than there is.
 func TestAlarmsAreBounded(t *testing.T) {
 	o := policyOptions(t, buffer.DropOldest)

@@ -163,6 +163,9 @@ func TestNoSpaceAtTheStart(t *testing.T) {
 	within(t, "there is ballast", func() bool { return exists(filepath.Join(o.Dir, "ballast")) })
 	pour(t, b, 1, 50)
 	closeChecked(t, b)
+	if err := os.Remove(filepath.Join(o.Dir, "chain.db")); err != nil { // so that the start needs space
+		t.Fatal(err)
+	}
 	foreign := occupy(t, root, 0)
 	b = open(t, o)
 	if x := taleOf(t, b); len(x.ids) != 50 {
