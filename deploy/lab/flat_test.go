@@ -1,0 +1,98 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"andon.internal/lab/cable"
+	"andon.internal/lab/factory"
+)
+
+// What an agent may have more of at the end than in its first part: what is under way at
+// the moment of a look, and no more.
+const (
+	spareGoroutines  = 6
+	spareDescriptors = 4
+)
+
+// TestFlat: with units that come and go, and a cable that is cut and mended all the time,
+// an agent has as many goroutines and descriptors at the end as at the beginning.
+// ANDON_FLAT_FOR says how long (make test-deep: an hour); without it, for half a minute.
+func TestFlat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("looks at an agent for half a minute")
+	}
+	t.Parallel()
+	lasts := 30 * time.Second
+	if text := os.Getenv("ANDON_FLAT_FOR"); text != "" {
+		var err error
+		if lasts, err = time.ParseDuration(text); err != nil || lasts < 10*time.Second {
+			t.Fatalf("ANDON_FLAT_FOR is %q, not a duration of 10s or more", text)
+		}
+	}
+	// Programmes are short, so that units are born and die all the time.
+	f, err := factory.Start(t.Context(), factory.Options{Dir: place(t), Bin: bin, Cells: []factory.Cell{{
+		Name: "cell-01", Dynos: factory.Dynos{Stations: 20, Rate: 10, Programme: 10 * time.Second, Idle: time.Second},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close(false) })
+	pid := f.PID("cell-01")
+	var first, last counted // of the first and the last third
+	begun := time.Now()
+	for n := 0; time.Since(begun) < lasts; n++ {
+		do := f.Heal
+		if n%2 == 0 {
+			do = func(name string) error { return f.Cut(name, cable.Cut) }
+		}
+		if err := do("cell-01"); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			now := count(t, f, pid)
+			switch at := time.Since(begun); {
+			case at < lasts/3:
+				first = first.most(now)
+			case at > lasts*2/3:
+				last = last.most(now)
+			}
+		}
+	}
+	if f.PID("cell-01") != pid {
+		t.Fatal("the agent did not run through")
+	}
+	t.Logf("in %v: at first %+v, at last %+v", lasts, first, last)
+	if first.goroutines < 5 || first.descriptors < 5 || last.goroutines == 0 {
+		t.Fatalf("not seen: %+v, %+v", first, last)
+	}
+	if last.goroutines > first.goroutines+spareGoroutines || last.descriptors > first.descriptors+spareDescriptors {
+		t.Errorf("the agent has more and more: at first %+v, at last %+v", first, last)
+	}
+}
+
+type counted struct{ goroutines, descriptors int }
+
+func (c counted) most(o counted) counted {
+	return counted{max(c.goroutines, o.goroutines), max(c.descriptors, o.descriptors)}
+}
+
+// count asks the agent and the kernel.
+func count(t *testing.T, f *factory.Factory, pid int) counted {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	m, err := f.Metrics(ctx, "cell-01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.ReadDir(filepath.Join("/proc", fmt.Sprint(pid), "fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counted{int(m["go_goroutines"]), len(open)}
+}
