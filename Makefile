@@ -34,7 +34,7 @@ test: prerequisites ## Every test, with the seconds of each package
 	@deploy/scripts/test
 
 .PHONY: test-deep
-test-deep: prerequisites build ## The long ones: all tests with the race detector, fault runs with five seeds, attacks on the broker, fuzzing
+test-deep: prerequisites build ## The long ones: all tests with the race detector, fault runs with five seeds, attacks on the broker, an agent looked at for an hour, fuzzing
 	@deploy/scripts/test-deep
 
 .PHONY: check
@@ -60,6 +60,8 @@ bench: build ## Measure: the data path, the alarms, the broker under attack, the
 	@bin/andon-lab bench alarms
 	@bin/andon-lab bench drain
 	@bin/andon-lab bench buffer
+	@bin/andon-lab bench memory
+	@bin/andon-lab bench flash
 	@bin/andon-lab bench attacks
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 

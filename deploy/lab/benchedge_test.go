@@ -27,3 +27,54 @@ func TestBenchBuffer(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// The short form of the benchmark of memory: the agent is seen in every phase, and maps few
+// files. How much it takes of ten million readings is for make bench to say.
+func TestBenchMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a factory")
+	}
+	t.Parallel()
+	dir := place(t)
+	var r bench.MemoryReport
+	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "memory", "--short", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Rows != 50_000 || len(r.Phases) != 4 || r.Machine.PostgreSQL == "" {
+		t.Fatalf("%+v", r)
+	}
+	for i := range r.Phases {
+		p := &r.Phases[i]
+		if p.Looks == 0 || p.AnonMiB <= 1 || p.AnonMiB > 200 || p.Open < 5 || p.Goroutines < 5 || p.Mapped > bench.MappedTarget {
+			t.Errorf("%+v", p)
+		}
+	}
+	if p := r.Phases[1]; p.Mapped == 0 {
+		t.Errorf("nothing is mapped with a backlog: %+v", p)
+	}
+	expectNothingLeft(t, dir)
+}
+
+// The short form of the benchmark of what is written: both agents took readings, and what
+// they wrote was seen. How little it is for make bench to say.
+func TestBenchFlash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits until 200 units are on test")
+	}
+	t.Parallel()
+	dir := place(t)
+	var r bench.FlashReport
+	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "flash", "--short", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Loads) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	for i := range r.Loads {
+		l := &r.Loads[i]
+		if most := int64(l.Seconds+1) * int64(l.Units*l.Hz); l.Readings < most/4 || l.Readings > most || l.Bytes < l.Readings || l.Process < 0 || l.Part != float64(l.Process)/float64(l.Bytes) {
+			t.Errorf("%+v", l)
+		}
+	}
+	expectNothingLeft(t, dir)
+}

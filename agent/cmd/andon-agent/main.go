@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 
@@ -69,7 +70,17 @@ func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	boundMemory(int64(c.Buffer.MaxMemory))
 	return a.Run(ctx)
+}
+
+// boundMemory has garbage collected sooner where the whole would take more than 22 MiB
+// beside the records in memory: with a backlog, garbage would else grow to as much as they
+// are. GOMEMLIMIT in the environment goes before.
+func boundMemory(records int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(22<<20 + records)
+	}
 }
 
 type checkCmd struct {

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"andon.internal/lab/cable"
 	"andon.internal/lab/factory"
 )
 
@@ -43,7 +40,6 @@ type Fresh struct {
 }
 
 const (
-	oldPrefix, freshPrefix = "old", "fresh"
 	// settle is left out behind the mended cable: the connection, the births, and the
 	// fresh readings of before it.
 	settle = 2 * time.Second
@@ -65,29 +61,11 @@ func Drain(ctx context.Context, o Options) (_ *DrainReport, err error) {
 		cycles, rest = 250, 5*time.Second
 	}
 	r.Rows = r.Load.Units * cycles
-	period := time.Second / time.Duration(r.Load.Hz)
-	dir, err := os.MkdirTemp("", "andon-bench-")
+	f, end, err := behindCable(ctx, o, r.Load, cycles, 10*60, &r.Machine)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	old, fresh, data := filepath.Join(dir, "old.txt"), filepath.Join(dir, "fresh.txt"), filepath.Join(dir, "lab")
-	err = errors.Join(generate(old, r.Load.Units, cycles), generate(fresh, r.Load.Units, 10*r.Load.Hz*60), os.Mkdir(data, 0o755))
-	if err != nil {
-		return nil, err
-	}
-	f, err := launch(ctx, o, factory.Options{
-		Dir: data, PgSettings: map[string]string{"track_commit_timestamp": "on"}, Idle: true,
-		Cells: []factory.Cell{{
-			Name:   cell,
-			Replay: factory.Replay{File: old, UnitPrefix: oldPrefix, Period: period, Speed: "max", Start: time.Now().Add(-time.Hour)},
-			Live:   factory.Replay{File: fresh, UnitPrefix: freshPrefix, Period: period, Speed: "1"},
-		}},
-	}, &r.Machine)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close(false)) }()
+	defer func() { err = errors.Join(err, end()) }()
 	conn, err := pgx.Connect(ctx, f.DSN())
 	if err != nil {
 		return nil, err
@@ -98,14 +76,8 @@ func Drain(ctx context.Context, o Options) (_ *DrainReport, err error) {
 
 func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx.Conn, rest time.Duration, log *slog.Logger) error {
 	log.Info("filling the buffer with the cable cut", "readings", r.Rows)
-	if err := errors.Join(f.Cut(cell, cable.Cut), f.Restart(ctx, cell)); err != nil {
+	if err := fillBuffer(ctx, f, r.Rows, 2*time.Minute); err != nil {
 		return err
-	}
-	if err := poll(ctx, 2*time.Minute, func() (bool, error) {
-		m, err := f.Metrics(ctx, cell)
-		return err == nil && m["andon_buffer_rows"] >= float64(r.Rows), nil // it may not listen yet
-	}); err != nil {
-		return fmt.Errorf("fill the buffer: %w", err)
 	}
 	// What was appended last still counts as fresh, and would be a part of what is measured.
 	log.Info("waiting until the backlog is one")
@@ -115,13 +87,8 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	if err := f.Heal(cell); err != nil {
 		return err
 	}
-	if err := poll(ctx, 5*time.Minute, func() (bool, error) {
-		var n int
-		err := conn.QueryRow(ctx, `select coalesce(sum(readings), 0) from unit_run join unit using (unit_key)
-			where unit_id like $1`, oldPrefix+"%").Scan(&n)
-		return n >= r.Rows, err
-	}); err != nil {
-		return fmt.Errorf("wait for the backlog: %w", err)
+	if err := awaitBacklog(ctx, conn, r.Rows, 5*time.Minute); err != nil {
+		return err
 	}
 	home := time.Now()
 	r.Seconds = home.Sub(mended).Seconds()
@@ -158,20 +125,4 @@ func commits(ctx context.Context, conn *pgx.Conn, from, to time.Time) (Fresh, er
 		err = fmt.Errorf("no fresh reading was taken from %v to %v", from, to)
 	}
 	return Fresh{spread(received), spread(committed)}, err
-}
-
-// poll asks until done says so.
-func poll(ctx context.Context, within time.Duration, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }

@@ -1,6 +1,7 @@
 // Package bench measures the paths from a reading to its committed row ([Path]) and to
 // the alarm on the page ([Alarms]), on the real binaries and a real PostgreSQL, and puts
-// the figures beside their targets.
+// the figures beside their targets. [Buffer], [Healthy] and [Memory] measure what an agent
+// does to its disk and takes of memory.
 package bench
 
 import (

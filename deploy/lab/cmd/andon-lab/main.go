@@ -50,6 +50,8 @@ type commands struct {
 		Attacks benchAttacksCmd `cmd:"" help:"Attack the broker, and measure what honest cells feel of it."`
 		Buffer  benchBufferCmd  `cmd:"" help:"Measure what the buffer makes durable on a disk, beside a plain file."`
 		Drain   benchDrainCmd   `cmd:"" help:"Measure what fresh readings feel of a backlog that comes home."`
+		Flash   benchFlashCmd   `cmd:"" help:"Measure what is written to the disk while the link is healthy."`
+		Memory  benchMemoryCmd  `cmd:"" help:"Measure what an agent takes of memory with ten million readings buffered."`
 		Alarms  benchAlarmsCmd  `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
 	Chaos       chaosCmd       `cmd:"" help:"Break a factory in every way, as root, and prove that nothing is lost or doubled."`

@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"andon.internal/lab/factory"
+)
+
+// FlashTarget is the most that may be written to the disk for a byte of readings while the
+// link is healthy.
+const FlashTarget = 0.01
+
+// FlashReport is what agents have their disks write while the link is healthy.
+type FlashReport struct {
+	Machine Machine `json:"machine"`
+	Short   bool    `json:"short"`
+	Loads   []Flash `json:"loads"`
+}
+
+// Flash is the writing of one agent in a while. All agents run at the same time.
+type Flash struct {
+	Load
+	Seconds  float64 `json:"seconds"`
+	Readings int64   `json:"readings"`
+	Bytes    int64   `json:"reading_bytes"` // of the readings, in the form of the buffer before it compresses
+	Process  int64   `json:"process_bytes"` // write_bytes of /proc/PID/io
+	Pages    int64   `json:"page_bytes"`    // what the agent itself counts
+	Part     float64 `json:"part"`          // Process / Bytes
+}
+
+// Met reports whether the target is met.
+func (f *Flash) Met() bool { return f.Part <= FlashTarget }
+
+// Healthy measures what is written while everything is acknowledged in time, from half a
+// minute after the start on: for longer than the quarter of an hour after which an agent
+// notes its counts.
+func Healthy(ctx context.Context, o Options) (_ *FlashReport, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &FlashReport{Short: o.Short, Loads: []Flash{{Load: Load{Units: 20, Hz: 1}}, {Load: Load{Units: 200, Hz: 10}}}}
+	r.Machine.read()
+	wait, lasts := 30*time.Second, 16*time.Minute
+	if o.Short {
+		wait, lasts = 2*time.Second, 4*time.Second
+	}
+	dir, err := os.MkdirTemp("", "andon-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	data := filepath.Join(dir, "lab")
+	cells := make([]factory.Cell, len(r.Loads))
+	for i := range r.Loads {
+		l := &r.Loads[i]
+		// One programme lasts longer than the measurement: no unit comes or goes.
+		cells[i] = factory.Cell{Name: "cell-" + strconv.Itoa(i+1), Dynos: factory.Dynos{
+			Stations: l.Units, First: 1 + 1000*i, Rate: float64(l.Hz), Programme: 2 * time.Hour,
+		}}
+	}
+	if err := os.Mkdir(data, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := start(ctx, o, factory.Options{Dir: data, Cells: cells}, &r.Machine)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close(false)) }()
+	// The stations begin one after the other.
+	sleep(ctx, wait+time.Duration(r.Loads[1].Units)*200*time.Millisecond)
+	o.Logger.Info("measuring what is written", "for", lasts)
+	before, begun := make([]Flash, len(cells)), time.Now()
+	for i := range cells {
+		if before[i], err = writtenBy(ctx, f, cells[i].Name); err != nil {
+			return nil, err
+		}
+	}
+	sleep(ctx, lasts)
+	for i := range cells {
+		now, err := writtenBy(ctx, f, cells[i].Name)
+		if err != nil {
+			return nil, err
+		}
+		l := &r.Loads[i]
+		l.Seconds = time.Since(begun).Seconds()
+		l.Readings, l.Bytes = now.Readings-before[i].Readings, now.Bytes-before[i].Bytes
+		l.Process, l.Pages = now.Process-before[i].Process, now.Pages-before[i].Pages
+		if l.Bytes == 0 {
+			return nil, fmt.Errorf("%s took no readings", cells[i].Name)
+		}
+		l.Part = float64(l.Process) / float64(l.Bytes)
+	}
+	return r, nil
+}
+
+// writtenBy is what an agent has taken and written since it was started.
+func writtenBy(ctx context.Context, f *factory.Factory, name string) (w Flash, err error) {
+	m, err := f.Metrics(ctx, name)
+	if err != nil {
+		return w, err
+	}
+	w.Readings = int64(m["andon_sampler_readings_total"])
+	w.Bytes, w.Pages = int64(m["andon_card_reading_bytes_total"]), int64(m["andon_card_written_bytes_total"])
+	_, err = fmt.Sscan(field(filepath.Join("/proc", strconv.Itoa(f.PID(name)), "io"), "write_bytes"), &w.Process)
+	if err != nil {
+		return w, fmt.Errorf("what %s has written: %w", name, err)
+	}
+	return w, nil
+}

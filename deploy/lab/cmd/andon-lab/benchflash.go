@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"andon.internal/lab/bench"
+)
+
+type benchFlashCmd struct {
+	JSON  bool `name:"json" help:"Write JSON."`
+	Short bool `help:"A fraction of the work: to see that it runs, not to quote."`
+	binaries
+}
+
+func (*benchFlashCmd) Help() string {
+	return `Measures what agents have written to their disks while the link is healthy, with 20 units at 1 Hz
+and 200 at 10 Hz at the same time: write_bytes of /proc/PID/io for a byte of readings, and the count of
+pages that the agent keeps itself. What is written while the link is down is measured by bench buffer.
+Takes about seventeen minutes, longer than the quarter of an hour between two notes of an agent.
+
+Examples:
+  andon-lab bench flash
+  andon-lab bench flash --short --json`
+}
+
+func (c *benchFlashCmd) Run(ctx context.Context, t terminal) error {
+	r, err := bench.Healthy(ctx, bench.Options{Short: c.Short, Bin: c.Bin, PgBin: c.PgBin, Logger: t.logger()})
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	if c.JSON {
+		enc := json.NewEncoder(t.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	return writeFlashFigures(t.out, r)
+}
+
+func writeFlashFigures(out io.Writer, r *bench.FlashReport) error {
+	writeMachine(out, &r.Machine, r.Short)
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "\nWRITTEN with a healthy link\treadings\ttheir bytes\tprocess wrote\tpages\tseconds\ttarget")
+	for i := range r.Loads {
+		l := &r.Loads[i]
+		fmt.Fprintf(w, "%d units x %d Hz\t%d\t%d\t%d\t%d\t%.0f\t<= %.0f %%: %.2f %%, %s\n", l.Units, l.Hz, l.Readings, l.Bytes,
+			l.Process, l.Pages, l.Seconds, 100*bench.FlashTarget, 100*l.Part, verdict(l.Met()))
+	}
+	return w.Flush()
+}
