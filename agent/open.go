@@ -64,6 +64,9 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 		return hintData(err, data)
 	}
 	a.steps.add("close state", a.state.Close)
+	if err := a.claim(); err != nil {
+		return err
+	}
 	if a.card, err = openCard(a.state, int64(a.cfg.Buffer.Endurance)); a.card == nil {
 		return err
 	} else if err != nil {

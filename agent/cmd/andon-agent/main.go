@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"runtime/debug"
+	"os/signal"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -54,33 +56,19 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return `Broker, collector and sources may be away: they are waited for, and readings are
 kept. A stop takes some seconds: what is on its way is still acknowledged, the rest
-is written to disk.
+is written to disk. SIGHUP reads the configuration and the profiles anew: every fault is
+told and the agent goes on as before, or they take over, as by a restart. The name of the
+cell and its data folder stay.
 
   andon-agent run --config /etc/andon/agent.yaml`
 }
 
 // Run runs the command.
 func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
-	c, err := agent.Load(r.Config)
-	if err != nil {
-		return err
-	}
-	c.Logger = ops.NewLogger(e.Stderr, c.Log)
-	a, err := agent.New(c)
-	if err != nil {
-		return err
-	}
-	boundMemory(int64(c.Buffer.MaxMemory))
-	return a.Run(ctx)
-}
-
-// boundMemory has garbage collected sooner where the whole would take more than 22 MiB
-// beside the records in memory: with a backlog, garbage would else grow to as much as they
-// are. GOMEMLIMIT in the environment goes before.
-func boundMemory(records int64) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(22<<20 + records)
-	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	return agent.Serve(ctx, r.Config, hangup, func(c agent.Config) *slog.Logger { return ops.NewLogger(e.Stderr, c.Log) })
 }
 
 type checkCmd struct {
