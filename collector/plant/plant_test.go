@@ -373,3 +373,23 @@ func TestSilentCellIsReckoned(t *testing.T) {
 		t.Errorf("online again: %+v", c)
 	}
 }
+
+// TestTheUnitOnTestIsShownWhateverItsClockSays: a run that began in 1970, or after the
+// clock was set back, takes the place of the one before, and the rest of that one's
+// readings does not bring it back.
+func TestTheUnitOnTestIsShownWhateverItsClockSays(t *testing.T) {
+	p := plant.New(plant.Config{})
+	p.UnitBorn(at(1), cell, plant.Birth{Unit: "a", Profile: press(), Born: t0})
+	p.Record(at(3), cell, reading("a", true, 3), false)
+	p.UnitDied(at(4), cell, "a")
+	early := time.Unix(12, 0)
+	p.UnitBorn(at(5), cell, plant.Birth{Unit: "a", Profile: press(), Born: early})
+	p.UnitBorn(at(6), cell, plant.Birth{Unit: "a", Profile: press(), Born: t0, Backlog: true})
+	r := reading("a", true, 6)
+	r.Born = early.UnixNano()
+	p.Record(at(6), cell, r, false)
+	p.Record(at(7), cell, reading("a", false, 4), true)
+	if u := unit(t, p, at(7), "a"); u.State != plant.Running || !u.Born.Equal(early) || !u.Time.Equal(at(6)) {
+		t.Errorf("%s, born %v, with a reading of %v", u.State, u.Born, u.Time)
+	}
+}

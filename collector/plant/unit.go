@@ -135,8 +135,9 @@ func (p *Plant) UnitBorn(now time.Time, n telemetry.Node, b Birth) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hear(now, n)
-	if old := p.units[unitID{n.Group, b.Unit}]; old != nil && b.Born.Before(old.born) {
-		return // of a run before the one that is shown
+	if old := p.units[unitID{n.Group, b.Unit}]; old != nil && b.Backlog && !b.Born.Equal(old.born) &&
+		(b.Born.Before(old.born) || old.died.IsZero()) {
+		return // of a run before the one that is shown; what is on test is, whatever clocks say
 	}
 	u := p.unitOf(n, b.Unit, b.Profile, b.Born, now)
 	if u == nil {
