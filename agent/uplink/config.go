@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"andon.internal/agent/clock"
 	"andon.internal/agent/uplink/internal/flight"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/sparkplug"
@@ -29,7 +30,9 @@ type Config struct {
 	Boot    [16]byte // the machine's boot id, told in births
 	// Told is told the collector's time, as acknowledgements have it. It must not block.
 	// Default: nobody.
-	Told   func(time.Time)
+	Told func(time.Time)
+	// Clock reads the machine's clocks, for what is sent. Default: clock.Now.
+	Clock  func() clock.Time
 	Health func(*sparkplug.Heartbeat) // fills in what the buffer does not know; called by Run's goroutine
 
 	KeepAlive      time.Duration // MQTT keepalive, in whole seconds; 10 s
@@ -109,6 +112,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
+	}
+	if c.Clock == nil {
+		c.Clock = clock.Now
 	}
 	if c.Told == nil {
 		c.Told = func(time.Time) {}

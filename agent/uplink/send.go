@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"andon.internal/agent/clock"
 	"andon.internal/agent/uplink/internal/flight"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -78,20 +77,22 @@ func (s *session) choose(now time.Time) (*outgoing, flight.Lane) {
 func (s *session) sendRecord(now time.Time, o *outgoing, lane flight.Lane, dst []byte) (topic string, payload []byte, ok bool) {
 	cfg := &s.up.cfg
 	historical := lane == flight.Backlog && !s.fresh(now, &o.stored)
+	at := cfg.Clock() // both at one moment: their difference is the anchor
+	ts := uint64(max(at.Wall/1e6, 0))
 	h := sparkplug.Header{
-		Epoch: o.stored.Epoch, Position: o.stored.Position, Session: s.number, SentBoot: clock.Now().Boot,
+		Epoch: o.stored.Epoch, Position: o.stored.Position, Session: s.number, SentBoot: at.Boot,
 		Moved: o.stored.Moved,
 	}
 	kind := sparkplug.DData
 	if o.loss != nil {
 		kind = sparkplug.NData
 		topic = s.nodeTopic(kind)
-		payload = sparkplug.AppendLoss(dst, h, *o.loss, milli(now), s.seq)
+		payload = sparkplug.AppendLoss(dst, h, *o.loss, ts, s.seq)
 	} else {
 		topic = s.unitTopic(kind, o.run.Unit)
 		first, _ := s.reg.FirstAlias(o.run)
 		dst = slices.Grow(dst, int(min(o.bound, int64(cfg.MaxMessage))))
-		payload = sparkplug.AppendRecord(dst, h, o.record, first, milli(now), s.seq, historical)
+		payload = sparkplug.AppendRecord(dst, h, o.record, first, ts, s.seq, historical)
 	}
 	tooLarge := len(payload) > cfg.MaxMessage
 	for _, head := range [...]**outgoing{&s.lanes.live, &s.lanes.backlog, &s.lanes.again} {
