@@ -40,8 +40,8 @@ type Fresh struct {
 }
 
 const (
-	// settle is left out behind the mended cable: the connection, the births, and the
-	// fresh readings of before it.
+	// settle is left out behind the first of the backlog: the births, and the fresh readings
+	// of before it.
 	settle = 2 * time.Second
 	// liveAge is how long the agent takes a reading for fresh.
 	liveAge = 10 * time.Second
@@ -87,10 +87,18 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	if err := f.Heal(cell); err != nil {
 		return err
 	}
+	// The cell may connect seconds after the cable is whole: what is taken before waits for that.
+	if err := awaitBacklog(ctx, conn, 1, 5*time.Minute); err != nil {
+		return err
+	}
+	began := time.Now()
 	if err := awaitBacklog(ctx, conn, r.Rows, 5*time.Minute); err != nil {
 		return err
 	}
-	home := time.Now()
+	home, draining := time.Now(), began.Add(settle)
+	if !draining.Before(home) {
+		draining = began // a short one
+	}
 	r.Seconds = home.Sub(mended).Seconds()
 	r.PerS = float64(r.Rows) / r.Seconds
 	r.Times = r.PerS / float64(r.Load.Units*r.Load.Hz)
@@ -98,7 +106,7 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	from := home.Add(settle)
 	sleep(ctx, settle+rest+settle) // the last ones must be committed
 	var err error
-	if r.Draining, err = commits(ctx, conn, mended.Add(3*settle), home); err != nil {
+	if r.Draining, err = commits(ctx, conn, draining, home); err != nil {
 		return err
 	}
 	if r.Rest, err = commits(ctx, conn, from, from.Add(rest)); err != nil {
