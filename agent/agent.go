@@ -117,9 +117,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.log.Info("agent starts", "version", ops.Version(), "group", a.cfg.Group, "node", a.cfg.Node,
 		"epoch", telemetry.Epoch(a.buffer.Epoch()).String(), "broker", a.cfg.MQTT.URL, "data", string(a.cfg.Data))
 	a.steps.start("http", httpPatience, a.http.Run)
-	if a.local != nil {
-		a.steps.start("socket", httpPatience, a.local.Run)
-	}
+	a.steps.start("socket", httpPatience, a.runLocal)
 	a.steps.start("card", diskPatience, a.card.run)
 	a.steps.start("roster", diskPatience, a.roster.Run)
 	if a.certificates.store != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -63,6 +64,30 @@ func (a *Agent) openLocal() {
 	}
 	a.local = s
 	a.steps.add("close socket", s.Close)
+}
+
+// localRetry is how long it takes until a socket that could not be opened is tried again.
+const localRetry = 2 * time.Second
+
+// runLocal serves at the socket. One that could not be opened, as on a disk that was full
+// at the start, is opened as soon as it can be.
+func (a *Agent) runLocal(ctx context.Context) error {
+	s := a.local
+	for s == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(localRetry):
+		}
+		late, err := local.Listen(string(a.cfg.Data), a.answers(), a.log)
+		if err != nil {
+			continue // the start said so
+		}
+		a.log.Info("the local socket is open now")
+		defer late.Close()
+		s = late
+	}
+	return s.Run(ctx)
 }
 
 // answers are what other commands on this machine may ask. They read figures behind the

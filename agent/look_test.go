@@ -70,6 +70,27 @@ func TestStatusOfAWellAgent(t *testing.T) {
 	}
 }
 
+// TestASocketThatCouldNotBeOpenedIsOpenedLater: as when the disk was full at the start.
+func TestASocketThatCouldNotBeOpenedIsOpenedLater(t *testing.T) {
+	cfg := cellConfig(t, freeAddress(t), csvOf(1, 1))
+	socket := filepath.Join(string(cfg.Data), local.Name)
+	if err := os.MkdirAll(socket, 0o755); err != nil { // no socket, and in its place
+		t.Fatal(err)
+	}
+	a := start(t, cfg)
+	if _, _, err := look(t, cfg).Status(t.Context()); err == nil {
+		t.Fatal("an agent without a socket answers")
+	}
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it answers", func() bool {
+		s, _, err := look(t, cfg).Status(t.Context())
+		return err == nil && s != nil
+	})
+	a.stop()
+}
+
 // TestTheCardIsCountedOverStarts: what was written before is known, and its metrics say so.
 func TestTheCardIsCountedOverStarts(t *testing.T) {
 	cfg := cellConfig(t, freeAddress(t), csvOf(2, 1000))
