@@ -50,6 +50,10 @@ build: ## Static binaries in bin/
 	@mkdir -p bin
 	@$(BUILD) -o bin/ ./agent/cmd/andon-agent ./broker/cmd/andon-broker ./collector/cmd/andon-collector ./deploy/lab/cmd/andon-lab
 
+.PHONY: chaos
+chaos: prerequisites build ## Break everything, as root: the rules broken on purpose must be found, then three seeds of five rounds must find nothing (about 15 minutes)
+	@deploy/scripts/chaos
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	@deploy/scripts/fuzz
@@ -70,7 +74,7 @@ screenshots: build ## Take the pictures in docs/images anew, from a factory on t
 	@bin/andon-lab screenshots docs/images
 
 .PHONY: prerequisites
-prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, LemonLDAP::NG, Chromium, systemd-analyze, mkfs.ext4, gcc), or name what is missing
+prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, LemonLDAP::NG, Chromium, systemd-analyze, mkfs.ext4, ip and tc, gcc), or name what is missing
 	@deploy/scripts/prerequisites
 
 .PHONY: clean

@@ -8,6 +8,7 @@ import (
 
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"andon.internal/shared/broken"
 	"andon.internal/shared/ranges"
 )
 
@@ -71,6 +72,16 @@ func (b *Buffer) write(f *file, p *plan) error {
 		}
 	}
 
+	believe := func() {
+		for _, e := range p.entries {
+			b.x.written(f, e, b.o.MaxMemory/2)
+		}
+	}
+	if broken.Is(broken.EarlyMemory) {
+		b.mu.Lock()
+		believe()
+		b.mu.Unlock()
+	}
 	out, err := b.apply(f, &c)
 	if err != nil {
 		return err
@@ -78,8 +89,8 @@ func (b *Buffer) write(f *file, p *plan) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.appliedLocked(f, &c, &out)
-	for _, e := range p.entries {
-		b.x.written(f, e, b.o.MaxMemory/2)
+	if !broken.Is(broken.EarlyMemory) {
+		believe()
 	}
 	maps.Copy(b.cursors, c.cursors)
 	f.home = true

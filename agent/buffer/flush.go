@@ -3,6 +3,8 @@ package buffer
 import (
 	"slices"
 	"time"
+
+	"andon.internal/shared/broken"
 )
 
 // run is the flusher: it writes what is due until Close.
@@ -182,7 +184,7 @@ func (b *Buffer) failed(err error, p *plan) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p != nil {
+	if p != nil && !broken.Is(broken.EarlyMemory) {
 		b.takeBackLocked(p)
 	}
 	b.writeErr = err

@@ -11,6 +11,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"andon.internal/shared/broken"
 )
 
 // guarded runs fn, which calls into the database, and turns a panic or a fault in
@@ -59,6 +61,7 @@ func createDB(path string, o bolt.Options) (*bolt.DB, error) {
 func boltOpen(path string, o bolt.Options) (*bolt.DB, error) {
 	o.FreelistType = bolt.FreelistMapType
 	o.PageSize = pageSize
+	o.NoSync = broken.Is(broken.NoSync)
 	var db *bolt.DB
 	err := guarded(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &o)

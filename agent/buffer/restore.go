@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"andon.internal/shared/broken"
 )
 
 const (
@@ -156,6 +158,9 @@ func (b *Buffer) newLink() link {
 	l := link{seq: 1, id: Epoch(ulid.MustNew(ulid.Now(), rand.Reader)), boot: b.o.BootID, began: time.Now().UnixNano()}
 	for _, ep := range b.x.epochs {
 		l.prev, l.seq = ep.id, max(l.seq, ep.seq+1)
+		if broken.Is(broken.ReusedPositions) {
+			l.id = ep.id
+		}
 	}
 	return l
 }

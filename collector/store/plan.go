@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 
+	"andon.internal/shared/broken"
 	"andon.internal/shared/ranges"
 )
 
@@ -66,7 +67,7 @@ func (b *batch) decide(it *item) {
 	}
 	aside := l.aside(p)
 	switch {
-	case l.has(p), aside && it.whole():
+	case l.has(p) && !broken.Is(broken.NoLedger), aside && it.whole():
 		it.outcome = Duplicate
 		l.repeats++
 	case !aside && l.crowded(p, b.cfg.MaxHoles), of != nil && of.refuses(lost, b.cfg.MaxHoles):

@@ -172,7 +172,7 @@ func (s *Server) letIn() error {
 		return fmt.Errorf("initdb: %w", err)
 	}
 	_, err = f.WriteString("host all all samenet scram-sha-256\n")
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("initdb: %w", err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,8 @@ type Options struct {
 	Keep   string       // a folder to which the logs are copied after a round that found something; none
 	Out    io.Writer    // hears every action; default: nobody
 	Done   func(*Round) // is called after every round
+
+	script []Strike // in place of what the seed draws
 }
 
 const (
@@ -66,6 +69,8 @@ type rig struct {
 	starts   map[string]int // of processes, by us
 	excused  map[string]bool
 	round    int
+	stored   int          // readings, when the last round was checked
+	over     atomic.Int64 // looks at which a cell was beyond its credit
 }
 
 // choose returns the faults with the names, or all.
@@ -94,25 +99,27 @@ func Run(ctx context.Context, o Options) error {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	for first := o.First; first < o.First+o.Rounds; first += roundsAWorld {
-		last := min(first+roundsAWorld, o.First+o.Rounds)
-		if err := inWorld(ctx, o, faults, first, last); err != nil {
+	for next := o.First; next < o.First+o.Rounds; {
+		next, err = inWorld(ctx, o, faults, next, min(next+roundsAWorld, o.First+o.Rounds))
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inWorld plays the rounds from first to before last in a world of their own.
-func inWorld(ctx context.Context, o Options, faults []*Fault, first, last int) (err error) {
+// inWorld plays the rounds from first to before last in a world of their own, which ends
+// with a round that finds something, so that nothing is found twice. It returns the
+// round that is next.
+func inWorld(ctx context.Context, o Options, faults []*Fault, first, last int) (next int, err error) {
 	w, err := newWorld(ctx)
 	if err != nil {
-		return err
+		return first, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	r := &rig{opt: o, w: w, starts: map[string]int{}, excused: map[string]bool{}}
 	if err := r.build(ctx, last-first); err != nil {
-		return err
+		return first, err
 	}
 	defer func() { err = errors.Join(err, r.f.Close(true)) }()
 	ctx, cancel := context.WithCancel(ctx)
@@ -122,15 +129,22 @@ func inWorld(ctx context.Context, o Options, faults []*Fault, first, last int) (
 	defer func() { cancel(); asking.Wait(); err = errors.Join(err, askErr) }()
 	for n := first; n < last; n++ {
 		r.round = n
-		round, err := r.play(ctx, plan(o.Seed, n, faults, o.Span))
+		strikes := o.script
+		if strikes == nil {
+			strikes = plan(o.Seed, n, faults, o.Span)
+		}
+		round, err := r.play(ctx, strikes)
 		if err != nil {
-			return err
+			return n, err
 		}
 		if o.Done != nil {
 			o.Done(round)
 		}
+		if !round.OK() {
+			return n + 1, nil
+		}
 	}
-	return nil
+	return last, nil
 }
 
 // build makes the namespaces and disks and starts the factory in them.
@@ -227,6 +241,9 @@ func (r *rig) ask(ctx context.Context) error {
 	for ctx.Err() == nil {
 		r.asking.Lock()
 		err := r.journal.ask(ctx, r.f.Bin(), r.data(dynoCell))
+		if err == nil {
+			r.watchCredit(ctx)
+		}
 		r.asking.Unlock()
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("ask %s what it holds: %w", dynoCell, err)

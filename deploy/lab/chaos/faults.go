@@ -80,7 +80,7 @@ var Faults = []*Fault{
 	{"cell-full", "a file's source waits; of a live one what finds no room is lost and told", cells, []string{"disk", "process"}, 2 * time.Second, 15 * time.Second, []string{"overflow"}, cellFull},
 	{"power-cell", "at most linger and one sync of a live source; nothing that was declared safe", cells, []string{"disk", "process"}, time.Second, 5 * time.Second, crash, powerOff},
 	{"power-postgres", "nothing that was acknowledged; exact", []string{factory.Postgres}, onProcess, time.Second, 5 * time.Second, nil, powerOff},
-	{"damaged-buffer", "the agent starts; readings that do not read back are lost and told", []string{dynoCell}, []string{"disk", "process"}, 500 * time.Millisecond, 2 * time.Second, []string{"crash", "damaged"}, damage},
+	{"damaged-buffer", "the agent starts; readings that do not read back are lost and told", []string{dynoCell}, []string{"disk", "process", "link"}, 500 * time.Millisecond, 2 * time.Second, []string{"crash", "damaged"}, damage},
 	{"rolled-back", "no fresh reading is taken for one of before", []string{dynoCell}, []string{"disk", "process"}, 3 * time.Second, 10 * time.Second, crash, rollBack},
 
 	{"malformed", "quarantined or refused; the others are not concerned", cells, []string{"attacker"}, 2 * time.Second, 15 * time.Second, nil, malformed},

@@ -63,9 +63,19 @@ func powerOff(ctx context.Context, r *rig, target string) (cure, error) {
 // data is the folder of a cell's data.
 func (r *rig) data(cell string) string { return filepath.Join(r.w.hosts[cell].disk.mount, "data") }
 
-// damage spoils a record file of an agent that is down.
-func damage(_ context.Context, r *rig, target string) (cure, error) {
-	if err := r.kill(target); err != nil {
+// fills is how long a cell without a link gathers readings before its files are damaged.
+const fills = 3 * time.Second
+
+// damage spoils a record file of an agent that has readings and is down.
+func damage(ctx context.Context, r *rig, target string) (cure, error) {
+	if err := r.carrier(ctx, target, "down"); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(fills):
+	}
+	if err := errors.Join(r.kill(target), r.carrier(ctx, target, "up")); err != nil {
 		return nil, err
 	}
 	r.asking.Lock()

@@ -19,9 +19,10 @@ type Round struct {
 	Round       int           `json:"round"`
 	FS          string        `json:"fs"`
 	Faults      []string      `json:"faults"`
-	Readings    int           `json:"readings"` // stored by then, since the world began
-	Safe        int           `json:"safe"`     // of them, declared safe by the live cell, or told as lost
+	Readings    int           `json:"readings"` // stored in it
+	Safe        int           `json:"safe"`     // that the live cell declared safe, since its world began
 	Told        int           `json:"told"`     // of these, told as lost
+	Repeats     uint64        `json:"repeats"`  // records that came once more, and were recognised
 	Lost        int           `json:"lost"`
 	Doubled     int           `json:"doubled"`
 	Unexplained int           `json:"unexplained"`
@@ -39,6 +40,9 @@ func (r *Round) unexplained(format string, args ...any) {
 
 // patience is how long the plant may take to recover.
 const patience = 90 * time.Second
+
+// shown is how many findings of a round are printed.
+const shown = 8
 
 // event is a strike or a cure that is due.
 type event struct {
@@ -107,8 +111,12 @@ func (r *rig) play(ctx context.Context, strikes []Strike) (*Round, error) {
 	if err := r.judge(ctx, out, healed); err != nil {
 		return nil, err
 	}
-	r.say("%d readings, %d declared safe, %d lost, %d doubled, %d unexplained, recovered in %.1f s", out.Readings, out.Safe, out.Lost, out.Doubled, out.Unexplained, out.Recovery.Seconds())
-	for _, f := range out.Findings {
+	r.say("%d readings, %d declared safe, %d repeats, %d lost, %d doubled, %d unexplained, recovered in %.1f s", out.Readings, out.Safe, out.Repeats, out.Lost, out.Doubled, out.Unexplained, out.Recovery.Seconds())
+	for n, f := range out.Findings {
+		if n == shown {
+			r.say("! and %d more", len(out.Findings)-n)
+			break
+		}
 		r.say("! %s", f)
 	}
 	if !out.OK() && r.opt.Keep != "" {
@@ -147,6 +155,9 @@ type fill struct {
 		Connected bool `json:"connected"`
 		Synced    bool `json:"synced"`
 		Hold      bool `json:"hold"`
+
+		CreditRecords   int64 `json:"credit_records"`
+		InFlightRecords int64 `json:"in_flight_records"`
 	} `json:"link"`
 	Buffer struct {
 		Records   uint64  `json:"records"`

@@ -47,7 +47,8 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	if err := conn.QueryRow(ctx, `select (select count(*) from reading_turbofan) + (select count(*) from reading_dyno)`).Scan(&out.Readings); err != nil {
 		return err
 	}
-	out.Safe, out.Told = safe.Declared, safe.Told
+	out.Readings, r.stored = out.Readings-r.stored, out.Readings
+	out.Safe, out.Told, out.Repeats = safe.Declared, safe.Told, file.Ledger.Repeats
 	out.Lost = file.Missing + safe.Missing
 	out.Doubled = file.Doubled + safe.Doubled
 	out.Unexplained += file.Different + file.Unexpected + file.Disordered + safe.Different
@@ -55,6 +56,9 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	if l := &file.Ledger; !l.OK() {
 		out.unexplained("the ledger disagrees with the tables")
 		out.Findings = append(out.Findings, l.Examples...)
+	}
+	if n := r.over.Swap(0); n > 0 {
+		out.unexplained("cells were seen beyond their credit %d times", n)
 	}
 	if err := r.losses(ctx, conn, out); err != nil {
 		return err

@@ -197,11 +197,15 @@ func remove(name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var errs []error
-	dir := filepath.Join(os.TempDir(), name)
-	mounts, _ := filepath.Glob(filepath.Join(dir, "*.disk"))
-	for _, m := range mounts {
-		if err := (&disk{mount: m}).detach(ctx); err != nil && !errors.Is(err, unix.EINVAL) { // not mounted
-			errs = append(errs, err)
+	dirs := map[string]bool{filepath.Join(os.TempDir(), name): true}
+	mounts, err := os.ReadFile("/proc/mounts") // a killed run may have had another TMPDIR
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && filepath.Base(filepath.Dir(f[1])) == name {
+			dirs[filepath.Dir(f[1])] = true
+			errs = append(errs, (&disk{mount: f[1]}).detach(ctx))
 		}
 	}
 	spaces, _ := filepath.Glob("/run/netns/" + name + "-*")
@@ -211,7 +215,10 @@ func remove(name string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err // the folder names what is still mounted
 	}
-	return os.RemoveAll(dir)
+	for dir := range dirs {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
 }
 
 var ours = regexp.MustCompile(`^` + prefix + `([0-9]+)(-|$)`)

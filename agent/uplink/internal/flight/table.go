@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"andon.internal/shared/broken"
 	"andon.internal/shared/ranges"
 )
 
@@ -124,7 +125,7 @@ func (t *Table) Grant(records int, bytes int64) { t.win.setGrant(records, bytes)
 // eighth of the bytes, are always kept free for live as long as the window is wider than one.
 func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 	n := t.byLane[Live] + t.byLane[Backlog]
-	if n == 0 {
+	if n == 0 || broken.Is(broken.NoCredit) {
 		return true
 	}
 	limit := t.win.records()

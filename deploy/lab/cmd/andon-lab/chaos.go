@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -11,14 +12,15 @@ import (
 )
 
 type chaosCmd struct {
-	Seed   uint64        `placeholder:"N" help:"Seed of everything; by default a random one, which is printed."`
-	Rounds int           `default:"5" placeholder:"R" help:"How many rounds of five faults each."`
-	Faults []string      `placeholder:"NAME,..." help:"Only these faults; by default all, each once before any comes again."`
-	Span   time.Duration `placeholder:"TIME" help:"How long the faults of a round take, such as 15s; by default 20 s to 60 s, as drawn."`
-	FS     string        `name:"fs" enum:"ext4,xfs" default:"ext4" help:"The file system of cells and database: ext4 or xfs."`
-	Resume string        `placeholder:"FILE" help:"Append each round to this file, go on behind the seed's last one there, and count all of them in the table."`
-	Keep   string        `placeholder:"DIR" help:"Copy the logs of a round that found something to this folder."`
-	List   bool          `help:"Name the faults and what is expected of each, and exit."`
+	Seed     uint64        `placeholder:"N" help:"Seed of everything; by default a random one, which is printed."`
+	Rounds   int           `default:"5" placeholder:"R" help:"How many rounds of five faults each."`
+	Faults   []string      `placeholder:"NAME,..." help:"Only these faults; by default all, each once before any comes again."`
+	Span     time.Duration `placeholder:"TIME" help:"How long the faults of a round take, such as 15s; by default 20 s to 60 s, as drawn."`
+	FS       string        `name:"fs" enum:"ext4,xfs" default:"ext4" help:"The file system of cells and database: ext4 or xfs."`
+	Resume   string        `placeholder:"FILE" help:"Append each round to this file, go on behind the seed's last one there, and count all of them in the table."`
+	Keep     string        `placeholder:"DIR" help:"Copy the logs of a round that found something to this folder."`
+	Controls bool          `help:"Break one rule of the programs after the other, which are built with -tags andon_broken, and succeed if the checker finds each."`
+	List     bool          `help:"Name the faults and what is expected of each, and exit."`
 	binaries
 }
 
@@ -34,7 +36,36 @@ Examples:
   andon-lab chaos --list
   andon-lab chaos --seed 7 --rounds 5
   andon-lab chaos --seed 7 --faults power-cell,link-down --fs xfs
+  andon-lab chaos --controls --bin broken/bin
   andon-lab chaos --seed 7 --rounds 100 --resume chaos.jsonl`
+}
+
+// controls breaks one rule after the other.
+func (c *chaosCmd) controls(ctx context.Context, t terminal) error {
+	w := tabwriter.NewWriter(t.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "broken rule\tlost\tdoubled\tunexplained\tcaught")
+	missed := 0
+	for _, control := range chaos.Controls() {
+		if len(c.Faults) > 0 && !slices.Contains(c.Faults, control.Name) {
+			continue
+		}
+		fmt.Fprintln(t.out, "control", control.Name)
+		r, err := chaos.RunControl(ctx, chaos.Options{Seed: c.Seed, FS: c.FS, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out}, control)
+		if err != nil {
+			return interrupted(ctx, err)
+		}
+		if r.OK() {
+			missed++
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%t\n", control.Name, r.Lost, r.Doubled, r.Unexplained, !r.OK())
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d broken rules were not found", missed)
+	}
+	return nil
 }
 
 func (c *chaosCmd) Run(ctx context.Context, t terminal) error {
@@ -47,6 +78,9 @@ func (c *chaosCmd) Run(ctx context.Context, t terminal) error {
 	}
 	if c.Seed == 0 {
 		c.Seed = rand.Uint64N(1 << 32)
+	}
+	if c.Controls {
+		return c.controls(ctx, t)
 	}
 	var rounds []chaos.Round
 	first := 1
