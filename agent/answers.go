@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -71,7 +72,7 @@ const localRetry = 2 * time.Second
 
 // runLocal serves at the socket. One that could not be opened, as on a disk that was full
 // at the start, is opened as soon as it can be.
-func (a *Agent) runLocal(ctx context.Context) error {
+func (a *Agent) runLocal(ctx context.Context) (err error) {
 	s := a.local
 	for s == nil {
 		select {
@@ -79,12 +80,12 @@ func (a *Agent) runLocal(ctx context.Context) error {
 			return nil
 		case <-time.After(localRetry):
 		}
-		late, err := local.Listen(string(a.cfg.Data), a.answers(), a.log)
-		if err != nil {
+		late, e := local.Listen(string(a.cfg.Data), a.answers(), a.log)
+		if e != nil {
 			continue // the start said so
 		}
 		a.log.Info("the local socket is open now")
-		defer late.Close()
+		defer func() { err = errors.Join(err, late.Close()) }()
 		s = late
 	}
 	return s.Run(ctx)
