@@ -29,7 +29,7 @@ func Controls() []Control {
 	return []Control{
 		{broken.NoSync, []Strike{strike("link-down", dynoCell, 1, 9), strike("power-cell", dynoCell, 6, 1)}},
 		{broken.EarlyAck, []Strike{strike("pause-postgres", factory.Postgres, 2, 6), strike("kill-collector", factory.Collector, 5, 1)}},
-		{broken.NoLedger, []Strike{strike("pause-postgres", factory.Postgres, 1, 8), strike("pause-postgres", factory.Postgres, 11, 8)}},
+		{broken.NoLedger, []Strike{strike("postgres-ddl", factory.Postgres, 1, 12), strike("pause-postgres", factory.Postgres, 15, 12)}},
 		{broken.EarlyMemory, []Strike{strike("link-down", dynoCell, 1, 9), strike("cell-full", dynoCell, 2, 4), strike("kill-agent", dynoCell, 7, 1)}},
 		{broken.ReusedPositions, []Strike{strike("kill-agent", dynoCell, 3, 1), strike("kill-agent", fileCell, 5, 1)}},
 		{broken.NoCredit, []Strike{strike("link-down", dynoCell, 1, 9), strike("slow-link", dynoCell, 11, 8)}},
