@@ -41,6 +41,10 @@ type Config struct {
 	Logger   *slog.Logger         // nil: nothing is logged
 	Registry *prometheus.Registry // nil: a new one
 
+	// BufferChild is the command line of a process that calls [buffer.Child], with which
+	// files of the buffer are looked at that were not closed; nil: the agent does it itself.
+	BufferChild []string
+
 	now func() time.Time // the system's clock, for certificates; nil: time.Now
 }
 

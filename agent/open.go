@@ -132,7 +132,7 @@ func (a *Agent) bufferOptions() buffer.Options {
 		Linger: b.Linger, WriteAhead: b.Write == writeAhead, Retain: b.Retain,
 		MaxDisk: int64(b.MaxDisk), MaxMemory: int64(b.MaxMemory),
 		Policy: policy, ThinKeep: b.ThinKeep, Quota: b.Quota,
-		Logger: a.log, Metrics: buffer.NewMetrics(a.cfg.Registry),
+		Child: a.cfg.BufferChild, Logger: a.log, Metrics: buffer.NewMetrics(a.cfg.Registry),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -17,13 +16,14 @@ import (
 // something, it reads the file anew: a configuration with a fault is told, every fault
 // with its place, and changes nothing; a good one takes over by an orderly stop and start
 // within the process, as by a restart: what was taken is acknowledged or on disk in
-// between. Where the new agent does not open, the one before comes back.
-func Serve[T any](ctx context.Context, path string, again <-chan T, logger func(Config) *slog.Logger) error {
+// between. Where the new agent does not open, the one before comes back. equip adds to a
+// configuration what does not stand in the file.
+func Serve[T any](ctx context.Context, path string, again <-chan T, equip func(*Config)) error {
 	cfg, err := Load(path)
 	if err != nil {
 		return err
 	}
-	cfg.Logger = logger(cfg)
+	equip(&cfg)
 	a, err := New(cfg)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func Serve[T any](ctx context.Context, path string, again <-chan T, logger func(
 		if err != nil || next == nil {
 			return err
 		}
-		next.Logger = logger(*next)
+		equip(next)
 		if a, err = opened(*next); err == nil {
 			cfg = *next
 			cfg.Logger.Info("the configuration was taken over", "file", path)

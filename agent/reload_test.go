@@ -48,8 +48,8 @@ func (s *served) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- agent.Serve(ctx, filepath.Join(s.dir, "agent.yaml"), s.again, func(agent.Config) *slog.Logger {
-			return slog.New(slog.NewTextHandler(s.log, nil))
+		done <- agent.Serve(ctx, filepath.Join(s.dir, "agent.yaml"), s.again, func(c *agent.Config) {
+			c.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 		})
 	}()
 	s.stop = sync.OnceValue(func() error {

@@ -46,6 +46,7 @@ type Buffer struct {
 	cursors    map[string]cursor // on disk
 	names      map[string]bool   // of all cursors, also those still to be written
 	generation uint64            // of the latest cursor
+	owner      [16]byte          // the buffer's id, in every file; set by Open
 	known      map[string]knownCursor
 
 	losses   map[string]*openLoss // by reason

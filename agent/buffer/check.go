@@ -90,7 +90,25 @@ func parseMeta(b []byte) (boltMeta, bool) {
 // are not sound: pages that are not where they should be, are in two trees, or hold
 // what lies outside of them. It reads the pages of the index only; the records have
 // checksums of their own.
-func checkTree(path string) error {
+func checkTree(path string) error { return (&checker{}).check(path) }
+
+// checkRecords is checkTree for a record file: both meta pages must be there, since the
+// one that is not may have been the newer. With deep it also looks at the heads of the
+// pages that records have of their own.
+func checkRecords(path string, deep bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_, ok := bothMetas(f)
+	_ = f.Close() // was only read
+	if !ok {
+		return fmt.Errorf("%w: a meta page does not read back", errDamaged)
+	}
+	return (&checker{deep: deep}).check(path)
+}
+
+func (c *checker) check(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -100,7 +118,7 @@ func checkTree(path string) error {
 	if err != nil {
 		return err
 	}
-	c := checker{f: f, end: m.end, seen: make([]uint64, m.end/64+1)}
+	c.f, c.end, c.seen = f, m.end, make([]uint64, m.end/64+1)
 	free, head, err := c.page(m.freelist)
 	if err != nil {
 		return err
@@ -118,6 +136,7 @@ type checker struct {
 	f    *os.File
 	end  uint64
 	seen []uint64 // one bit a page
+	deep bool     // look at the records' own pages too
 }
 
 type pageHeader struct{ flags, count uint16 }
@@ -229,6 +248,8 @@ func (c *checker) leaf(b []byte, h pageHeader, depth, level int) error {
 		switch {
 		case root != 0 && level == 0:
 			err = c.tree(root, depth+1, level+1)
+		case root != 0 && c.deep:
+			err = c.recordPage(root)
 		case root != 0:
 			// A record's own pages: read, with their checksum, when it is asked for.
 			err = c.mark(root, 1)
@@ -246,6 +267,22 @@ func (c *checker) leaf(b []byte, h pageHeader, depth, level int) error {
 		}
 	}
 	return nil
+}
+
+// recordPage checks the head of a record's own pages and marks them.
+func (c *checker) recordPage(id uint64) error {
+	var b [pageHead]byte
+	if id < 2 || id >= c.end {
+		return fmt.Errorf("%w: page %d of %d", errDamaged, id, c.end)
+	}
+	if _, err := c.f.ReadAt(b[:], int64(id)*pageSize); err != nil {
+		return fmt.Errorf("%w: page %d: %w", errDamaged, id, err)
+	}
+	n := binary.NativeEndian
+	if n.Uint64(b[:]) != id || n.Uint16(b[8:]) != leafFlag || n.Uint16(b[10:]) != 1 {
+		return fmt.Errorf("%w: page %d is not that of a record", errDamaged, id)
+	}
+	return c.mark(id, 1+uint64(n.Uint32(b[12:])))
 }
 
 func branchElement(b []byte, i int) (child uint64, err error) {

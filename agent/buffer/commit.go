@@ -122,6 +122,7 @@ func (b *Buffer) apply(f *file, c *change) (outcome, error) {
 		return outcome{}, err
 	}
 	defer b.handles.release(f.handle)
+	c.owner = b.owner
 	b.prepare(f, c)
 	if err := b.step("write"); err != nil {
 		return outcome{}, err

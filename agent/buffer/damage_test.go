@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/shared/ranges"
 )
 
 // filled makes a folder that holds records 0 to n-1 of an epoch that was closed.
@@ -105,8 +106,8 @@ func keep(t *testing.T, dir, suffix string) {
 	}
 }
 
-// TestDamagedFile: it is set aside, what it was noted to hold becomes losses, and the
-// buffer goes on.
+// TestDamagedFile: what reads back is salvaged, the rest becomes losses, the file is set
+// aside, and the buffer goes on.
 func TestDamagedFile(t *testing.T) {
 	for name, damage := range map[string]func(data []byte) []byte{
 		"zeroed":    func(data []byte) []byte { return make([]byte, len(data)) },
@@ -132,14 +133,25 @@ func TestDamagedFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := open(t, o)
-			list, loss := withLoss(t, b)
-			if loss.Epoch != epoch || loss.From != 0 || loss.Reason != "damaged" || loss.To+uint64(len(list))-1 != 60 {
-				t.Errorf("the loss is %+v, %d records are left", loss, len(list)-1)
-			}
-			for i, s := range list[:len(list)-1] {
-				if id, ok := idOf(s.Data); !ok || id != i+int(loss.To) {
-					t.Errorf("record %d is %d, %v", i+int(loss.To), id, ok)
+			list := all(t, b, buffer.Backlog)
+			var there, lost ranges.Set
+			for _, s := range list {
+				if s.Class == buffer.Loss {
+					l, err := buffer.DecodeLoss(s.Data)
+					if err != nil || l.Epoch != epoch || l.Reason != "damaged" || lost.Add(l.From, l.To) != l.To-l.From {
+						t.Errorf("the loss is %+v, %v", l, err)
+					}
+				} else if id, ok := idOf(s.Data); !ok || s.Epoch != epoch || uint64(id) != s.Position {
+					t.Errorf("position %d is record %d, %v", s.Position, id, ok)
+				} else {
+					there.Add(s.Position, s.Position+1)
 				}
+			}
+			if both := there.Intersect(lost); !both.Empty() || there.Len()+lost.Len() != 60 || there.Len() < 35 {
+				t.Errorf("%v are there, %v lost", there, lost)
+			}
+			if saved := there.Contains(0); saved != (name == "cut off") {
+				t.Errorf("of the damaged file came back %v", there)
 			}
 			if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) != 1 {
 				t.Errorf("set aside: %v", aside)

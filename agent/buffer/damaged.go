@@ -1,84 +1,207 @@
 package buffer
 
 import (
+	"crypto/rand"
+	"errors"
+	"math"
+	"os"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"andon.internal/shared/ranges"
 )
 
+var errForeign = errors.New("it is another buffer's file")
+
 // damagedContents is what is known of a damaged file.
 type damagedContents struct {
+	name  string
+	cause error
+	stays bool                 // it was not salvaged for lack of room: the next start tries again
 	noted map[Epoch]ranges.Set // what it held when it was full; nil while it was written
-	rescued
+	report
 }
 
-// blind reports whether nothing is known of what the file held.
-func (d *damagedContents) blind() bool { return d.noted == nil && d.counts == nil }
+// blind reports whether it is not known how far the file had come.
+func (d *damagedContents) blind() bool {
+	return d.noted == nil && (d.Counts == nil || d.Stale)
+}
+
+// openDamaged salvages a damaged file: the records that read back go, under their own
+// names, into a new file. The damaged one is set aside when Open is done.
+func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
+	b.log.Error("record file is damaged", "file", name, "error", cause)
+	d := damagedContents{name: name, cause: cause}
+	var err error
+	if d.noted, err = b.chain.noted(baseName(name)); err != nil {
+		b.log.Warn("cannot read what a damaged file held", "file", name, "error", err)
+	}
+	to := ulid.MustNew(ulid.Now(), rand.Reader).String() + fileSuffix
+	if !errors.Is(cause, errForeign) {
+		a := b.ask(&request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known})
+		switch {
+		case a.Foreign:
+			d.cause = errForeign
+		case a.Fault != "":
+			b.log.Error("a damaged file cannot be salvaged", "file", name, "error", a.Fault)
+			d.stays = a.Full
+		default:
+			if err := b.adopt(to, inv); err != nil {
+				return err
+			}
+			d.report = a.Report
+		}
+	}
+	inv.damaged = append(inv.damaged, d)
+	inv.cursors[baseName(name)] = d.cursors()
+	return nil
+}
+
+// adopt takes a file into the index that a salvage has finished.
+func (b *Buffer) adopt(name string, inv *inventory) error {
+	if err := os.Rename(b.path(name+tmpSuffix), b.path(name)); err != nil {
+		return err
+	}
+	if err := syncDir(b.o.Dir); err != nil {
+		return err
+	}
+	was := inv.unclean
+	inv.unclean = false // it was made just now
+	err := b.openFile(name, inv)
+	inv.unclean = was
+	return err
+}
+
+// own makes sure that the buffer has an id, and that the chain file knows it.
+func (b *Buffer) own(noted [16]byte) {
+	if b.owner == ([16]byte{}) {
+		b.owner = [16]byte(ulid.MustNew(ulid.Now(), rand.Reader))
+	}
+	if b.owner != noted {
+		b.chainFailed(b.chain.own(b.owner))
+	}
+}
+
+// cursors returns those of a damaged file; nil where that is not all that there were.
+func (r *report) cursors() map[string]cursor {
+	if !r.Whole {
+		return nil
+	}
+	out := map[string]cursor{}
+	for name, c := range r.Cursors {
+		out[name] = cursor{c.Generation, c.Data}
+	}
+	return out
+}
+
+// setOf reads a set of a report.
+func setOf(text string) ranges.Set {
+	set, err := ranges.Parse(text, math.MaxInt32)
+	if err != nil {
+		return ranges.Set{}
+	}
+	return set
+}
 
 // knownLoss is positions of which some, at most records, are lost.
 type knownLoss struct {
-	LossInfo
+	epoch   Epoch
+	set     ranges.Set
 	records uint64
 }
 
-// lossesOf returns what damaged files are known to have held. Of one that was being
-// written and of which not even the counts can be read that is every position known of
-// every epoch: what is committed stays committed, and nothing of the rest will come.
-func (b *Buffer) lossesOf(damaged []damagedContents) []knownLoss {
-	var out []knownLoss
-	add := func(e Epoch, r ranges.Range, records uint64) {
-		if r.From < r.To {
-			out = append(out, knownLoss{LossInfo{Epoch: e, From: r.From, To: r.To, Reason: ReasonDamaged}, records})
+// lossesOf returns what damaged files are known to have held, and was not salvaged. Of
+// one that was being written and of which not even the counts can be read that is every
+// position known of every epoch: what is committed stays committed, and nothing of the
+// rest will come.
+func (b *Buffer) lossesOf(damaged []damagedContents) (out []knownLoss) {
+	add := func(e Epoch, set ranges.Set, records uint64) {
+		if !set.Empty() && records > 0 {
+			out = append(out, knownLoss{e, set, records})
 		}
 	}
 	for i := range damaged {
-		d := &damaged[i]
-		sets := d.noted
-		if sets == nil {
-			sets = d.held
-		}
-		switch {
-		case sets != nil:
-			for e, set := range sets {
-				for _, r := range set.Ranges() {
-					add(e, r, r.To-r.From)
-				}
+		switch d := &damaged[i]; {
+		case d.stays:
+		case d.noted != nil && (d.Stale || d.Counts == nil):
+			for e, set := range d.noted {
+				add(e, set, set.Len())
 			}
-		case d.counts != nil:
-			for e, n := range d.counts {
-				if n.records > 0 {
-					add(e, ranges.Range{To: n.next}, n.records)
-				}
+		case d.Counts != nil:
+			for e := range d.Counts {
+				set, records := d.lost(e)
+				add(e, set, records)
+			}
+			if d.Stale {
+				b.addUnknown(d, add)
 			}
 		default:
 			for _, ep := range b.x.epochs {
-				add(ep.id, ranges.Range{To: ep.next}, ep.next)
+				add(ep.id, ranges.Of(ranges.Range{To: ep.next}), ep.next)
 			}
 		}
 	}
 	return out
 }
 
+// addUnknown adds what may have come into a file after what is known of it: positions of
+// its epochs, and of those after them, from where each then was. Others have been saved
+// of them, or are in other files, but for what was lost.
+func (b *Buffer) addUnknown(d *damagedContents, add func(e Epoch, set ranges.Set, records uint64)) {
+	began := false
+	for _, ep := range b.x.epochs {
+		n, ok := d.Counts[ep.id]
+		if began = began || ok; !began || ep.next <= n.Next {
+			continue
+		}
+		set := ranges.Of(ranges.Range{From: n.Next, To: ep.next})
+		set.RemoveSet(setOf(d.Saved[ep.id]))
+		add(ep.id, set, set.Len())
+	}
+}
+
+// lost returns positions of an epoch of which so many records were in a damaged file
+// and did not read back, given its counts. Where the index is not whole, what reads back
+// may be more than what was there, of records that were deleted.
+func (r *report) lost(e Epoch) (set ranges.Set, records uint64) {
+	n := r.Counts[e]
+	if n.All {
+		return set, 0
+	}
+	saved := setOf(r.Saved[e])
+	if set = setOf(r.Names[e]); r.Sure {
+		set.RemoveSet(saved)
+		return set, set.Len()
+	}
+	if gaps := setOf(r.Gaps[e]); !gaps.Empty() {
+		set.AddSet(gaps)
+	} else {
+		set = ranges.Of(ranges.Range{To: n.Next})
+	}
+	set.RemoveSet(saved)
+	return set, max(n.Records, saved.Len()+1) - saved.Len()
+}
+
 // noteKnownLossLocked notes what a damaged file held, without what other files hold.
 // Some of it may have been acknowledged: what is committed stays so.
 func (b *Buffer) noteKnownLossLocked(l *knownLoss, now time.Time) {
-	lost := ranges.Of(ranges.Range{From: l.From, To: l.To})
-	if ep := b.x.byID[l.Epoch]; ep != nil {
+	lost := l.set
+	if ep := b.x.byID[l.epoch]; ep != nil {
 		lost.RemoveSet(ep.held)
 	}
 	for _, f := range b.x.files {
-		if h := f.holds[l.Epoch]; h != nil {
+		if h := f.holds[l.epoch]; h != nil {
 			lost.RemoveSet(h.live) // also what waits to be moved, and so is not held
 		}
 	}
 	for _, m := range b.moves {
-		if m.to == l.Epoch {
+		if m.to == l.epoch {
 			lost.Remove(0, m.set.Len()) // is still to come; the collector closes what does not
 		}
 	}
 	for _, r := range lost.Ranges() {
-		part := l.LossInfo
-		part.From, part.To = r.From, r.To
+		part := LossInfo{Epoch: l.epoch, From: r.From, To: r.To, Reason: ReasonDamaged}
 		n := min(r.To-r.From, l.records)
 		l.records -= n
 		b.noteLossLocked(&part, n, now, false)

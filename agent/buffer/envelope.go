@@ -113,10 +113,13 @@ func parseHead(b []byte) (envelope, error) {
 func parseEnvelope(b []byte) (envelope, error) {
 	v, err := parseHead(b)
 	if err != nil {
+		if len(b) > envelopeTail && !errors.Is(err, errDamaged) && !sealed(b) {
+			err = fmt.Errorf("%w: format", errDamaged) // it is not a newer one, it is broken
+		}
 		return v, err
 	}
 	body := b[:len(b)-envelopeTail]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b[len(body):]) {
+	if !sealed(b) {
 		return v, fmt.Errorf("%w: checksum", errDamaged)
 	}
 	at := envelopeHead + int(b[6])
@@ -125,6 +128,12 @@ func parseEnvelope(b []byte) (envelope, error) {
 		return v, fmt.Errorf("%w: fields", errDamaged)
 	}
 	return v, nil
+}
+
+// sealed reports whether b ends with the checksum of what is before it.
+func sealed(b []byte) bool {
+	body := b[:len(b)-envelopeTail]
+	return crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(b[len(body):])
 }
 
 // data returns the record's bytes: the payload itself, unless it is compressed.

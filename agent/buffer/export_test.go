@@ -209,6 +209,9 @@ func (b *Buffer) checkFile(f *file) error {
 	})
 }
 
+// SetChildLimit sets how long a child may take.
+func (o *Options) SetChildLimit(d time.Duration) { o.childLimit = d }
+
 // Envelope is a record's stored form and back, for the tests of the format.
 func Envelope(s Stored) []byte {
 	v := envelope{
@@ -239,3 +242,10 @@ func EncodeLoss(l LossInfo) []byte { return appendLoss(nil, &l) }
 
 // CheckTree looks at the pages of a closed file.
 func CheckTree(path string) error { return checkTree(path) }
+
+// OpenLosses returns how many losses are noted and not yet records.
+func OpenLosses(b *Buffer) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.losses)
+}

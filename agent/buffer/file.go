@@ -15,7 +15,8 @@ import (
 //	records  key (epoch, position) -> a bucket of one value, the envelope
 //	epochs   epoch -> next position known, and the count of its records here
 //	cursors  name -> generation, data
-//	file     "format" -> 1
+//	file     "format" -> 2, "buffer" -> whose file it is, "transaction" -> the number of
+//	         the transaction that wrote this page, which the meta page must name too
 //
 // Values but the envelope begin with a format version and end with a CRC-32C.
 //
@@ -29,10 +30,16 @@ var (
 	cursorsBucket = []byte("cursors")
 	formatBucket  = []byte("file")
 	formatKey     = []byte("format")
+	ownerKey      = []byte("buffer")
+	serialKey     = []byte("transaction")
 	valueKey      = []byte("r")
 )
 
-const fileFormat = 1
+const (
+	fileFormat     = 1 // of values
+	unsignedFormat = 1 // of a file without a signature
+	signedFormat   = 2
+)
 
 // cursor is a cursor with the number of its change, which tells the newest of the
 // copies in several files.
@@ -46,9 +53,10 @@ type change struct {
 	puts    []envelope
 	deletes map[Epoch]ranges.Set
 	cursors map[string]cursor
-	epoch   Epoch  // whose next position is known to be at least
-	next    uint64 // this
-	home    bool   // the file has all cursors after it
+	epoch   Epoch    // whose next position is known to be at least
+	next    uint64   // this
+	home    bool     // the file has all cursors after it
+	owner   [16]byte // the buffer's id
 }
 
 // outcome is what a transaction did.
@@ -117,12 +125,58 @@ func (c *change) fill(tx *bolt.Tx, scratch *[]byte) (map[Epoch]tally, error) {
 			return nil, err
 		}
 	}
-	if buckets[3].Get(formatKey) == nil {
-		if err := buckets[3].Put(formatKey, []byte{fileFormat}); err != nil {
-			return nil, err
-		}
+	if err := c.sign(buckets[3], uint64(tx.ID())); err != nil {
+		return nil, err
 	}
 	return n.store()
+}
+
+// sign writes the format of the file, whose it is, and the transaction's number.
+func (c *change) sign(b *bolt.Bucket, txid uint64) error {
+	if !bytes.Equal(b.Get(formatKey), []byte{signedFormat}) {
+		if err := b.Put(formatKey, []byte{signedFormat}); err != nil {
+			return err
+		}
+	}
+	if b.Get(ownerKey) == nil {
+		if err := b.Put(ownerKey, seal(append([]byte{fileFormat}, c.owner[:]...))); err != nil {
+			return err
+		}
+	}
+	return b.Put(serialKey, seal(binary.BigEndian.AppendUint64([]byte{fileFormat}, txid)))
+}
+
+// signature is what a file says of itself. Zero and false where an earlier version wrote it.
+type signature struct {
+	owner  [16]byte
+	owned  bool
+	txid   uint64
+	signed bool
+}
+
+// signatureOf reads what sign wrote, given how a value is got.
+func signatureOf(get func(key []byte) []byte) (s signature, err error) {
+	if v := get(ownerKey); v != nil {
+		body, err := unseal(v, fileFormat)
+		if err == nil && len(body) != len(s.owner) {
+			err = errDamaged
+		}
+		if err != nil {
+			return s, fmt.Errorf("whose the file is: %w", err)
+		}
+		s.owner, s.owned = [16]byte(body), true
+	}
+	if v := get(serialKey); v != nil {
+		body, err := unseal(v, fileFormat)
+		if err == nil && len(body) != 8 {
+			err = errDamaged
+		}
+		if err != nil {
+			return s, fmt.Errorf("number of the last transaction: %w", err)
+		}
+		s.txid, s.signed = binary.BigEndian.Uint64(body), true
+	}
+	return s, nil
 }
 
 // put stores the records; one that is there already is replaced.
@@ -148,6 +202,7 @@ func (c *change) put(records *bolt.Bucket, n *counts, scratch *[]byte) error {
 				return err
 			}
 			n.rows[v.key.Epoch].sub(gone)
+			n.rows[v.key.Epoch].sum -= hashOf(v.key.Position)
 		}
 		start := len(buf)
 		buf = v.appendTo(buf)
@@ -159,6 +214,7 @@ func (c *change) put(records *bolt.Bucket, n *counts, scratch *[]byte) error {
 			return err
 		}
 		n.rows[v.key.Epoch].add(tallyOf(v.rows, len(buf)-start))
+		n.rows[v.key.Epoch].sum += hashOf(v.key.Position)
 	}
 	return nil
 }
@@ -174,6 +230,7 @@ func (c *change) delete(records *bolt.Bucket, n *counts, e Epoch, set ranges.Set
 				return err
 			}
 			n.rows[e].sub(gone)
+			n.rows[e].sum -= hashOf(p)
 		}
 	}
 	return nil

@@ -155,7 +155,12 @@ func (f *Folder) Verify(ctx context.Context, fn func(Found) error) error {
 		return err
 	}
 	for _, name := range append([]string{chainFile}, names.files...) {
-		err := checkTree(filepath.Join(f.dir, name))
+		path := filepath.Join(f.dir, name)
+		check := func() error { return checkRecords(path, true) }
+		if name == chainFile {
+			check = func() error { return checkTree(path) }
+		}
+		err := check()
 		if err == nil {
 			continue
 		}

@@ -2,9 +2,11 @@ package buffer_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -80,6 +82,21 @@ func TestEnvelopeDamage(t *testing.T) {
 				t.Errorf("%s: cut to %d bytes: %v", g.name, i, err)
 			}
 		}
+	}
+}
+
+// TestNewerFormatIsNotDamage: what a newer version wrote is refused, and a format that is
+// only broken is damage: the record must not stop all behind it.
+func TestNewerFormatIsNotDamage(t *testing.T) {
+	b := buffer.Envelope(goldenRecords[1].Stored)
+	b[3] = 9
+	if _, err := buffer.ParseEnvelope(b); !errors.Is(err, buffer.ErrDamaged) {
+		t.Errorf("a broken format: %v", err)
+	}
+	body := b[:len(b)-4]
+	b = binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	if _, err := buffer.ParseEnvelope(b); err == nil || errors.Is(err, buffer.ErrDamaged) {
+		t.Errorf("a newer format: %v", err)
 	}
 }
 

@@ -14,6 +14,9 @@ type inventory struct {
 	damaged []damagedContents // what is known of the others, which are set aside
 	good    map[string]bool   // the sound ones by their base names
 
+	known   []Epoch // by the chain file
+	unclean bool    // the last process did not close the buffer
+
 	// cursors are those that still could be read in a damaged file, by its base name; nil
 	// where that is not all that there were.
 	cursors map[string]map[string]cursor
@@ -21,7 +24,7 @@ type inventory struct {
 
 // openFiles reads what the record files hold and removes what an earlier start left
 // half made.
-func (b *Buffer) openFiles() (inventory, error) {
+func (b *Buffer) openFiles(links []link) (inventory, error) {
 	inv := inventory{good: map[string]bool{}, cursors: map[string]map[string]cursor{}}
 	entries, err := os.ReadDir(b.o.Dir) // sorted by name: by time
 	if err != nil {
@@ -31,6 +34,11 @@ func (b *Buffer) openFiles() (inventory, error) {
 	if err != nil {
 		b.log.Warn("cannot read which cursors there are", "error", err)
 	}
+	b.owner = state.owner
+	for _, l := range links {
+		inv.known = append(inv.known, l.id)
+	}
+	inv.unclean = len(links) == 0 || links[len(links)-1].ended == EndOpen
 	for _, entry := range entries {
 		name := entry.Name()
 		switch {
@@ -48,16 +56,23 @@ func (b *Buffer) openFiles() (inventory, error) {
 		// It may have been set aside already, by a process that came no further.
 		for _, entry := range entries {
 			if base, _, ok := strings.Cut(entry.Name(), damagedMark); ok && baseName(base) == a {
-				inv.cursors[a] = rescue(b.path(entry.Name())).cursors
+				found := salvage(&request{Path: b.path(entry.Name()), Owner: b.owner, Known: inv.known})
+				inv.cursors[a] = found.Report.cursors()
 			}
 		}
 	}
 	b.lookForCursors(state, inv.cursors, inv.good)
+	b.own(state.owner)
 	return inv, b.pickActive()
 }
 
 // openFile takes a record file into the index, or sets it aside.
 func (b *Buffer) openFile(name string, inv *inventory) error {
+	if inv.unclean {
+		if a := b.ask(&request{Path: b.path(name)}); a.Damage != "" {
+			return b.openDamaged(name, fmt.Errorf("%w: %s", errDamaged, a.Damage), inv)
+		}
+	}
 	sealed := strings.HasSuffix(name, sealedSuffix)
 	o := b.handles.options
 	o.ReadOnly = sealed
@@ -67,6 +82,12 @@ func (b *Buffer) openFile(name string, inv *inventory) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	switch none := [16]byte{}; {
+	case c.owned && b.owner == none:
+		b.owner = c.owner // the chain file is new
+	case c.owned && c.owner != b.owner:
+		return b.openDamaged(name, errForeign, inv)
 	}
 	f := &file{
 		handle: &handle{path: b.path(name), readOnly: sealed}, name: baseName(name) + fileSuffix, sealed: sealed,
@@ -83,18 +104,6 @@ func (b *Buffer) openFile(name string, inv *inventory) error {
 		b.foundCursor(name, cur)
 	}
 	return nil
-}
-
-// openDamaged reads what it can of a damaged file and sets it aside.
-func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
-	d := damagedContents{rescued: rescue(b.path(name))}
-	var err error
-	if d.noted, err = b.chain.noted(baseName(name)); err != nil {
-		b.log.Warn("cannot read what a damaged file held", "file", name, "error", err)
-	}
-	inv.damaged = append(inv.damaged, d)
-	inv.cursors[baseName(name)] = d.cursors
-	return b.setAside(name, cause)
 }
 
 // pickActive goes on with the newest file, if it may be written.

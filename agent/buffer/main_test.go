@@ -18,7 +18,32 @@ import (
 	"andon.internal/shared/ranges"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && strings.HasPrefix(os.Args[1], "child-") {
+		os.Exit(child(os.Args[1]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// child is what this program does where a buffer under test started it.
+func child(name string) int {
+	switch name {
+	case "child-hang":
+		time.Sleep(time.Hour)
+	case "child-panic":
+		done := make(chan struct{})
+		go func() { panic("in a goroutine of its own") }()
+		<-done
+	}
+	if err := buffer.Child(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// childCommand makes this program the child of a buffer under test.
+func childCommand(name string) []string { return []string{os.Args[0], name} }
 
 // open opens a buffer; the end of the test checks its consistency and closes it.
 func open(t testing.TB, o buffer.Options) *buffer.Buffer {
@@ -49,6 +74,7 @@ func small(dir string) buffer.Options {
 	return buffer.Options{
 		Dir: dir, Linger: 2 * time.Millisecond, AlarmLinger: time.Millisecond,
 		MaxRecord: 16 << 10, RotateBytes: 1 << 20, MaxDisk: 64 << 20, MaxMemory: 1 << 20,
+		Child: childCommand("child-check"),
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Open opens the buffer in o.Dir and begins a new epoch, whose header is on disk
-// before Open returns. A file that does not open is set aside as
-// NAME.damaged-TIME, what is known of it becomes a loss record, and Open goes on.
+// before Open returns. A file that is damaged is set aside as NAME.damaged-TIME: what
+// reads back goes to a new file, the rest becomes loss records, and Open goes on.
 // It returns ErrInUse when another process has the folder open.
 func Open(o Options) (*Buffer, error) {
 	o, err := o.withDefaults()
@@ -52,7 +52,7 @@ func (b *Buffer) start() error {
 	if err != nil {
 		return err
 	}
-	inv, err := b.openFiles()
+	inv, err := b.openFiles(links)
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,26 @@ func (b *Buffer) start() error {
 	defer b.disk.Unlock()
 	if err := b.finishMoves(); err != nil {
 		b.failed(err, nil) // the flusher tries again
+		return nil
+	}
+	return b.finishDamaged(inv.damaged)
+}
+
+// finishDamaged sets damaged files aside once what they lost is on disk; where it cannot
+// be written yet, the next start finds the files again.
+func (b *Buffer) finishDamaged(damaged []damagedContents) error {
+	if len(damaged) == 0 {
+		return nil
+	}
+	if err := b.flush(true); err != nil {
+		return nil // noted and logged by flush
+	}
+	for i := range damaged {
+		if d := &damaged[i]; !d.stays {
+			if err := b.setAside(d.name, d.cause); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

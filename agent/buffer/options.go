@@ -28,12 +28,19 @@ type Options struct {
 	ThinKeep int     // policy Thin keeps one record of so many; 10
 	Quota    float64 // the part of MaxDisk that records may take; 0.85
 
+	// Child is the command line of a process that calls [Child]: it looks at files that were
+	// not closed, so that whatever is in them cannot take this process with it. Without it
+	// they are looked at here.
+	Child []string
+
 	Logger  *slog.Logger // nothing is logged without one
 	Metrics *Metrics     // nothing is registered without one
 
 	// step, where a test sets it, is called before each step that reaches the disk
 	// and can fail it.
 	step func(name string) error
+
+	childLimit time.Duration // where a test sets it, how long a child may take
 }
 
 // minRotate keeps a record file worth its fixed cost.

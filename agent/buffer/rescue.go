@@ -3,50 +3,7 @@ package buffer
 import (
 	"encoding/binary"
 	"os"
-
-	"andon.internal/shared/ranges"
 )
-
-// rescued is what could still be read of a damaged file, without the records.
-type rescued struct {
-	counts  map[Epoch]count      // nil when not all of them could be read
-	held    map[Epoch]ranges.Set // nil when not all keys could be read
-	cursors map[string]cursor    // nil when not all of them could be read
-}
-
-// rescue reads what it can of a damaged file. It follows the pages itself, because the
-// database answers damage with a panic or never ends. What it returns has a good
-// checksum, or a count that is right.
-func rescue(path string) (r rescued) {
-	f, err := os.Open(path)
-	if err != nil {
-		return r
-	}
-	defer f.Close()
-	m, ok := bothMetas(f)
-	info, err := f.Stat()
-	if err != nil || !ok {
-		return r
-	}
-	end := min(m.end, uint64(info.Size())/pageSize)
-	c := checker{f: f, end: end, seen: make([]uint64, end/64+1)}
-	buckets := map[string][]byte{}
-	err = c.walk(m.root, 0, func(flags uint32, key, value []byte) bool {
-		if flags&bucketFlag != 0 {
-			buckets[string(key)] = value
-		}
-		return true
-	})
-	if err != nil {
-		return r
-	}
-	r.counts = c.counts(buckets[string(epochsBucket)])
-	r.cursors = c.cursors(buckets[string(cursorsBucket)])
-	if r.counts != nil {
-		r.held = c.held(buckets[string(recordsBucket)], r.counts)
-	}
-	return r
-}
 
 // bothMetas returns the newer meta page. Where only one of them reads back, the other
 // may have been the newer, and what the file says is not the latest.
@@ -92,33 +49,6 @@ func (c *checker) cursors(bucket []byte) map[string]cursor {
 		return err == nil
 	}) {
 		return nil
-	}
-	return out
-}
-
-// held reads the keys of the bucket of records; nil where not all of it reads back, or
-// where there are not as many as were counted.
-func (c *checker) held(bucket []byte, counts map[Epoch]count) map[Epoch]ranges.Set {
-	out := map[Epoch]ranges.Set{}
-	if !c.bucket(bucket, func(_ uint32, key, _ []byte) bool {
-		if len(key) != len(Epoch{})+8 {
-			return false
-		}
-		p := binary.BigEndian.Uint64(key[len(Epoch{}):])
-		if p > maxPosition {
-			return false
-		}
-		set := out[Epoch(key)]
-		set.Add(p, p+1)
-		out[Epoch(key)] = set
-		return true
-	}) {
-		return nil
-	}
-	for e, n := range counts {
-		if set := out[e]; set.Len() != n.records {
-			return nil
-		}
 	}
 	return out
 }

@@ -78,9 +78,9 @@ func (b *Buffer) raiseNext(damaged []damagedContents) {
 	blind := false
 	for i := range damaged {
 		blind = blind || damaged[i].blind()
-		for e, n := range damaged[i].counts {
+		for e, n := range damaged[i].Counts {
 			if ep := b.x.byID[e]; ep != nil {
-				ep.next = max(ep.next, n.next)
+				ep.next = max(ep.next, n.Next)
 			}
 		}
 	}

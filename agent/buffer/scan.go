@@ -16,6 +16,8 @@ type contents struct {
 	next    map[Epoch]uint64
 	cursors map[string]cursor
 	size    int64
+	last    uint64 // transaction
+	signature
 }
 
 // heldIn is the records of one epoch in a file.
@@ -28,14 +30,15 @@ type heldIn struct {
 // scan checks a record file and reads what it holds, without the records themselves.
 // An error wraps errDamaged when the content is at fault.
 func scan(path string, o bolt.Options) (contents, error) {
-	if err := checkTree(path); err != nil {
+	if err := checkRecords(path, false); err != nil {
 		return contents{}, err
 	}
 	db, err := openDB(path, o)
 	if err != nil {
 		return contents{}, err
 	}
-	c := contents{held: map[Epoch]*heldIn{}, next: map[Epoch]uint64{}, cursors: map[string]cursor{}}
+	var c contents
+	c.reset()
 	err = guarded(func() error { return db.View(c.read) })
 	if cerr := closeDB(db); err == nil {
 		err = cerr
@@ -43,14 +46,32 @@ func scan(path string, o bolt.Options) (contents, error) {
 	return c, err
 }
 
+func (c *contents) reset() {
+	*c = contents{held: map[Epoch]*heldIn{}, next: map[Epoch]uint64{}, cursors: map[string]cursor{}}
+}
+
 func (c *contents) read(tx *bolt.Tx) error {
-	c.size = tx.Size()
+	c.size, c.last = tx.Size(), uint64(tx.ID())
 	format := tx.Bucket(formatBucket)
 	if format == nil {
+		if k, _ := tx.Cursor().First(); k != nil {
+			return fmt.Errorf("%w: not a record file", errDamaged)
+		}
 		return nil // made, but nothing was written yet
 	}
-	if v := format.Get(formatKey); !bytes.Equal(v, []byte{fileFormat}) {
+	var err error
+	if c.signature, err = signatureOf(format.Get); err != nil {
+		return err
+	}
+	switch v := format.Get(formatKey); {
+	case bytes.Equal(v, []byte{unsignedFormat}), bytes.Equal(v, []byte{signedFormat}):
+	case c.signed:
+		return fmt.Errorf("%w: format %d", errDamaged, v)
+	default:
 		return fmt.Errorf("record file of format %d is not known; a newer version wrote it", v)
+	}
+	if c.signed && c.txid != c.last {
+		return fmt.Errorf("%w: the root is of transaction %d instead of %d", errDamaged, c.txid, c.last)
 	}
 	for _, name := range [][]byte{recordsBucket, epochsBucket, cursorsBucket} {
 		if tx.Bucket(name) == nil {
@@ -60,13 +81,14 @@ func (c *contents) read(tx *bolt.Tx) error {
 	if err := c.readKeys(tx.Bucket(recordsBucket)); err != nil {
 		return err
 	}
-	err := tx.Bucket(epochsBucket).ForEach(func(k, v []byte) error {
+	counted := map[Epoch]count{}
+	err = tx.Bucket(epochsBucket).ForEach(func(k, v []byte) error {
 		n, err := decodeCount(v)
 		if err != nil || len(k) != len(Epoch{}) {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
 		e := Epoch(k)
-		c.next[e] = n.next
+		c.next[e], counted[e] = n.next, n
 		if h := c.held[e]; h != nil {
 			h.tally = n.tally
 		} else if n.records > 0 {
@@ -78,8 +100,8 @@ func (c *contents) read(tx *bolt.Tx) error {
 		return err
 	}
 	for e, h := range c.held {
-		if h.tally.records != h.set.Len() {
-			return fmt.Errorf("%w: %d records of epoch %x instead of %d", errDamaged, h.set.Len(), e, h.tally.records)
+		if n := counted[e]; !n.fits(h.set) {
+			return fmt.Errorf("%w: %d records of epoch %x instead of %d, or others", errDamaged, h.set.Len(), e, n.records)
 		}
 	}
 	return tx.Bucket(cursorsBucket).ForEach(func(k, v []byte) error {

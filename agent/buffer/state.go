@@ -18,6 +18,7 @@ var (
 	cursorBucket = []byte("cursors") // name -> knownCursor
 	stateBucket  = []byte("state")
 	activeKey    = []byte("active")
+	bufferKey    = []byte("buffer") // whose files these are
 )
 
 const (
@@ -33,7 +34,8 @@ type knownCursor struct {
 
 // cursorState is all that the chain file knows of them.
 type cursorState struct {
-	active  string // the record file that is written; empty when that is not known
+	owner   [16]byte // zero when that is not known
+	active  string   // the record file that is written; empty when that is not known
 	cursors map[string]knownCursor
 }
 
@@ -53,6 +55,9 @@ func (c *chain) cursorState() (s cursorState, err error) {
 					return fmt.Errorf("name of the active file: %w", err)
 				}
 				s.active = string(body)
+			}
+			if body, err := unseal(tx.Bucket(stateBucket).Get(bufferKey), stateVersion); err == nil && len(body) == len(s.owner) {
+				s.owner = [16]byte(body)
 			}
 			return tx.Bucket(cursorBucket).ForEach(func(k, v []byte) error {
 				body, err := unseal(v, stateVersion)
@@ -84,6 +89,13 @@ func (c *chain) activate(name string, cursors map[string]knownCursor) error {
 			return err
 		}
 		return putKnown(tx, cursors)
+	})
+}
+
+// own notes whose files these are.
+func (c *chain) own(owner [16]byte) error {
+	return c.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(stateBucket).Put(bufferKey, seal(append([]byte{stateVersion}, owner[:]...)))
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"andon.internal/agent/buffer"
 	"andon.internal/agent/inspect"
 	"andon.internal/shared/cli"
 	"andon.internal/shared/ops"
@@ -25,6 +26,13 @@ func (bufferCmd) Help() string {
 a time and rests four times as long, so that neither its sources nor its link wait. The
 files of one that does not run are read as they are: nothing is made, changed or locked,
 any number may read at once, and an agent may start meanwhile, which ends the command.`
+}
+
+type bufferFileCmd struct{}
+
+// Run runs the command.
+func (bufferFileCmd) Run(_ context.Context, e *cli.Env) error {
+	return buffer.Child(os.Stdin, e.Stdout)
 }
 
 type bufferLsCmd struct {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,6 +28,8 @@ type commands struct {
 	Buffer bufferCmd `cmd:"" help:"Look into a buffer, also of an agent that does not run; measure a disk."`
 
 	Enroll enrollCmd `cmd:"" help:"Get the cell's certificate for a one-time token."`
+
+	BufferFile bufferFileCmd `cmd:"" hidden:"" name:"look-at-buffer-file" help:"What an agent that starts runs on files that were not closed."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -68,7 +69,12 @@ func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	return agent.Serve(ctx, r.Config, hangup, func(c agent.Config) *slog.Logger { return ops.NewLogger(e.Stderr, c.Log) })
+	return agent.Serve(ctx, r.Config, hangup, func(c *agent.Config) {
+		c.Logger = ops.NewLogger(e.Stderr, c.Log)
+		if self, err := os.Executable(); err == nil {
+			c.BufferChild = []string{self, "look-at-buffer-file"}
+		}
+	})
 }
 
 type checkCmd struct {

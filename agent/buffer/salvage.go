@@ -1,0 +1,345 @@
+package buffer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"andon.internal/shared/ranges"
+)
+
+// salvager reads a damaged file. It follows the pages itself, because the database
+// answers damage with a panic or never ends; it visits each page of the index once.
+type salvager struct {
+	f       *os.File
+	end     uint64 // pages that may be read
+	used    []bool // pages that were visited, or whose record was taken
+	free    []bool // nil where the list of free pages does not read back
+	buckets map[string][]byte
+	stale   bool // what is read may not be the latest state
+	owned   bool // the file says that it is ours
+	request *request
+
+	counts  map[Epoch]count
+	cursors map[string]cursor
+	names   map[Epoch]*ranges.Set
+	saved   map[Epoch]*ranges.Set
+	gaps    []gap
+	take    func(v envelope) error
+}
+
+// gap is keys [from, to) that do not read back; nil is the end.
+type gap struct{ from, to []byte }
+
+// salvage reads all that still can be read of a damaged file and copies the records,
+// under their own names, into a new one, which is synced when it returns.
+func salvage(q *request) (a answer) {
+	err := guarded(func() error {
+		f, err := os.Open(q.Path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		s := &salvager{
+			f: f, end: uint64(info.Size()) / pageSize, request: q, buckets: map[string][]byte{},
+			names: map[Epoch]*ranges.Set{}, saved: map[Epoch]*ranges.Set{},
+		}
+		s.used = make([]bool, s.end)
+		return s.run(&a)
+	})
+	if err != nil {
+		a.Fault, a.Full = err.Error(), noSpace(err)
+	}
+	return a
+}
+
+func (s *salvager) run(a *answer) error {
+	s.readRoot()
+	sign, err := s.signature()
+	s.owned = err == nil && sign.owned
+	if a.Foreign = s.owned && sign.owner != s.request.Owner; a.Foreign {
+		return nil
+	}
+	w, err := newSalvage(s.request)
+	if err != nil {
+		return err
+	}
+	s.take = w.put
+	err = s.readAll()
+	if err == nil {
+		err = w.finish(s)
+	}
+	if err != nil {
+		w.drop()
+		return err
+	}
+	a.Report = s.report()
+	return nil
+}
+
+// readFree reads which pages are free.
+func (s *salvager) readFree(id uint64) {
+	b, h, err := s.page(id)
+	if err != nil || h.flags != freelistFlag {
+		return
+	}
+	n := binary.NativeEndian
+	at, count := pageHead, uint64(h.count)
+	if h.count == 0xFFFF {
+		count, at = n.Uint64(b[at:]), at+8
+	}
+	if count > uint64(len(b)-at)/8 {
+		return
+	}
+	free := make([]bool, s.end)
+	for ; count > 0; count-- {
+		p := n.Uint64(b[at:])
+		if p < 2 {
+			return
+		}
+		if p < s.end {
+			free[p] = true
+		}
+		at += 8
+	}
+	s.free = free
+}
+
+// readAll reads counts, cursors and the records of the index, and then, where the index
+// is not whole, those that lie elsewhere.
+func (s *salvager) readAll() error {
+	s.counts, s.cursors = s.readCounts(), s.readCursors()
+	var err error
+	value, ok := s.buckets[string(recordsBucket)]
+	leaf := func(b []byte, h pageHeader, g gap) {
+		if err == nil {
+			err = s.leaf(b, h, g)
+		}
+	}
+	switch root, inline := rootOf(value); {
+	case !ok:
+		s.gaps = append(s.gaps, gap{})
+	case root != 0:
+		s.walk(root, 0, gap{}, leaf)
+	case inline == nil:
+		s.gaps = append(s.gaps, gap{})
+	default:
+		leaf(inline, pageHeader{leafFlag, binary.NativeEndian.Uint16(inline[10:])}, gap{})
+	}
+	if err == nil && !(s.sure() && s.missing() == 0) {
+		err = s.search()
+	}
+	return err
+}
+
+// rootOf returns where a bucket is, given its value: a page, or inside of the value.
+func rootOf(value []byte) (root uint64, inline []byte) {
+	if len(value) < 16 {
+		return 0, nil
+	}
+	if root = binary.NativeEndian.Uint64(value); root != 0 {
+		return root, nil
+	}
+	if inline = value[16:]; len(inline) < pageHead || binary.NativeEndian.Uint16(inline[8:]) != leafFlag {
+		return 0, nil
+	}
+	return 0, inline
+}
+
+// page reads a page with its overflow.
+func (s *salvager) page(id uint64) ([]byte, pageHeader, error) {
+	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
+	return c.page(id)
+}
+
+// walk calls fn for the leaves of a tree of pages, and notes a gap for each page that
+// does not read back.
+func (s *salvager) walk(id uint64, depth int, g gap, fn func(b []byte, h pageHeader, g gap)) {
+	if id < 2 || id >= s.end || s.used[id] || depth > maxDepth {
+		s.gaps = append(s.gaps, g)
+		return
+	}
+	b, h, err := s.page(id)
+	if err != nil || h.flags != leafFlag && h.flags != branchFlag {
+		s.gaps = append(s.gaps, g)
+		return
+	}
+	s.used[id] = true
+	if h.flags == leafFlag {
+		fn(b, h, g)
+		return
+	}
+	for i := range int(h.count) {
+		part := g
+		if i > 0 {
+			part.from = branchKey(b, i)
+		}
+		if i+1 < int(h.count) {
+			part.to = branchKey(b, i+1)
+		}
+		if child, err := branchElement(b, i); err == nil {
+			s.walk(child, depth+1, part, fn)
+		} else {
+			s.gaps = append(s.gaps, part)
+		}
+	}
+}
+
+// branchKey returns the key of an element; nil where it does not read back.
+func branchKey(b []byte, i int) []byte {
+	if _, err := branchElement(b, i); err != nil {
+		return nil
+	}
+	at := pageHead + i*branchEntry
+	start := at + int(binary.NativeEndian.Uint32(b[at:]))
+	return b[start : start+int(binary.NativeEndian.Uint32(b[at+4:]))]
+}
+
+// leaf takes the records of one page of the index.
+func (s *salvager) leaf(b []byte, h pageHeader, g gap) error {
+	last := g.from
+	for i := range int(h.count) {
+		_, value, err := leafElement(b, i)
+		if err != nil {
+			s.gaps = append(s.gaps, g)
+			return nil
+		}
+		at := pageHead + i*leafEntry
+		start := at + int(binary.NativeEndian.Uint32(b[at+4:]))
+		key := b[start : start+int(binary.NativeEndian.Uint32(b[at+8:]))]
+		k, ok := parseKey(key)
+		if !ok || bytes.Compare(key, last) < 0 || g.to != nil && bytes.Compare(key, g.to) >= 0 {
+			s.gaps = append(s.gaps, g) // the name is another one
+			continue
+		}
+		last = key
+		addTo(s.names, k)
+		if err := s.record(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record takes a record, given its bucket, if it reads back.
+func (s *salvager) record(bucket []byte) error {
+	root, b := rootOf(bucket)
+	if root < uint64(len(s.free)) && s.free[root] {
+		return nil // it was deleted: the index is from before
+	}
+	h := pageHeader{flags: leafFlag}
+	if root != 0 {
+		var err error
+		if b, h, err = s.page(root); err != nil {
+			return nil
+		}
+	}
+	if b == nil || h.flags != leafFlag {
+		return nil
+	}
+	_, data, err := leafElement(b, 0)
+	if err != nil {
+		return nil
+	}
+	v, err := parseEnvelope(data)
+	if err != nil {
+		return nil
+	}
+	for p := root; root != 0 && p < min(root+uint64(len(b)/pageSize), s.end); p++ {
+		s.used[p] = true
+	}
+	return s.accept(v)
+}
+
+// accept takes a record that reads back, once, under the name that it has itself.
+func (s *salvager) accept(v envelope) error {
+	if set := s.saved[v.key.Epoch]; set != nil && set.Contains(v.key.Position) || !s.mine(v.key.Epoch) {
+		return nil
+	}
+	addTo(s.saved, v.key)
+	return s.take(v)
+}
+
+// mine reports whether records of the epoch are this buffer's.
+func (s *salvager) mine(e Epoch) bool {
+	if s.owned || len(s.request.Known) == 0 {
+		return true
+	}
+	for _, k := range s.request.Known {
+		if k == e {
+			return true
+		}
+	}
+	return false
+}
+
+func addTo(sets map[Epoch]*ranges.Set, k Key) {
+	if sets[k.Epoch] == nil {
+		sets[k.Epoch] = &ranges.Set{}
+	}
+	sets[k.Epoch].Add(k.Position, k.Position+1)
+}
+
+func setFor(sets map[Epoch]*ranges.Set, e Epoch) (set ranges.Set) {
+	if sets[e] != nil {
+		set = *sets[e]
+	}
+	return set
+}
+
+// sure reports whether the index has all names, by the counts of the file.
+func (s *salvager) sure() bool {
+	if s.stale || len(s.gaps) > 0 || s.counts == nil {
+		return false
+	}
+	for e, n := range s.counts {
+		if !n.fits(setFor(s.names, e)) {
+			return false
+		}
+	}
+	for e := range s.names {
+		if _, ok := s.counts[e]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// missing is how many names of the index have no record that reads back.
+func (s *salvager) missing() (n uint64) {
+	for e, set := range s.names {
+		left := set.Clone()
+		left.RemoveSet(setFor(s.saved, e))
+		n += left.Len()
+	}
+	return n
+}
+
+// bucket calls fn for the elements of a small bucket; an error when not all read back or
+// fn did not take one.
+func (s *salvager) bucket(name []byte, fn func(key, value []byte) bool) error {
+	value, ok := s.buckets[string(name)]
+	if !ok {
+		return fmt.Errorf("%w: no bucket %s", errDamaged, name)
+	}
+	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
+	if !c.bucket(value, func(_ uint32, k, v []byte) bool { return fn(k, v) }) {
+		return fmt.Errorf("%w: bucket %s", errDamaged, name)
+	}
+	return nil
+}
+
+func (s *salvager) readCounts() map[Epoch]count {
+	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
+	return c.counts(s.buckets[string(epochsBucket)])
+}
+
+func (s *salvager) readCursors() map[string]cursor {
+	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
+	return c.cursors(s.buckets[string(cursorsBucket)])
+}
