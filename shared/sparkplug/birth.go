@@ -138,10 +138,11 @@ func formatUUID(u [16]byte) string {
 }
 
 func parseUUID(s string) (u [16]byte, ok bool) {
-	if len(s) != 36 {
+	digits := strings.ReplaceAll(s, "-", "")
+	if len(digits) != 2*len(u) { // of which there is room for
 		return u, false
 	}
-	if n, err := hex.Decode(u[:], []byte(strings.ReplaceAll(s, "-", ""))); err != nil || n != 16 {
+	if _, err := hex.Decode(u[:], []byte(digits)); err != nil {
 		return [16]byte{}, false
 	}
 	return u, formatUUID(u) == s
