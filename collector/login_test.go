@@ -216,8 +216,7 @@ func TestPagesInTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := r.browser("https", &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true})
-	var cookie *http.Cookie
-	cookie = b.firstLogIn("ann", annsPassword)
+	cookie := b.firstLogIn("ann", annsPassword)
 	if cookie.Name != "__Host-andon" || !cookie.Secure || !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode {
 		t.Errorf("the cookie is %v", cookie)
 	}
