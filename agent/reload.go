@@ -77,6 +77,9 @@ func serve[T any](ctx context.Context, a *Agent, again <-chan T, reread func() (
 			if ctx.Err() != nil {
 				return nil, err
 			}
+			if errors.Is(err, errStuck) { // it would go on beside the next one, in this process
+				return nil, err
+			}
 			if err != nil { // what was taken is safe all the same, or the next one does not open
 				a.log.Error("a part of the agent did not stop as it should", "error", err)
 			}

@@ -52,7 +52,7 @@ type Config struct {
 	RetransmitMax time.Duration // what that backs off to, per record; 60 s
 	HoldGrace     time.Duration // when a hold ends, repeats wait for what the collector kept; 500 ms
 	LiveAge       time.Duration // how long a record counts as live, as in the buffer; 10 s
-	FreshAge      time.Duration // what waited longer for a session, or the end of a hold, is backlog; 1 s
+	FreshAge      time.Duration // what waited longer for a session, or the end of a hold, is backlog; 5 s
 	StopRound     time.Duration // for what is in flight at a clean stop; 2.5 s
 	Farewell      time.Duration // for the death and the disconnect after that; 1 s
 
@@ -94,7 +94,7 @@ func (c Config) withDefaults() Config {
 	def(&c.RetransmitMax, 60*time.Second)
 	def(&c.HoldGrace, 500*time.Millisecond)
 	def(&c.LiveAge, 10*time.Second)
-	def(&c.FreshAge, time.Second)
+	def(&c.FreshAge, 5*time.Second)
 	def(&c.StopRound, 2500*time.Millisecond)
 	def(&c.Farewell, time.Second)
 	def(&c.FirstRecords, 2)

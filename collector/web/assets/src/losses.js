@@ -22,7 +22,7 @@ define(
     }
     view() {
       if (!this.list) return null;
-      if (this.list.length === 0) return html`<h2>Losses</h2><p class="empty">Nothing was lost in the last ${this.hours} hours</p>`;
+      if (this.list.length === 0) return html`<h2>Losses</h2><p class="empty">No loss was told in the last ${this.hours} hours</p>`;
       return html`<h2>Losses</h2>
         <table class="losses">
           <thead>
