@@ -47,6 +47,7 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 			b.log.Error("a damaged file cannot be salvaged", "file", name, "error", a.Fault)
 			d.stays = a.Full
 		default:
+			b.adoptOwner(a.Owner)
 			if err := b.adopt(to, inv); err != nil {
 				return err
 			}
@@ -56,6 +57,13 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	inv.damaged = append(inv.damaged, d)
 	inv.cursors[baseName(name)] = d.cursors()
 	return nil
+}
+
+// adoptOwner takes the id that a file of this buffer has, where the chain file is new.
+func (b *Buffer) adoptOwner(owner [16]byte) {
+	if b.owner == ([16]byte{}) {
+		b.owner = owner
+	}
 }
 
 // adopt takes a file into the index that a salvage has finished.

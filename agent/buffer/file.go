@@ -138,7 +138,7 @@ func (c *change) sign(b *bolt.Bucket, txid uint64) error {
 			return err
 		}
 	}
-	if b.Get(ownerKey) == nil {
+	if c.owner != ([16]byte{}) && b.Get(ownerKey) == nil {
 		if err := b.Put(ownerKey, seal(append([]byte{fileFormat}, c.owner[:]...))); err != nil {
 			return err
 		}

@@ -57,6 +57,7 @@ func (b *Buffer) openFiles(links []link) (inventory, error) {
 		for _, entry := range entries {
 			if base, _, ok := strings.Cut(entry.Name(), damagedMark); ok && baseName(base) == a {
 				found := salvage(&request{Path: b.path(entry.Name()), Owner: b.owner, Known: inv.known})
+				b.adoptOwner(found.Owner)
 				inv.cursors[a] = found.Report.cursors()
 			}
 		}
@@ -83,11 +84,11 @@ func (b *Buffer) openFile(name string, inv *inventory) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	switch none := [16]byte{}; {
-	case c.owned && b.owner == none:
-		b.owner = c.owner // the chain file is new
-	case c.owned && c.owner != b.owner:
-		return b.openDamaged(name, errForeign, inv)
+	if c.owned {
+		b.adoptOwner(c.owner)
+		if c.owner != b.owner {
+			return b.openDamaged(name, errForeign, inv)
+		}
 	}
 	f := &file{
 		handle: &handle{path: b.path(name), readOnly: sealed}, name: baseName(name) + fileSuffix, sealed: sealed,

@@ -62,10 +62,17 @@ func (s *salvager) run(a *answer) error {
 	s.readRoot()
 	sign, err := s.signature()
 	s.owned = err == nil && sign.owned
-	if a.Foreign = s.owned && sign.owner != s.request.Owner; a.Foreign {
+	owner := s.request.Owner
+	if s.owned {
+		a.Owner = sign.owner
+		if owner == ([16]byte{}) {
+			owner = sign.owner // the chain file is new
+		}
+	}
+	if a.Foreign = s.owned && sign.owner != owner; a.Foreign {
 		return nil
 	}
-	w, err := newSalvage(s.request)
+	w, err := newSalvage(s.request.To, owner)
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,12 @@ type salvageFile struct {
 
 const salvageBatch = 4 << 20 // bytes in one transaction
 
-func newSalvage(q *request) (*salvageFile, error) {
-	w := &salvageFile{path: q.To, c: change{owner: q.Owner}}
-	if q.To == "" {
+func newSalvage(path string, owner [16]byte) (*salvageFile, error) {
+	w := &salvageFile{path: path, c: change{owner: owner}}
+	if path == "" {
 		return w, nil
 	}
-	db, err := boltOpen(q.To, bolt.Options{NoSync: true}) // synced by finish
+	db, err := boltOpen(path, bolt.Options{NoSync: true}) // synced by finish
 	w.db = db
 	return w, err
 }

@@ -11,17 +11,18 @@ import (
 type request struct {
 	Path  string
 	To    string   // where the records that read back are to go; empty: the file is only checked
-	Owner [16]byte // whose files are taken; of another's nothing is
+	Owner [16]byte // whose files are taken, of another's nothing is; zero where that is not known
 	Known []Epoch  // where a file does not say whose it is, only records of these are taken
 	Limit int64    // ns; the process ends itself then, also where nobody waits for it any more
 }
 
 // answer is what it answers.
 type answer struct {
-	Damage  string // empty when the file was checked and is sound
-	Fault   string // why the records could not be salvaged, other than their damage
-	Full    bool   // for lack of room on the disk
-	Foreign bool   // the file is another buffer's
+	Damage  string   // empty when the file was checked and is sound
+	Fault   string   // why the records could not be salvaged, other than their damage
+	Full    bool     // for lack of room on the disk
+	Foreign bool     // the file is another buffer's
+	Owner   [16]byte // whose a damaged file is, by what it says; zero where it does not
 	Report  report
 }
 
