@@ -37,7 +37,7 @@ func Child(in io.Reader, out io.Writer) error {
 	if err := limitMemory(childMemory); err != nil {
 		return err
 	}
-	limit := time.AfterFunc(time.Duration(q.Limit), func() { os.Exit(3) })
+	limit := time.AfterFunc(time.Duration(q.Limit), func() { os.Exit(exitTimeout) })
 	defer limit.Stop()
 	a := q.answer(true)
 	return gob.NewEncoder(out).Encode(&a)
@@ -83,8 +83,10 @@ func tryOpen(path string) error {
 	return errors.Join(err, closeDB(db))
 }
 
-// ask has a child answer. What ends the child says that the file is damaged, unless it
-// was somebody else who ended it: then the answer is found here, without the database.
+// ask has a child answer. That a file is damaged is what the child says, or what the
+// database did in it; what else becomes of a child says nothing of the file, and the answer
+// is found here, without the database. Also where it was killed twice, maybe for the memory
+// that it took, the database does not open the file here: what is in it goes to a new one.
 func (b *Buffer) ask(q *request) answer {
 	if len(b.o.Child) == 0 {
 		return q.answer(false)
@@ -102,20 +104,25 @@ func (b *Buffer) ask(q *request) answer {
 	}
 	q.Limit = int64(limit)
 	a, err := b.child(q, limit)
-	switch {
-	case err == nil:
-		return a
-	case errors.Is(err, errNoChild):
-		b.log.Warn("cannot look at a record file in a process of its own", "file", q.Path, "error", err)
-		return q.answer(false)
-	case q.To != "":
-		return answer{Fault: err.Error()}
+	if errors.Is(err, errKilled) {
+		a, err = b.child(q, limit)
 	}
-	return answer{Damage: err.Error()}
+	switch {
+	case err == nil && (a.Fault == "" || a.Full):
+		return a
+	case q.To == "" && (errors.Is(err, errCrashed) || errors.Is(err, errKilled)):
+		return answer{Damage: err.Error()}
+	case err == nil:
+		err = errors.New(a.Fault)
+	}
+	b.log.Warn("cannot look at a record file in a process of its own", "file", q.Path, "error", err)
+	return q.answer(false)
 }
 
-// errNoChild says that there was no child, or that somebody else ended it.
-var errNoChild = errors.New("no child process")
+var (
+	errCrashed = errors.New("the database ended the process that looked at it")
+	errKilled  = errors.New("the process that looked at it was killed")
+)
 
 func (b *Buffer) child(q *request, limit time.Duration) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Second)
@@ -129,27 +136,45 @@ func (b *Buffer) child(q *request, limit time.Duration) (a answer, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &in, out, complaint, time.Second
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=none")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a signal from the terminal is not for it
-	if err := cmd.Start(); err != nil {
-		return a, fmt.Errorf("%w: %w", errNoChild, err)
-	}
-	err = cmd.Wait()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		err = gob.NewDecoder(&out.Buffer).Decode(&a)
-		return a, err
-	case ctx.Err() != nil, errors.As(err, &exit) && exit.ExitCode() == 3:
+		return a, wrap("read its answer", gob.NewDecoder(&out.Buffer).Decode(&a))
+	case ctx.Err() != nil, errors.As(err, &exit) && exit.ExitCode() == exitTimeout:
 		return a, fmt.Errorf("looking at it took longer than %s", limit)
-	case exit != nil && exit.Sys().(syscall.WaitStatus).Signaled() && ended(exit.Sys().(syscall.WaitStatus).Signal()):
-		return a, fmt.Errorf("%w: %w", errNoChild, err)
+	case exit == nil:
+		return a, err
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-	return a, fmt.Errorf("looking at it ended with %w: %s", err, first)
+	switch status := exit.Sys().(syscall.WaitStatus); {
+	case status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return a, errKilled
+	case status.Signaled() && faulty(status.Signal()), exit.ExitCode() == exitPanic && panicked(complaint.String()):
+		return a, fmt.Errorf("%w: %w: %s", errCrashed, err, first)
+	}
+	return a, fmt.Errorf("%w: %s", err, first)
 }
 
-// ended reports whether a signal is one that somebody sends, not one of a fault.
-func ended(s syscall.Signal) bool {
-	return s == syscall.SIGKILL || s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGHUP || s == syscall.SIGQUIT
+const (
+	exitPanic   = 2 // what Go ends a process with
+	exitTimeout = 3
+)
+
+// faulty reports whether a signal is one of a fault, not one that somebody sends.
+func faulty(s syscall.Signal) bool {
+	return s == syscall.SIGSEGV || s == syscall.SIGBUS || s == syscall.SIGABRT || s == syscall.SIGILL || s == syscall.SIGFPE
+}
+
+// panicked reports whether what a process wrote is Go's last words. Other programs end
+// with the same code.
+func panicked(complaint string) bool {
+	for line := range strings.Lines(complaint) {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return true
+		}
+	}
+	return false
 }
 
 // bounded keeps the first bytes of what is written to it.
@@ -163,7 +188,7 @@ func (w *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// limitMemory bounds what the process may take beyond what it has.
+// limitMemory bounds what the process may take beyond what it has. The map of a file does not count.
 func limitMemory(bytes uint64) error {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -173,6 +198,10 @@ func limitMemory(bytes uint64) error {
 	if _, err := fmt.Sscan(string(text), &size, &resident, &shared, &code, &lib, &data); err != nil {
 		return fmt.Errorf("read how much memory is in use: %w", err)
 	}
-	most := data*uint64(os.Getpagesize()) + bytes
-	return os.NewSyscallError("setrlimit", syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: most, Max: most}))
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	limit.Cur = min(data*uint64(os.Getpagesize())+bytes, limit.Max)
+	return os.NewSyscallError("setrlimit", syscall.Setrlimit(syscall.RLIMIT_DATA, &limit))
 }

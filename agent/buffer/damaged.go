@@ -18,7 +18,7 @@ var errForeign = errors.New("it is another buffer's file")
 type damagedContents struct {
 	name  string
 	cause error
-	stays bool                 // it was not salvaged for lack of room: the next start tries again
+	stays bool                 // it could not be salvaged, for lack of room or by a fault of the disk: the next start tries again
 	noted map[Epoch]ranges.Set // what it held when it was full; nil while it was written
 	report
 }
@@ -39,13 +39,13 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	}
 	to := ulid.MustNew(ulid.Now(), rand.Reader).String() + fileSuffix
 	if !errors.Is(cause, errForeign) {
-		a := b.ask(&request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known})
+		a := b.salvage(&request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known})
 		switch {
 		case a.Foreign:
 			d.cause = errForeign
 		case a.Fault != "":
 			b.log.Error("a damaged file cannot be salvaged", "file", name, "error", a.Fault)
-			d.stays = a.Full
+			d.stays = true
 		default:
 			b.adoptOwner(a.Owner)
 			if err := b.adopt(to, inv); err != nil {
@@ -57,6 +57,13 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	inv.damaged = append(inv.damaged, d)
 	inv.cursors[baseName(name)] = d.cursors()
 	return nil
+}
+
+func (b *Buffer) salvage(q *request) answer {
+	if err := b.step("salvage"); err != nil {
+		return answer{Fault: err.Error()}
+	}
+	return b.ask(q)
 }
 
 // adoptOwner takes the id that a file of this buffer has, where the chain file is new.

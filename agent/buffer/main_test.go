@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,19 @@ func child(name string) int {
 	switch name {
 	case "child-hang":
 		time.Sleep(time.Hour)
+	case "child-usage": // another program under that name
+		fmt.Fprintln(os.Stderr, "unknown command")
+		return 2
+	case "child-cut": // its answer
+		return 0
+	case "child-files": // it can open none
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: 3}); err != nil {
+			panic(err)
+		}
+	case "child-killed":
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			panic(err)
+		}
 	case "child-panic":
 		done := make(chan struct{})
 		go func() { panic("in a goroutine of its own") }()

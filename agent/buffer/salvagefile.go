@@ -2,6 +2,8 @@ package buffer
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,6 +24,9 @@ func newSalvage(path string, owner [16]byte) (*salvageFile, error) {
 	w := &salvageFile{path: path, c: change{owner: owner}}
 	if path == "" {
 		return w, nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return w, err // of a process that did not come to its end
 	}
 	db, err := boltOpen(path, bolt.Options{NoSync: true}) // synced by finish
 	w.db = db

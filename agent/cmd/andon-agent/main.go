@@ -71,10 +71,20 @@ func (r *runCmd) Run(ctx context.Context, e *cli.Env) error {
 	defer signal.Stop(hangup)
 	return agent.Serve(ctx, r.Config, hangup, func(c *agent.Config) {
 		c.Logger = ops.NewLogger(e.Stderr, c.Log)
-		if self, err := os.Executable(); err == nil {
-			c.BufferChild = []string{self, "look-at-buffer-file"}
-		}
+		c.BufferChild = bufferChild()
 	})
+}
+
+// bufferChild is the command line of this very program, also where another version lies
+// under its name by now.
+func bufferChild() []string {
+	self := "/proc/self/exe"
+	if _, err := os.Stat(self); err != nil {
+		if self, err = os.Executable(); err != nil {
+			return nil
+		}
+	}
+	return []string{self, "look-at-buffer-file"}
 }
 
 type checkCmd struct {

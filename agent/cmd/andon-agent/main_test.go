@@ -17,13 +17,54 @@ import (
 // in a process of its own.
 const asProgram = "TEST_AS_PROGRAM"
 
+// asReplaced makes the test binary start itself as a buffer does after another program has
+// taken its name.
+const asReplaced = "TEST_AS_REPLACED"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asReplaced) != "" {
+		os.Exit(replaced())
+	}
 	if os.Getenv(asProgram) != "" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	testscript.Main(m, map[string]func(){
 		program: func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
+}
+
+func replaced() int {
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Remove(self)
+	}
+	if err == nil {
+		err = os.WriteFile(self, []byte("#!/bin/sh\nexit 7\n"), 0o700)
+	}
+	if err != nil {
+		panic(err)
+	}
+	c := exec.Command(bufferChild()[0], "--help")
+	c.Env = append(os.Environ(), asReplaced+"=", asProgram+"=1")
+	_ = c.Run() // the exit code tells
+	return c.ProcessState.ExitCode()
+}
+
+// TestBufferChildIsThisProgram: not another one that has taken its name.
+func TestBufferChildIsThisProgram(t *testing.T) {
+	data, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), program)
+	if err := os.WriteFile(path, data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(path)
+	c.Env = append(os.Environ(), asReplaced+"=1")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 func TestCommands(t *testing.T) {
