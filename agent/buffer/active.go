@@ -70,7 +70,7 @@ func (b *Buffer) hasFreed(f *file) bool {
 }
 
 // reusable returns an old file with room when another new one would not fit the limit
-// of the disk.
+// of the disk. Where the file system has no space a new one is the last resort.
 func (b *Buffer) reusable() *file {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,7 +79,7 @@ func (b *Buffer) reusable() *file {
 	}
 	var best *file
 	for _, f := range b.x.files {
-		if !f.sealed && b.hasRoom(f) && (best == nil || f.size-f.space() > best.size-best.space()) {
+		if !f.sealed && (b.hasRoom(f) || b.cramped > 0 && !f.full) && (best == nil || f.size-f.space() > best.size-best.space()) {
 			best = f
 		}
 	}

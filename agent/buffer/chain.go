@@ -80,6 +80,7 @@ func openChain(dir string) (*chain, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeDB(db))
 	}
+	reserveBlocks(path)
 	return c, nil
 }
 

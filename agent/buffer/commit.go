@@ -25,14 +25,20 @@ func (b *Buffer) commit(p *plan) error {
 }
 
 // onActive runs a transaction in the active file. When that fails it is given up and
-// another one tried, unless the disk is full.
+// another one tried. Where the disk is full, each file that there is is tried.
 func (b *Buffer) onActive(transact func(f *file) error) error {
 	for attempt := 0; ; {
 		f, err := b.activeFile()
 		if err != nil {
 			return err
 		}
-		if err = transact(f); err == nil || noSpace(err) {
+		if err = transact(f); err == nil {
+			return nil
+		}
+		if noSpace(err) {
+			if b.elsewhere(f) {
+				continue
+			}
 			return err
 		}
 		if errors.Is(err, bolterrors.ErrMaxSizeReached) && !f.fresh {

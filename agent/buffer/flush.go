@@ -129,7 +129,7 @@ func (b *Buffer) flush(all bool) error {
 		b.failed(err, nil)
 		return err
 	}
-	b.succeeded()
+	b.succeeded(last)
 	return nil
 }
 
@@ -218,9 +218,15 @@ func (b *Buffer) takeBackLocked(p *plan) {
 	})
 }
 
-func (b *Buffer) succeeded() {
+// succeeded ends the state of failed, unless what was due with the flush waits still: up to
+// serial last.
+func (b *Buffer) succeeded(last uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
+	if due := b.writeDueLocked(now); !due.IsZero() && !due.After(now) && b.x.queue[0].serial <= last {
+		return
+	}
 	if b.failures > 0 {
 		b.log.Info("disk takes writes again", "folder", b.o.Dir, "failures", b.failures)
 	}

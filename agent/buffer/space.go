@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,12 +32,33 @@ func (b *Buffer) outOfSpace() {
 	b.spaceDue = time.Now().Add(spaceEvery)
 	size, _ := b.x.sizes()
 	if b.cramped > 0 { // and what it has does not do: its free pages lie too far apart
+		for _, f := range b.x.files {
+			f.full = false // for the loss records, which are smaller
+		}
 		b.cramped = max(min(b.cramped, size)-b.shedStep(), size/2, 1)
 		return
 	}
 	b.cramped = max(size, 1)
 	b.log.Error("no space left on the disk: make some; until then the buffer keeps to the files that it has",
 		"folder", b.o.Dir, "file_bytes", size, "max_disk", b.o.MaxDisk, "ballast_released", released)
+}
+
+// elsewhere ends the use of a file in which a write found no space while files cannot grow,
+// and reports whether there is another one: how much is free in a file does not tell
+// whether that is in one piece, or ever had blocks.
+func (b *Buffer) elsewhere(f *file) bool {
+	b.mu.Lock()
+	other := b.cramped > 0 && slices.ContainsFunc(b.x.files, func(o *file) bool { return o != f && !o.sealed && !o.full })
+	fresh := f.fresh
+	b.mu.Unlock()
+	if !other {
+		return false
+	}
+	b.crowded(f)
+	if fresh {
+		b.unlink(f)
+	}
+	return true
 }
 
 // lookForSpace ends the state of outOfSpace when the file system has room again, and makes
@@ -86,6 +108,20 @@ func (b *Buffer) makeBallast() error {
 		_ = os.Remove(b.path(ballastFile)) // the next look makes it anew
 	}
 	return err
+}
+
+// reserveBlocks gives the chain file blocks of its own as far as it goes, and for a few
+// dozen epochs, so that a start needs none on a full disk. It grows by holes otherwise.
+// Where it cannot, the file is used as it is.
+func reserveBlocks(path string) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		_ = unix.Fallocate(int(f.Fd()), 0, 0, max(info.Size(), 64<<10))
+	}
 }
 
 // fill writes n bytes where blocks cannot be had in another way.

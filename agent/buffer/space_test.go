@@ -176,3 +176,25 @@ func TestNoSpaceAtTheStart(t *testing.T) {
 	}
 	within(t, "there is ballast again", func() bool { return exists(filepath.Join(o.Dir, "ballast")) })
 }
+
+// TestNoSpaceForLong: the space that the ballast gave back is used up, the agent is
+// restarted again and again, and what is appended comes to the disk each time.
+func TestNoSpaceForLong(t *testing.T) {
+	root := mounted(t, 32<<20)
+	o := small(filepath.Join(root, "buffer"))
+	b := open(t, o)
+	within(t, "there is ballast", func() bool { return exists(filepath.Join(o.Dir, "ballast")) })
+	pour(t, b, 1, 300)
+	occupy(t, root, 0)
+	pour(t, b, 301, 600)
+	for i := range 10 {
+		if err := buffer.Abandon(b); err != nil {
+			t.Fatal(err)
+		}
+		b = open(t, o)
+		pour(t, b, 901+i*100, 100)
+		if st := b.Stats(); !st.NoSpace || st.WriteError != nil || st.LostRecords > 400 {
+			t.Errorf("restart %d: %+v", i, st)
+		}
+	}
+}
