@@ -104,6 +104,7 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 		r.Gap = gap
 		return env, r, false
 	}
+	n.dating.take(m.Received, &env, &n.skew)
 	return env, Result{Gap: gap}, true
 }
 

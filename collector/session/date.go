@@ -17,14 +17,9 @@ const year2020 = 1_577_836_800_000_000_000
 // date brings the times of a record in order before anybody looks at them. Those of a
 // clock that was set are never changed, only marked where the clock is off. Those of a
 // node that had no clock are found from boot time, which runs on from the reading to the
-// sending:
-//
-//	received - (boot time at send - boot time at the reading)
-//
-// or, once the node has a clock after all, by what that said when the record was sent. What
-// was taken in an earlier boot cannot be dated: it stays marked as unsynced, and ends
-// where it was over at the latest, when the boot in which it was sent began. A run keeps
-// the time of birth that names it.
+// sending, and the anchor of its boot (see [dating]). What was taken in an earlier boot
+// cannot be dated: it stays marked as unsynced, and ends where it was over at the latest,
+// when the boot in which it was sent began. A run keeps the time of birth that names it.
 func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) {
 	switch rec.Clock.Quality {
 	case telemetry.TimeOK:
@@ -32,7 +27,7 @@ func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received tim
 			mark(rec, telemetry.TimeOK, telemetry.TimeSkewed)
 		}
 	case telemetry.TimeUnsynced:
-		if by, ok := n.sinceBoot(env, rec, received, skew); ok {
+		if by, ok := n.sinceBoot(env, rec); ok {
 			shift(rec, by)
 			mark(rec, telemetry.TimeUnsynced, telemetry.TimeCorrected)
 			return
@@ -43,8 +38,8 @@ func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received tim
 
 // sinceBoot returns by how much the times of a record are to be moved; ok is false where
 // its boot is not the one that it was sent in, or its clocks make no sense.
-func (n *node) sinceBoot(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) (by int64, ok bool) {
-	if n.boot == [16]byte{} || rec.Clock.Boot != n.boot || env.SentBoot <= 0 {
+func (n *node) sinceBoot(env *sparkplug.Envelope, rec *telemetry.Record) (by int64, ok bool) {
+	if n.boot == [16]byte{} || rec.Clock.Boot != n.boot || env.SentBoot <= 0 || n.dating.least == 0 {
 		return 0, false
 	}
 	first, latest := ends(rec)
@@ -52,10 +47,7 @@ func (n *node) sinceBoot(env *sparkplug.Envelope, rec *telemetry.Record, receive
 	if first-rec.Clock.Offset < -slack || latest-rec.Clock.Offset > env.SentBoot+slack {
 		return 0, false
 	}
-	anchor := received.UnixNano() - env.SentBoot
-	if sent := int64(min(env.Timestamp, maxSent)) * 1e6; sent >= year2020 && skew.Known && !skew.Beyond(SkewLimit) {
-		anchor = sent - env.SentBoot
-	}
+	anchor := n.dating.of(rec.Unit, first-rec.Clock.Offset, latest-rec.Clock.Offset)
 	return anchor - rec.Clock.Offset, true
 }
 

@@ -85,31 +85,61 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// TestALaterAnchorRefines: what a slow message would add is not in the time once the node
-// has a clock.
-func TestALaterAnchorRefines(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		off  time.Duration
-		slow time.Duration // what is found too late
-	}{
-		{"no clock", start.Sub(time.Unix(0, 100e9)), 1500 * time.Millisecond},
-		{"a clock since", 0, 0},
+// TestTheLeastTransitCounts: what a slow message would add is not in the time, whether the
+// node has a clock meanwhile or not.
+func TestTheLeastTransitCounts(t *testing.T) {
+	for name, off := range map[string]time.Duration{
+		"no clock": start.Sub(time.Unix(0, 100e9)), "a clock since": 0,
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			r, n := clockRig(t, tc.off)
-			for range 3 {
-				r.take(n.Heartbeat(sparkplug.Heartbeat{}))
-			}
+		t.Run(name, func(t *testing.T) {
+			r, n := clockRig(t, off)
 			n.Uptime = 100e9
-			sent := r.now.Add(-tc.off)
+			sent := r.now.Add(-off)
 			n.Now = func() time.Time { return sent }
 			r.pass(1500 * time.Millisecond) // on its way
 			got := r.send(n, telemetry.Clock{Boot: n.Boot, Quality: telemetry.TimeUnsynced}, 40e9)
-			if late := time.Duration(got.Times[0] - start.Add(-time.Minute).UnixNano()); late != tc.slow {
-				t.Errorf("found %v too late, want %v", late, tc.slow)
+			if late := time.Duration(got.Times[0] - start.Add(-time.Minute).UnixNano()); late != 0 {
+				t.Errorf("found %v too late", late)
 			}
 		})
+	}
+}
+
+// TestTimesNeverRunBackwards where births and the first record were 3 s on their way: what
+// follows keeps its distance until a pause is long enough to move, and a minute without a
+// quick message moves nothing.
+func TestTimesNeverRunBackwards(t *testing.T) {
+	const booted = 100e9
+	r, n := newRig(t, session.Config{}), edgetest.NewNode(group, "cell")
+	delay := 3 * time.Second
+	n.Now = func() time.Time { return r.now.Add(-delay).Add(-start.Sub(time.Unix(0, booted))) }
+	r.born(n)
+	unsynced := telemetry.Clock{Boot: n.Boot, Quality: telemetry.TimeUnsynced}
+	steps := []struct {
+		after, delay, late time.Duration
+	}{
+		{0, 3 * time.Second, 3 * time.Second},
+		{time.Second, 0, 3 * time.Second},
+		{time.Second, 2 * time.Second, 3 * time.Second},
+		{10 * time.Second, time.Second, 0},
+		{90 * time.Second, 3 * time.Second, 0},
+		{time.Second, 0, 0},
+	}
+	var taken, before time.Duration
+	for i, s := range steps {
+		taken += s.after
+		delay = s.delay
+		r.now = start.Add(taken + delay)
+		n.Uptime = booted + taken.Nanoseconds()
+		got := r.send(n, unsynced, n.Uptime-10e6)
+		at := time.Duration(got.Times[0] - start.UnixNano() + 10e6)
+		if at != taken+s.late {
+			t.Errorf("record %d, taken at %v, has the time %v, want %v later", i, taken, at, s.late)
+		}
+		if i > 0 && at <= before {
+			t.Errorf("record %d is at %v, the one before at %v", i, at, before)
+		}
+		before = at
 	}
 }
 

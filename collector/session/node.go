@@ -31,6 +31,7 @@ type node struct {
 	version string
 	boot    [16]byte
 	skew    skew
+	dating  dating
 	seq     sequence
 	staleAt time.Time // when to ask for births that may have been missed; zero: no need
 	asked   limiter
@@ -103,7 +104,7 @@ func (t *Table) nodeBirth(n *node, m Message, now time.Time) Result {
 	n.state = born
 	n.bdSeq, n.session, n.version = b.BdSeq, b.Session, b.Version
 	if b.Boot != n.boot {
-		n.boot, n.skew = b.Boot, skew{}
+		n.boot, n.skew, n.dating = b.Boot, skew{}, dating{}
 	}
 	n.skew.take(m.Received, b.Time, 0)
 	n.heartbeat, n.beaten = b.Heartbeat, now

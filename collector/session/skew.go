@@ -69,21 +69,34 @@ const maxSent = 7_258_118_400_000
 
 // now is the estimate at a moment.
 func (s *skew) now(at time.Time) Skew {
-	oldest := at.UnixNano()/int64(skewSlot) - skewSlots
-	var out Skew
-	samples := 0
-	for i := range s.slots {
-		l := &s.slots[i]
-		if l.slot <= oldest {
-			continue
-		}
-		samples += l.count
-		if !out.Known || l.least < out.By {
-			out = Skew{l.least, true}
-		}
-	}
-	if out.By > SkewLimit && samples < skewSamples {
+	by, ok := s.least(at)
+	if by > SkewLimit && s.samples(at) < skewSamples {
 		return Skew{}
 	}
-	return out
+	return Skew{by, ok}
+}
+
+// least is what is known of the clock when nothing is asked of the samples; ok is false
+// where there are none.
+func (s *skew) least(at time.Time) (by time.Duration, ok bool) {
+	for i := range s.slots {
+		if l := &s.slots[i]; l.within(at) && (!ok || l.least < by) {
+			by, ok = l.least, true
+		}
+	}
+	return by, ok
+}
+
+func (s *skew) samples(at time.Time) (n int) {
+	for i := range s.slots {
+		if l := &s.slots[i]; l.within(at) {
+			n += l.count
+		}
+	}
+	return n
+}
+
+// within reports whether the slot is in the window that ends at a moment.
+func (l *skewLeast) within(at time.Time) bool {
+	return l.slot > at.UnixNano()/int64(skewSlot)-skewSlots
 }
