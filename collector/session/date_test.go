@@ -18,6 +18,16 @@ func clockRig(t *testing.T, off time.Duration) (*rig, *edgetest.Node) {
 	return r, n
 }
 
+// beats lets the node beat for as long as it takes to tell a clock that is behind. It ends
+// at the start.
+func (r *rig) beats(n *edgetest.Node) {
+	r.t.Helper()
+	for at := -10 * time.Second; at <= 0; at += 2 * time.Second {
+		r.now = start.Add(at)
+		r.take(n.Heartbeat(sparkplug.Heartbeat{}))
+	}
+}
+
 // send sends a record of a clock and returns it as it was taken.
 func (r *rig) send(n *edgetest.Node, c telemetry.Clock, at int64) *telemetry.Record {
 	r.t.Helper()
@@ -63,9 +73,7 @@ func TestTimes(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			r, n := clockRig(t, tc.off)
-			for range 3 {
-				r.take(n.Heartbeat(sparkplug.Heartbeat{}))
-			}
+			r.beats(n)
 			n.Uptime = tc.uptime
 			c := telemetry.Clock{Boot: n.Boot, Offset: tc.offset, Quality: tc.quality}
 			if tc.other {
@@ -161,32 +169,37 @@ func TestSkewIsTheLeast(t *testing.T) {
 		}
 	}
 	onWay = 0
-	data := func(uptime int64) session.Skew {
-		n.Uptime = uptime
+	data := func() session.Skew {
+		n.Uptime = 1000e9 + r.now.Sub(start).Nanoseconds()
 		return r.take(n.Data(reading(n, 1))).Skew
 	}
-	data(1000e9)
+	data()
 	off = time.Hour // it was set back
-	for range 3 {
-		data(1000e9)
+	for range 5 {
+		if got := data(); got.Known {
+			t.Errorf("set back an hour, and at once it is %+v", got)
+		}
+		r.pass(2 * time.Second)
 	}
-	if got := data(1000e9); got.By != time.Hour || !got.Known {
+	if got := data(); got.By != time.Hour || !got.Known {
 		t.Errorf("set back an hour: %+v", got)
 	}
 	off = -time.Hour
-	if got := data(1000e9); got.By != -time.Hour || !got.Known {
+	if got := data(); got.By != -time.Hour || !got.Known {
 		t.Errorf("set ahead an hour: %+v", got)
 	}
 	off = 0
 	for range 3 {
-		data(1000e9)
+		data()
 	}
-	if got := data(1000e9); got.By != 0 || !got.Known {
+	if got := data(); got.By != 0 || !got.Known {
 		t.Errorf("set right: %+v", got)
 	}
 	r.pass(2 * time.Minute)
 	off = 5 * time.Second
-	if got := beat(); got.Known {
-		t.Errorf("after a pause one message says %+v", got)
+	for range 20 {
+		if got := beat(); got.Known {
+			t.Fatalf("after a pause of ours the messages that waited say %+v", got)
+		}
 	}
 }

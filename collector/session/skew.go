@@ -17,9 +17,13 @@ const (
 	// skewSlots of skewSlot each are the window in which the least is looked for.
 	skewSlots = 6
 	skewSlot  = 10 * time.Second
-	// skewSamples are wanted before a clock counts as behind: a single message may have
-	// been long on its way. One that is ahead is so for certain.
+	// skewSamples that came within no less than skewSpread are wanted before a clock counts
+	// as behind: a single message may have been long on its way, and after a pause of
+	// ours all that waited come at once. One that is ahead is so for certain, and one that is
+	// behind by neverSet too.
 	skewSamples = 3
+	skewSpread  = 10 * time.Second
+	neverSet    = 365 * 24 * time.Hour
 	// anchorMoved is by how much a node's anchor must move to count as a clock that was set.
 	anchorMoved = 500 * time.Millisecond
 )
@@ -35,9 +39,10 @@ type skew struct {
 }
 
 type skewLeast struct {
-	slot  int64 // number since 1970; 0: empty
-	least time.Duration
-	count int
+	slot         int64 // number since 1970; 0: empty
+	least        time.Duration
+	count        int
+	first, final time.Time // when the samples came
 }
 
 // take notes a message that was sent at so many ms since 1970 by the node's clock, and
@@ -58,10 +63,11 @@ func (s *skew) take(received time.Time, sent uint64, boot int64) {
 	slot := &s.slots[number%skewSlots]
 	d := received.Sub(at)
 	if slot.slot != number {
-		*slot = skewLeast{slot: number, least: d}
+		*slot = skewLeast{slot: number, least: d, first: received}
 	}
 	slot.least = min(slot.least, d)
 	slot.count++
+	slot.final = received
 }
 
 // maxSent is a time in ms that is also one in ns: the year 2200 or so.
@@ -70,7 +76,7 @@ const maxSent = 7_258_118_400_000
 // now is the estimate at a moment.
 func (s *skew) now(at time.Time) Skew {
 	by, ok := s.least(at)
-	if by > SkewLimit && s.samples(at) < skewSamples {
+	if by > SkewLimit && by < neverSet && !s.spread(at) {
 		return Skew{}
 	}
 	return Skew{by, ok}
@@ -87,13 +93,24 @@ func (s *skew) least(at time.Time) (by time.Duration, ok bool) {
 	return by, ok
 }
 
-func (s *skew) samples(at time.Time) (n int) {
+// spread reports whether there are enough samples, over long enough.
+func (s *skew) spread(at time.Time) bool {
+	var first, final time.Time
+	samples := 0
 	for i := range s.slots {
-		if l := &s.slots[i]; l.within(at) {
-			n += l.count
+		l := &s.slots[i]
+		if !l.within(at) {
+			continue
+		}
+		samples += l.count
+		if first.IsZero() || l.first.Before(first) {
+			first = l.first
+		}
+		if l.final.After(final) {
+			final = l.final
 		}
 	}
-	return n
+	return samples >= skewSamples && final.Sub(first) >= skewSpread
 }
 
 // within reports whether the slot is in the window that ends at a moment.
