@@ -23,7 +23,7 @@ const year2020 = 1_577_836_800_000_000_000
 func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) {
 	switch rec.Clock.Quality {
 	case telemetry.TimeOK:
-		if skew.Beyond(SkewLimit) {
+		if n.skewThen(env, rec, skew).Beyond(SkewLimit) {
 			mark(rec, telemetry.TimeOK, telemetry.TimeSkewed)
 		}
 	case telemetry.TimeUnsynced:
@@ -34,6 +34,22 @@ func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received tim
 		}
 		shift(rec, bootBegan(env, received)-last(rec))
 	}
+}
+
+// skewThen is how far the clock was off when a record was taken: it may have been set
+// before the record was sent. Of another boot's clock nothing is known.
+func (n *node) skewThen(env *sparkplug.Envelope, rec *telemetry.Record, skew Skew) Skew {
+	if rec.Clock.Boot != n.boot {
+		return Skew{}
+	}
+	if env.SentBoot <= 0 || !skew.Known {
+		return skew
+	}
+	anchor := int64(min(env.Timestamp, maxSent))*1e6 - env.SentBoot
+	if set := time.Duration(anchor - rec.Clock.Offset); set > anchorMoved || set < -anchorMoved {
+		skew.By += set
+	}
+	return skew
 }
 
 // sinceBoot returns by how much the times of a record are to be moved; ok is false where

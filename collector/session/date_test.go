@@ -59,9 +59,14 @@ func TestTimes(t *testing.T) {
 		judged  telemetry.TimeQuality
 	}{
 		{"a good clock", 0, telemetry.TimeOK, 1e12, now - 1e12, now - 1e9, false, now - 1e9, telemetry.TimeOK},
-		{"a clock behind", time.Minute, telemetry.TimeOK, 1e12, now - 1e12, now - 61e9, false, now - 61e9, telemetry.TimeSkewed},
-		{"a clock ahead", -3 * time.Second, telemetry.TimeOK, 1e12, now - 1e12, now + 2e9, false, now + 2e9, telemetry.TimeSkewed},
-		{"a little behind", 1900 * time.Millisecond, telemetry.TimeOK, 1e12, now - 1e12, now - 2e9, false, now - 2e9, telemetry.TimeOK},
+		{"a clock behind", time.Minute, telemetry.TimeOK, 1e12, now - 60e9 - 1e12, now - 61e9, false, now - 61e9, telemetry.TimeSkewed},
+		{"a clock ahead", -3 * time.Second, telemetry.TimeOK, 1e12, now + 3e9 - 1e12, now + 2e9, false, now + 2e9, telemetry.TimeSkewed},
+		{"a little behind", 1900 * time.Millisecond, telemetry.TimeOK, 1e12, now - 19e8 - 1e12, now - 2e9, false, now - 2e9, telemetry.TimeOK},
+		{"behind then, set since", 0, telemetry.TimeOK, 1e12, now - 60e9 - 1e12, now - 61e9, false, now - 61e9, telemetry.TimeSkewed},
+		{"right then, behind since", time.Minute, telemetry.TimeOK, 1e12, now - 1e12, now - 1e9, false, now - 1e9, telemetry.TimeOK},
+		{"slewed by little", time.Minute, telemetry.TimeOK, 1e12, now - 604e8 - 1e12, now - 61e9, false, now - 61e9, telemetry.TimeSkewed},
+		{"behind, of an earlier boot", time.Minute, telemetry.TimeOK, 1e12, now - 1e12, now - 1e9, true, now - 1e9, telemetry.TimeOK},
+		{"behind, and no boot time", time.Minute, telemetry.TimeOK, 0, now - 1e12, now - 61e9, false, now - 61e9, telemetry.TimeSkewed},
 		{"a replay's own time", time.Minute, telemetry.TimeSource, 1e12, 0, 5e18 / 10, false, 5e18 / 10, telemetry.TimeSource},
 		{"set meanwhile", time.Minute, telemetry.TimeStepped, 1e12, now - 1e12, now, false, now, telemetry.TimeStepped},
 		{"no clock", start.Sub(time.Unix(0, boot1970)), telemetry.TimeUnsynced, boot1970, 0, 40e9, false, now - 60e9, telemetry.TimeCorrected},
