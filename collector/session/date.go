@@ -27,6 +27,9 @@ func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received tim
 			mark(rec, telemetry.TimeOK, telemetry.TimeSkewed)
 		}
 	case telemetry.TimeUnsynced:
+		if rec.Clock.Offset >= year2020 {
+			return // a source's time of long ago, and a clock that was set
+		}
 		if by, ok := n.sinceBoot(env, rec); ok {
 			shift(rec, by)
 			mark(rec, telemetry.TimeUnsynced, telemetry.TimeCorrected)

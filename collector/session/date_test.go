@@ -71,6 +71,8 @@ func TestTimes(t *testing.T) {
 		{"set meanwhile", time.Minute, telemetry.TimeStepped, 1e12, now - 1e12, now, false, now, telemetry.TimeStepped},
 		{"no clock", start.Sub(time.Unix(0, boot1970)), telemetry.TimeUnsynced, boot1970, 0, 40e9, false, now - 60e9, telemetry.TimeCorrected},
 		{"no clock then, one now", 0, telemetry.TimeUnsynced, boot1970, 0, 40e9, false, now - 60e9, telemetry.TimeCorrected},
+		{"a clock, and a source without one", 0, telemetry.TimeUnsynced, 1e12, now - 1e12, 40e9, false, 40e9, telemetry.TimeUnsynced},
+		{"the same, in an earlier boot", 0, telemetry.TimeUnsynced, 1e12, now - 1e15, 40e9, true, 40e9, telemetry.TimeUnsynced},
 		{"no clock, in an earlier boot", 0, telemetry.TimeUnsynced, boot1970, 0, 40e9, true, now - boot1970 - 5e6, telemetry.TimeUnsynced},
 		{"no clock, and no boot time", 0, telemetry.TimeUnsynced, 0, 0, 40e9, false, now - 5e6, telemetry.TimeUnsynced},
 		{"taken behind its sending", 0, telemetry.TimeUnsynced, boot1970, 0, 200e9, false, now - boot1970 - 5e6, telemetry.TimeUnsynced},
