@@ -93,7 +93,6 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 	if env.HasSeq {
 		gap = n.seq.take(uint8(env.Seq), now)
 	}
-	n.skew.take(m.Received, env.Timestamp, env.SentBoot)
 	if env.Session != n.session {
 		r := t.drop(n, now, WrongSession, nil)
 		r.Gap = gap
@@ -104,6 +103,7 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 		r.Gap = gap
 		return env, r, false
 	}
+	n.skew.take(m.Received, env.Timestamp, env.SentBoot)
 	n.dating.take(m.Received, &env, &n.skew)
 	return env, Result{Gap: gap}, true
 }

@@ -210,3 +210,18 @@ func TestSkewIsTheLeast(t *testing.T) {
 		}
 	}
 }
+
+// TestAStragglerSaysNothingOfTheClock: a message of an earlier session, which had another
+// clock, comes when the next one has begun.
+func TestAStragglerSaysNothingOfTheClock(t *testing.T) {
+	r, n := clockRig(t, 0)
+	n.Uptime = 1000e9
+	old := *n
+	old.Now = func() time.Time { return r.now.Add(time.Hour) }
+	straggler := old.Data(reading(n, 1))
+	n.Session++
+	r.born(n)
+	if got := r.take(straggler); got.Reason != session.WrongSession || got.Skew.By != 0 {
+		t.Errorf("a straggler is %v and says %+v", got.Reason, got.Skew)
+	}
+}
