@@ -34,8 +34,11 @@ func (t *Table) unitData(n *node, m Message, now time.Time) Result {
 	case err != nil:
 		return n.entry(env, m, r.Gap).poison(m, err)
 	}
-	n.date(&env, record, m.Received, n.skew.now(m.Received))
+	err = n.date(&env, record, m.Received, n.skew.now(m.Received))
 	r = n.entry(env, m, r.Gap)
+	if err != nil {
+		return r.poison(m, err)
+	}
 	r.Entry.Record, r.Entry.Historical = record, historical
 	return r
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -20,7 +21,9 @@ const year2020 = 1_577_836_800_000_000_000
 // sending, and the anchor of its boot (see [dating]). What was taken in an earlier boot
 // cannot be dated: it stays marked as unsynced, and ends where it was over at the latest,
 // when the boot in which it was sent began. A run keeps the time of birth that names it.
-func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) {
+//
+// The error is of a record without a clock that no clock can have made.
+func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received time.Time, skew Skew) error {
 	switch rec.Clock.Quality {
 	case telemetry.TimeOK:
 		if n.skewThen(env, rec, skew).Beyond(SkewLimit) {
@@ -28,15 +31,41 @@ func (n *node) date(env *sparkplug.Envelope, rec *telemetry.Record, received tim
 		}
 	case telemetry.TimeUnsynced:
 		if rec.Clock.Offset >= year2020 {
-			return // a source's time of long ago, and a clock that was set
+			return nil // a source's time of long ago, and a clock that was set
+		}
+		if err := movable(rec); err != nil {
+			return err
 		}
 		if by, ok := n.sinceBoot(env, rec); ok {
 			shift(rec, by)
 			mark(rec, telemetry.TimeUnsynced, telemetry.TimeCorrected)
-			return
+			return nil
 		}
 		shift(rec, bootBegan(env, received)-last(rec))
 	}
+	return nil
+}
+
+// farthest from 1970, in ns, is the year 2065: times, anchors and what moves one to the
+// other are within int64 then.
+const farthest = 3_000_000_000_000_000_000
+
+// movable returns an error where a time of the record, or its anchor, is so far off that it
+// cannot be reckoned with.
+func movable(rec *telemetry.Record) error {
+	at := []int64{rec.Clock.Offset}
+	if n := len(rec.Times); n > 0 {
+		at = append(at, rec.Times[0], rec.Times[n-1]) // they increase
+	}
+	if rec.End != nil {
+		at = append(at, rec.End.Time)
+	}
+	for _, t := range at {
+		if t < -farthest || t > farthest {
+			return fmt.Errorf("record of a node without a clock has the time or the anchor %d ns since 1970", t)
+		}
+	}
+	return nil
 }
 
 // skewThen is how far the clock was off when a record was taken: it may have been set

@@ -225,3 +225,26 @@ func TestAStragglerSaysNothingOfTheClock(t *testing.T) {
 		t.Errorf("a straggler is %v and says %+v", got.Reason, got.Skew)
 	}
 }
+
+// TestTimesThatCannotBeMoved go to the quarantine, rather than wrap around.
+func TestTimesThatCannotBeMoved(t *testing.T) {
+	const far = int64(9e18)
+	for name, tc := range map[string]struct{ offset, at, end int64 }{
+		"offset":      {-far, 40e9, 41e9},
+		"first time":  {0, -far, 41e9},
+		"last time":   {0, far, far + 5e6},
+		"end":         {0, 40e9, far},
+		"end of past": {0, 40e9, -far},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, n := clockRig(t, 0)
+			n.Uptime = 100e9
+			rec := n.Reading(unit, start.UnixNano(), tc.at, n.Next, 3)
+			rec.Clock = telemetry.Clock{Boot: n.Boot, Offset: tc.offset, Quality: telemetry.TimeUnsynced}
+			rec.End = &telemetry.End{Time: tc.end, Reason: "finished"}
+			if got := r.take(n.Data(rec)); got.Entry == nil || got.Entry.Poison == nil || got.Entry.Record != nil {
+				t.Errorf("got %+v, want it for the quarantine", got)
+			}
+		})
+	}
+}
