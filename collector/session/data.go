@@ -106,7 +106,7 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 		r.Gap = gap
 		return env, r, false
 	}
-	n.skew.take(m.Received, env.Timestamp, env.SentBoot)
+	n.skew.take(m.Received, env.Timestamp, env.SentBoot, true)
 	n.dating.take(m.Received, &env, &n.skew)
 	return env, Result{Gap: gap}, true
 }

@@ -186,8 +186,10 @@ func TestSkewIsTheLeast(t *testing.T) {
 		if got := data(); got.Known {
 			t.Errorf("set back an hour, and at once it is %+v", got)
 		}
+		beat()
 		r.pass(2 * time.Second)
 	}
+	beat()
 	if got := data(); got.By != time.Hour || !got.Known {
 		t.Errorf("set back an hour: %+v", got)
 	}
@@ -246,5 +248,35 @@ func TestTimesThatCannotBeMoved(t *testing.T) {
 				t.Errorf("got %+v, want it for the quarantine", got)
 			}
 		})
+	}
+}
+
+// TestAQueueIsNoSlowClock: data that waited in the node's own queue on a thin link never say
+// that its clock is behind; heartbeats do, and what is ahead is seen from data too.
+func TestAQueueIsNoSlowClock(t *testing.T) {
+	r, n := clockRig(t, 0)
+	off := 5 * time.Second
+	n.Now = func() time.Time { return r.now.Add(-off) }
+	r.pass(2 * time.Minute) // the births are forgotten
+	data := func() session.Skew {
+		r.pass(2 * time.Second)
+		n.Uptime = 1000e9 + r.now.Sub(start).Nanoseconds()
+		return r.take(n.Data(reading(n, 1))).Skew
+	}
+	for range 20 {
+		if got := data(); got.Known {
+			t.Fatalf("a queue of 5 s is taken for a clock: %+v", got)
+		}
+	}
+	for range 6 {
+		r.take(n.Heartbeat(sparkplug.Heartbeat{}))
+		data()
+	}
+	if got := data(); got.By != off || !got.Known {
+		t.Errorf("with heartbeats %+v", got)
+	}
+	off = -5 * time.Second
+	if got := data(); got.By != off || !got.Known {
+		t.Errorf("ahead %+v", got)
 	}
 }

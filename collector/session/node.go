@@ -106,7 +106,7 @@ func (t *Table) nodeBirth(n *node, m Message, now time.Time) Result {
 	if b.Boot != n.boot {
 		n.boot, n.skew, n.dating = b.Boot, skew{}, dating{}
 	}
-	n.skew.take(m.Received, b.Time, 0)
+	n.skew.take(m.Received, b.Time, 0, false)
 	n.heartbeat, n.beaten = b.Heartbeat, now
 	n.staleAt = time.Time{}
 	n.seq.restart(uint8(p.Seq))
@@ -289,7 +289,7 @@ func (t *Table) unitDeath(n *node, m Message, now time.Time) Result {
 // follow counts a message whose seq stands in a decoded payload, and looks at its time.
 func (n *node) follow(p *sparkplug.Payload, m Message, now time.Time) int {
 	if p.HasTimestamp {
-		n.skew.take(m.Received, p.Timestamp, 0)
+		n.skew.take(m.Received, p.Timestamp, 0, false)
 	}
 	if !p.HasSeq {
 		return 0

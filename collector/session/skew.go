@@ -46,8 +46,10 @@ type skewLeast struct {
 }
 
 // take notes a message that was sent at so many ms since 1970 by the node's clock, and
-// at boot ns by its CLOCK_BOOTTIME, which is 0 where it was not said.
-func (s *skew) take(received time.Time, sent uint64, boot int64) {
+// at boot ns by its CLOCK_BOOTTIME, which is 0 where it was not said. One that queued
+// after it was made, as data do on a thin link, can only make the least smaller: it is no
+// sample of a clock that is behind.
+func (s *skew) take(received time.Time, sent uint64, boot int64, queued bool) {
 	if sent > maxSent {
 		sent = maxSent
 	}
@@ -63,9 +65,15 @@ func (s *skew) take(received time.Time, sent uint64, boot int64) {
 	slot := &s.slots[number%skewSlots]
 	d := received.Sub(at)
 	if slot.slot != number {
-		*slot = skewLeast{slot: number, least: d, first: received}
+		*slot = skewLeast{slot: number, least: d}
 	}
 	slot.least = min(slot.least, d)
+	if queued {
+		return
+	}
+	if slot.count == 0 {
+		slot.first = received
+	}
 	slot.count++
 	slot.final = received
 }
@@ -99,7 +107,7 @@ func (s *skew) spread(at time.Time) bool {
 	samples := 0
 	for i := range s.slots {
 		l := &s.slots[i]
-		if !l.within(at) {
+		if !l.within(at) || l.count == 0 {
 			continue
 		}
 		samples += l.count
