@@ -18,6 +18,7 @@ type clockWatch struct {
 	now     func() clock.Time
 	looked  bool
 	offset  int64 // at the last look
+	before  int64 // at the look before
 	stepped bool  // between the last two looks
 }
 
@@ -27,7 +28,7 @@ func (w *clockWatch) look() time.Duration {
 	offset := w.now().Offset()
 	by := time.Duration(offset - w.offset)
 	w.stepped = w.looked && (by > stepLimit || by < -stepLimit)
-	w.looked, w.offset = true, offset
+	w.before, w.looked, w.offset = w.offset, true, offset
 	if !w.stepped {
 		return 0
 	}
@@ -44,4 +45,13 @@ func (w *clockWatch) of(t int64) telemetry.TimeQuality {
 		return telemetry.TimeStepped
 	}
 	return telemetry.TimeOK
+}
+
+// anchor returns the offset that fits times of a quality. Those that a clock gave before it
+// was set for the first time, between the last two looks, go with what it was then.
+func (w *clockWatch) anchor(q telemetry.TimeQuality) int64 {
+	if q == telemetry.TimeUnsynced && w.stepped && w.before < year2020 {
+		return w.before
+	}
+	return w.offset
 }

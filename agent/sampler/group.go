@@ -230,7 +230,7 @@ func (g *grouper) end(r *run, at int64, reason string) {
 
 // record opens the run's next record.
 func (g *grouper) record(r *run, q telemetry.TimeQuality) {
-	r.clock = telemetry.Clock{Boot: g.cfg.Boot, Offset: g.clock.offset, Quality: q}
+	r.clock = telemetry.Clock{Boot: g.cfg.Boot, Offset: g.clock.anchor(q), Quality: q}
 	rec := &telemetry.Record{}
 	if n := len(g.spare); n > 0 {
 		rec, g.spare = g.spare[n-1], g.spare[:n-1]

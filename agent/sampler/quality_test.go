@@ -85,3 +85,40 @@ func TestClock(t *testing.T) {
 		}
 	}
 }
+
+// TestAnchorOfTheFirstSet: a batch that holds readings of both before and after a box got its
+// time gives each the anchor that it was taken with.
+func TestAnchorOfTheFirstSet(t *testing.T) {
+	looks := []clock.Time{
+		{Wall: int64(100 * time.Second), Boot: int64(100 * time.Second)},
+		{Wall: base, Boot: int64(102 * time.Second)},
+	}
+	c := config()
+	at := 0
+	c.Clock = func() clock.Time {
+		at++
+		return looks[at-1]
+	}
+	buf, ros := newMemory(), newRoster(t)
+	runSampler(t, c, &script{steps: steps(func(b *source.Batch) {
+		b.AddBirth("a", pair, int64(99*time.Second))
+		b.AddReading("a", int64(100*time.Second), 0, row(1))
+	}, func(b *source.Batch) {
+		b.AddReading("a", int64(101*time.Second), 0, row(2))
+		b.AddReading("a", base, 0, row(3))
+	})}, buf, ros)
+	want := []telemetry.Clock{
+		{Boot: [16]byte{7}, Quality: telemetry.TimeUnsynced},
+		{Boot: [16]byte{7}, Quality: telemetry.TimeUnsynced},
+		{Boot: [16]byte{7}, Offset: base - int64(102*time.Second), Quality: telemetry.TimeStepped},
+	}
+	records := buf.records(t, ros.Profile)
+	if len(records) != len(want) {
+		t.Fatalf("%d records, want %d", len(records), len(want))
+	}
+	for i, r := range records {
+		if r.Clock != want[i] {
+			t.Errorf("record %d: clock %+v, want %+v", i, r.Clock, want[i])
+		}
+	}
+}
