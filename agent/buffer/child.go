@@ -19,7 +19,7 @@ import (
 
 const (
 	childLimit  = 20 * time.Second // for a check, beside a second for 4 MiB
-	childMemory = 512 << 20        // bytes
+	childMemory = 96 << 20         // bytes; deploy/edge/andon-agent.service gives both 256 MiB
 	childStack  = 64 << 20         // bytes of one goroutine
 	childAnswer = 64 << 20         // bytes
 )
@@ -33,7 +33,9 @@ func Child(in io.Reader, out io.Writer) error {
 	if err := gob.NewDecoder(in).Decode(&q); err != nil {
 		return fmt.Errorf("read what is asked: %w", err)
 	}
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // rather this process than the agent; not on every system
 	debug.SetMaxStack(childStack)
+	debug.SetMemoryLimit(childMemory / 2)
 	if err := limitMemory(childMemory); err != nil {
 		return err
 	}

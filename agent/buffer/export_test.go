@@ -209,6 +209,9 @@ func (b *Buffer) checkFile(f *file) error {
 	})
 }
 
+// ChildMemory is how many bytes a child may take.
+const ChildMemory = childMemory
+
 // SetChildLimit sets how long a child may take.
 func (o *Options) SetChildLimit(d time.Duration) { o.childLimit = d }
 

@@ -53,6 +53,10 @@ func child(name string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if score, err := os.ReadFile("/proc/self/oom_score_adj"); name == "child-score" && string(score) != "1000\n" {
+		fmt.Fprintf(os.Stderr, "oom_score_adj is %s, %v\n", score, err)
+		return 1
+	}
 	return 0
 }
 
