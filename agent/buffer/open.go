@@ -62,7 +62,12 @@ func (b *Buffer) start() error {
 	}
 	losses := b.lossesOf(inv.damaged)
 	relinked, unused := b.dropUnused()
-	if err := b.begin(append(changed, relinked...), unused); err != nil {
+	changed = append(changed, relinked...)
+	err = b.begin(changed, unused)
+	if noSpace(err) && b.dropBallast() {
+		err = b.begin(changed, unused)
+	}
+	if err != nil {
 		return err
 	}
 	now := time.Now()

@@ -3,6 +3,7 @@ package buffer_test
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,5 +197,30 @@ func TestNoSpaceForLong(t *testing.T) {
 		if st := b.Stats(); !st.NoSpace || st.WriteError != nil || st.LostRecords > 400 {
 			t.Errorf("restart %d: %+v", i, st)
 		}
+	}
+}
+
+// TestNoSpaceToBegin: the ballast is there, and gives the space that the new epoch needs.
+func TestNoSpaceToBegin(t *testing.T) {
+	o := small(t.TempDir())
+	b := open(t, o)
+	ballast := filepath.Join(o.Dir, "ballast")
+	within(t, "there is ballast", func() bool { return exists(ballast) })
+	pour(t, b, 1, 50)
+	closeChecked(t, b)
+	dropped := false
+	o.SetStep(func(name string) error {
+		if name != "begin" {
+			return nil
+		}
+		if exists(ballast) {
+			return &fs.PathError{Op: "write", Path: "chain.db", Err: syscall.ENOSPC}
+		}
+		dropped = true
+		return nil
+	})
+	b = open(t, o)
+	if x := taleOf(t, b); len(x.ids) != 50 || !dropped {
+		t.Errorf("%d records are held, ballast dropped %v", len(x.ids), dropped)
 	}
 }
