@@ -11,7 +11,8 @@ import (
 // before what is not there; so do alarms. Loss records of what was dropped before are
 // taken up into the new one, so that there is never more than a few of them.
 func (b *Buffer) dropQueuedLocked(now time.Time, enough func() bool) {
-	var dropped bool
+	dropped := map[*entry]bool{}
+	var losses []LossInfo
 	for _, e := range b.x.queue {
 		if enough() {
 			break
@@ -30,7 +31,7 @@ func (b *Buffer) dropQueuedLocked(now time.Time, enough func() bool) {
 			b.countLossLocked(&l, 1)
 		case Loss:
 			told, err := DecodeLoss(e.data)
-			if err != nil || e.bury != nil || b.losses[ReasonOverflow] == nil || !l.absorb(&told) {
+			if err != nil || e.bury != nil || b.losses[ReasonOverflow] == nil && len(losses) == 0 || !l.absorb(&told) {
 				continue
 			}
 		default:
@@ -40,15 +41,21 @@ func (b *Buffer) dropQueuedLocked(now time.Time, enough func() bool) {
 		ep.held.Remove(e.key.Position, e.key.Position+1)
 		if e.ahead {
 			b.x.aheadQueued--
-			ep.hidden = slices.DeleteFunc(ep.hidden, func(other *entry) bool { return other == e })
 		}
-		b.growLossLocked(&l, now)
-		dropped = true
+		losses = append(losses, l)
+		dropped[e] = true
 	}
-	if dropped {
-		b.x.queue = slices.DeleteFunc(b.x.queue, func(e *entry) bool { return e.stage == gone })
-		b.rejectedLocked(b.x.current().next, now)
+	if len(dropped) == 0 {
+		return
 	}
+	for _, ep := range b.x.epochs[max(0, len(b.x.epochs)-2):] { // before a loss record shows what is behind it
+		ep.hidden = slices.DeleteFunc(ep.hidden, func(e *entry) bool { return dropped[e] })
+	}
+	b.x.queue = slices.DeleteFunc(b.x.queue, func(e *entry) bool { return e.stage == gone })
+	for i := range losses {
+		b.growLossLocked(&losses[i], now)
+	}
+	b.rejectedLocked(b.x.current().next, now)
 }
 
 // growLossLocked adds to the open loss of what overflowed, or opens one. It has been
