@@ -108,6 +108,7 @@ func TestAnothersFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := open(t, o)
+	within(t, "all is told", func() bool { return buffer.OpenLosses(b) == 0 })
 	wantIDs(t, b, 0, 12)
 	if aside, _ := filepath.Glob(to + ".damaged-*"); len(aside) != 1 {
 		t.Errorf("set aside: %v", aside)

@@ -16,23 +16,30 @@ var errForeign = errors.New("it is another buffer's file")
 
 // damagedContents is what is known of a damaged file.
 type damagedContents struct {
-	name  string
-	cause error
-	stays bool                 // it could not be salvaged, for lack of room or by a fault of the disk: the next start tries again
-	noted map[Epoch]ranges.Set // what it held when it was full; nil while it was written
+	name   string
+	cause  error
+	stays  bool                 // it could not be salvaged, for lack of room or by a fault of the disk: the next start tries again
+	noted  map[Epoch]ranges.Set // what it held when it was full; nil while it was written
+	active bool                 // it is the file that was written, by the chain file
 	report
+}
+
+// others reports whether it is another buffer's file that only lies here. One in the place
+// of a file that the chain file knows is not: what that held is gone.
+func (d *damagedContents) others() bool {
+	return errors.Is(d.cause, errForeign) && d.noted == nil && !d.active
 }
 
 // blind reports whether it is not known how far the file had come.
 func (d *damagedContents) blind() bool {
-	return d.noted == nil && (d.Counts == nil || d.Stale)
+	return !d.others() && d.noted == nil && (d.Counts == nil || d.Stale)
 }
 
 // openDamaged salvages a damaged file: the records that read back go, under their own
 // names, into a new file. The damaged one is set aside when Open is done.
 func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	b.log.Error("record file is damaged", "file", name, "error", cause)
-	d := damagedContents{name: name, cause: cause}
+	d := damagedContents{name: name, cause: cause, active: inv.active == "" || inv.active == baseName(name)}
 	var err error
 	if d.noted, err = b.chain.noted(baseName(name)); err != nil {
 		b.log.Warn("cannot read what a damaged file held", "file", name, "error", err)
@@ -55,7 +62,9 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 		}
 	}
 	inv.damaged = append(inv.damaged, d)
-	inv.cursors[baseName(name)] = d.cursors()
+	if !d.others() {
+		inv.cursors[baseName(name)] = d.cursors()
+	}
 	return nil
 }
 
@@ -138,7 +147,7 @@ func (b *Buffer) lossesOf(damaged []damagedContents) (out []knownLoss) {
 	}
 	for i := range damaged {
 		switch d := &damaged[i]; {
-		case d.stays:
+		case d.stays, d.others():
 		case d.noted != nil && (d.Stale || d.Counts == nil):
 			for e, set := range d.noted {
 				add(e, set, set.Len())

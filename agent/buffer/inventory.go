@@ -15,6 +15,7 @@ type inventory struct {
 	good    map[string]bool   // the sound ones by their base names
 
 	known   []Epoch // by the chain file
+	active  string  // by the chain file; empty when that is not known
 	unclean bool    // the last process did not close the buffer
 
 	// cursors are those that still could be read in a damaged file, by its base name; nil
@@ -34,7 +35,7 @@ func (b *Buffer) openFiles(links []link) (inventory, error) {
 	if err != nil {
 		b.log.Warn("cannot read which cursors there are", "error", err)
 	}
-	b.owner = state.owner
+	b.owner, inv.active = state.owner, state.active
 	for _, l := range links {
 		inv.known = append(inv.known, l.id)
 	}
