@@ -68,6 +68,7 @@ type Buffer struct {
 
 	retained []retained // oldest first
 	moves    []*move    // under way, in their order
+	inPlace  bool       // a damaged file still has its own name: the next start salvages it again
 	again    []*move    // done, but the next start must do them again
 	alarmDue time.Time  // when an alarm in the queue must be written; zero without one
 	deadDue  time.Time  // when deletes must be written; zero without any

@@ -176,7 +176,7 @@ func (b *Buffer) endMove(m *move) error {
 		return err
 	}
 	b.mu.Lock()
-	left := false
+	left := b.inPlace
 	for _, f := range b.x.files {
 		if h := f.holds[m.from]; h != nil && !(h.dead.Intersect(m.set).Empty() && h.doubt.Intersect(m.set).Empty()) {
 			left = true

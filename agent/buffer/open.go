@@ -77,6 +77,7 @@ func (b *Buffer) start() error {
 	}
 	b.deadLocked(now)
 	b.spaceDue = now // for the ballast
+	b.inPlace = len(inv.damaged) > 0
 	b.mu.Unlock()
 	b.disk.Lock()
 	defer b.disk.Unlock()
