@@ -65,6 +65,29 @@ func TestSalvageThatFails(t *testing.T) {
 	wantLane(t, open(t, o), buffer.Backlog, "0:0 1:1 2:2")
 }
 
+// TestSetAsideFails: a damaged file that cannot be renamed does not stop the start, and its
+// records come once.
+func TestSetAsideFails(t *testing.T) {
+	o, _, path := crashed(t)
+	rewrite(t, path, breakFreeList)
+	o.SetStep(func(name string) error {
+		if name == "aside" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	for range 2 {
+		b := open(t, o)
+		wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
+		closeChecked(t, b)
+	}
+	o.SetStep(nil)
+	wantLane(t, open(t, o), buffer.Backlog, "0:0 1:1 2:2")
+	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) != 1 {
+		t.Errorf("set aside: %v", aside)
+	}
+}
+
 // TestSalvagedHere: where another process cannot salvage a damaged file, this one does.
 func TestSalvagedHere(t *testing.T) {
 	for _, name := range []string{"child-files", "child-hang", "child-killed", "child-panic"} {

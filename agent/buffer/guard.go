@@ -61,7 +61,7 @@ func createDB(path string, o bolt.Options) (*bolt.DB, error) {
 func boltOpen(path string, o bolt.Options) (*bolt.DB, error) {
 	o.FreelistType = bolt.FreelistMapType
 	o.PageSize = pageSize
-	o.NoSync = broken.Is(broken.NoSync)
+	o.NoSync = o.NoSync || broken.Is(broken.NoSync)
 	var db *bolt.DB
 	err := guarded(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &o)

@@ -97,13 +97,21 @@ func (b *Buffer) finishDamaged(damaged []damagedContents) error {
 	if err := b.flush(true); err != nil {
 		return nil // noted and logged by flush
 	}
+	inPlace := false
 	for i := range damaged {
-		if d := &damaged[i]; !d.stays {
-			if err := b.setAside(d.name, d.cause); err != nil {
-				return err
-			}
+		d := &damaged[i]
+		var err error
+		if !d.stays {
+			err = b.setAside(d.name, d.cause)
 		}
+		if err != nil {
+			b.log.Warn("cannot set a damaged file aside: the next start tries again", "file", d.name, "error", err)
+		}
+		inPlace = inPlace || d.stays || err != nil
 	}
+	b.mu.Lock()
+	b.inPlace = inPlace
+	b.mu.Unlock()
 	return nil
 }
 
@@ -137,6 +145,9 @@ func (b *Buffer) setAside(name string, cause error) error {
 	as := name + damagedSuffix(time.Now())
 	b.log.Error("file is damaged and set aside", "file", name, "as", as, "error", cause)
 	b.m.setAside.Inc()
+	if err := b.step("aside"); err != nil {
+		return err
+	}
 	if err := os.Rename(b.path(name), b.path(as)); err != nil {
 		return err
 	}
