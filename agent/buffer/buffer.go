@@ -66,6 +66,8 @@ type Buffer struct {
 	spaceDue time.Time     // when to look whether it has; zero when that is not wanted
 	space    chan struct{} // closed when there is
 
+	ballastWarned bool // that it cannot be made; changes with disk held
+
 	retained []retained // oldest first
 	moves    []*move    // under way, in their order
 	inPlace  bool       // a damaged file still has its own name: the next start salvages it again

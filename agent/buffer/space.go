@@ -74,7 +74,12 @@ func (b *Buffer) lookForSpace(now time.Time) {
 	err := unix.Statfs(b.o.Dir, &system)
 	roomy := err == nil && system.Bavail*uint64(system.Bsize) > uint64(2*b.o.ballastBytes()+4*b.o.allocBytes())
 	if roomy {
-		roomy = b.makeBallast() == nil
+		if err := b.makeBallast(); diskFull(err) {
+			roomy = false
+		} else if err != nil && !b.ballastWarned {
+			b.ballastWarned = true
+			b.log.Warn("cannot make the ballast", "error", err)
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,7 +106,7 @@ func (b *Buffer) makeBallast() error {
 		return err
 	}
 	err = unix.Fallocate(int(f.Fd()), 0, 0, want)
-	if errors.Is(err, unix.EOPNOTSUPP) {
+	if err != nil && !diskFull(err) { // not every file system can, and they say so in several ways
 		err = fill(f, want)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -123,6 +128,8 @@ func reserveBlocks(path string) {
 		_ = unix.Fallocate(int(f.Fd()), 0, 0, max(info.Size(), 64<<10))
 	}
 }
+
+func diskFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // fill writes n bytes where blocks cannot be had in another way.
 func fill(f *os.File, n int64) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -223,4 +224,28 @@ func TestNoSpaceToBegin(t *testing.T) {
 	if x := taleOf(t, b); len(x.ids) != 50 || !dropped {
 		t.Errorf("%d records are held, ballast dropped %v", len(x.ids), dropped)
 	}
+}
+
+// TestSpaceWithoutBallast: that the ballast cannot be made does not keep the buffer to the
+// files that it has when there is space again.
+func TestSpaceWithoutBallast(t *testing.T) {
+	o := small(t.TempDir())
+	if err := os.MkdirAll(filepath.Join(o.Dir, "ballast", "in-the-way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var full atomic.Bool
+	o.SetStep(func(name string) error {
+		if name == "write" && full.Load() {
+			return &fs.PathError{Op: "write", Path: "record file", Err: syscall.ENOSPC}
+		}
+		return nil
+	})
+	b := open(t, o)
+	full.Store(true)
+	if _, err := b.Append(items(1), nil); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the disk has no space", func() bool { return b.Stats().NoSpace })
+	full.Store(false)
+	within(t, "there is space", func() bool { return !b.Stats().NoSpace })
 }
