@@ -219,6 +219,9 @@ func (d *decoder) propertySet(set []byte, props []Property) (_ []Property, err e
 			at++
 		}
 	}
+	if at == 0 { // keys alone are none
+		return nil, nil
+	}
 	return props[:at], nil
 }
 
