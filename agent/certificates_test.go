@@ -214,7 +214,7 @@ func TestClocksOfACell(t *testing.T) {
 
 // TestACellWithoutAClockRenews: its time runs on from the beginning of its certificate.
 func TestACellWithoutAClockRenews(t *testing.T) {
-	s := securePlant(t, 3*time.Second)
+	s := securePlant(t, 6*time.Second)
 	cfg := s.cell(400)
 	cfg.SetClock(func() time.Time { return time.Unix(0, 0) })
 	a := start(t, cfg)
