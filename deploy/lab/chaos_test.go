@@ -12,8 +12,11 @@ import (
 
 // TestChaos is a short round with a fault of every kind. `make chaos` does more.
 func TestChaos(t *testing.T) {
-	if testing.Short() || os.Geteuid() != 0 {
-		t.Skip("starts a factory in namespaces and on loop devices, which are made by root")
+	if testing.Short() {
+		t.Skip("starts a factory in namespaces and on loop devices")
+	}
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root: it makes network namespaces and loop devices")
 	}
 	dir := place(t)
 	file := filepath.Join(place(t), "rounds.jsonl")
@@ -34,8 +37,11 @@ func TestChaos(t *testing.T) {
 
 // TestChaosIsInterrupted: a signal leaves no namespace, mount or folder.
 func TestChaosIsInterrupted(t *testing.T) {
-	if testing.Short() || os.Geteuid() != 0 {
-		t.Skip("starts a factory in namespaces and on loop devices, which are made by root")
+	if testing.Short() {
+		t.Skip("starts a factory in namespaces and on loop devices")
+	}
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root: it makes network namespaces and loop devices")
 	}
 	dir := place(t)
 	cmd, out := command(dir, "chaos", "--seed", "1", "--span", "6s", "--faults", "link-down,slow-link"), &output{}

@@ -43,7 +43,7 @@ func TestNoSuchNamespace(t *testing.T) {
 // listens there alone.
 func TestInAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("namespaces are made by root")
+		t.Fatal("this test needs root: it makes a network namespace")
 	}
 	name := "andon-test-" + strconv.Itoa(os.Getpid())
 	ip := func(args ...string) {
