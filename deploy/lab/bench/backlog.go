@@ -78,6 +78,32 @@ func awaitBacklog(ctx context.Context, conn *pgx.Conn, rows int, within time.Dur
 	return nil
 }
 
+// awaitEmpty waits until the cell holds no more than what is taken in half a second.
+func awaitEmpty(ctx context.Context, f *factory.Factory, l Load, within time.Duration) error {
+	if err := poll(ctx, within, func() (bool, error) {
+		m, err := f.Metrics(ctx, cell)
+		return err == nil && m["andon_buffer_rows"] < float64(l.Units*l.Hz)/2, err
+	}); err != nil {
+		return fmt.Errorf("wait until the buffer is empty: %w", err)
+	}
+	return nil
+}
+
+// writeLogAhead lets PostgreSQL write as much of its log as a checkpoint lets it keep, and
+// take the files into use again: a database that has run for a while does not make new ones,
+// which holds every commit up for 80 ms, while 16 MiB of zeros are synced.
+func writeLogAhead(ctx context.Context, conn *pgx.Conn) error {
+	for range 60 {
+		if _, err := conn.Exec(ctx, `select pg_logical_emit_message(false, 'bench', repeat('x', 16 << 20))`); err != nil {
+			return fmt.Errorf("write the log ahead: %w", err)
+		}
+	}
+	if _, err := conn.Exec(ctx, `checkpoint`); err != nil {
+		return fmt.Errorf("write the log ahead: %w", err)
+	}
+	return nil
+}
+
 // poll asks until done says so.
 func poll(ctx context.Context, within time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, within)

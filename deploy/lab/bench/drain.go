@@ -75,6 +75,9 @@ func Drain(ctx context.Context, o Options) (_ *DrainReport, err error) {
 }
 
 func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx.Conn, rest time.Duration, log *slog.Logger) error {
+	if err := writeLogAhead(ctx, conn); err != nil {
+		return err
+	}
 	log.Info("filling the buffer with the cable cut", "readings", r.Rows)
 	if err := fillBuffer(ctx, f, r.Rows, 2*time.Minute); err != nil {
 		return err
@@ -95,13 +98,17 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	if err := awaitBacklog(ctx, conn, r.Rows, 5*time.Minute); err != nil {
 		return err
 	}
+	r.Seconds = time.Since(mended).Seconds()
+	r.PerS = float64(r.Rows) / r.Seconds
+	r.Times = r.PerS / float64(r.Load.Units*r.Load.Hz)
+	// What was taken behind the cut cable comes last, in records of one reading each.
+	if err := awaitEmpty(ctx, f, r.Load, time.Minute); err != nil {
+		return err
+	}
 	home, draining := time.Now(), began.Add(settle)
 	if !draining.Before(home) {
 		draining = began // a short one
 	}
-	r.Seconds = home.Sub(mended).Seconds()
-	r.PerS = float64(r.Rows) / r.Seconds
-	r.Times = r.PerS / float64(r.Load.Units*r.Load.Hz)
 	log.Info("the backlog is home; measuring at rest", "seconds", r.Seconds)
 	from := home.Add(settle)
 	sleep(ctx, settle+rest+settle) // the last ones must be committed

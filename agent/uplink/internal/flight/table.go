@@ -71,16 +71,16 @@ type entry struct {
 	Record
 	sentAt  time.Time
 	due     time.Time
-	tries   int    // times sent in this session
-	passed  uint64 // Table.passed when it was last sent
-	dropped bool   // no longer wanted while in the waiting list
+	tries   int     // times sent in this session
+	passed  uint64  // Table.passed when it was last sent
+	home    float64 // of the yield when it was last sent
+	dropped bool    // no longer wanted while in the waiting list
 }
 
 // New returns an empty table. Call [Table.Begin] before the first record is sent.
 func New(cfg Config) *Table {
 	return &Table{
 		cfg:      cfg,
-		yield:    newYield(),
 		win:      window{first: cfg.FirstRecords, firstBytes: cfg.FirstBytes, limit: float64(cfg.FirstRecords)},
 		flying:   make(map[Key]*entry),
 		queued:   make(map[Key]*entry),
@@ -140,9 +140,11 @@ func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 		share, most := limit-1, bytes-bytes/8
 		if contended {
 			share = max(int(float64(limit)*t.cfg.BacklogShare), 1)
-			most = min(int64(float64(bytes)*t.cfg.BacklogShare), int64(t.yield.bytes))
+			most = int64(float64(bytes) * t.cfg.BacklogShare)
 		}
-		return t.byLane[Backlog] < share && (t.byLane[Backlog] == 0 || t.bytes[Backlog]+size <= most)
+		held := t.byLane[Backlog]
+		yields := contended && !t.yield.room(held, t.bytes[Backlog], size)
+		return held < share && (held == 0 || t.bytes[Backlog]+size <= most && !yields)
 	}
 	return !contended || t.byLane[Live] < limit-1
 }
@@ -161,7 +163,7 @@ func (t *Table) Sent(now time.Time, r Record) {
 		}
 		t.flying[r.Key] = e
 	}
-	e.Record, e.sentAt, e.passed = r, now, t.passed
+	e.Record, e.sentAt, e.passed, e.home = r, now, t.passed, t.yield.home
 	e.due = now.Add(t.timeout(e.tries))
 	e.tries++
 	if t.next.IsZero() || e.due.Before(t.next) {
@@ -188,15 +190,16 @@ func (t *Table) timeout(tries int) time.Duration {
 // returns it.
 func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 	var out []Record
-	inFlight := t.bytes[Backlog]
+	for k, e := range t.flying {
+		if e.Lane == Backlog && k.Epoch == epoch && s.Contains(k.Position) {
+			t.yield.came(e.Bytes)
+		}
+	}
 	for k, e := range t.flying {
 		if k.Epoch != epoch || !s.Contains(k.Position) {
 			continue
 		}
 		t.sample(now, e)
-		if e.Lane == Backlog {
-			t.yield.backlog(e.Bytes, inFlight)
-		}
 		out = append(out, e.Record)
 		t.remove(e)
 		t.passed++
@@ -260,7 +263,7 @@ func (t *Table) sample(now time.Time, e *entry) {
 	if e.Lane == Live {
 		t.yield.live(now, d)
 	} else {
-		t.yield.old(now, d)
+		t.yield.old(now, d, e.home)
 	}
 	if t.rtt == 0 {
 		t.rtt = d

@@ -2,75 +2,84 @@ package flight
 
 import "time"
 
-// The backlog's bytes in flight while there are live records. What is under way waits in
+// What the backlog has in flight while there are live records. What is under way waits in
 // queues: in sockets, at the broker, before the commit, and live records stand in the same
-// ones. So the backlog is given as much as keeps the way busy and no more: it grows for as
-// long as all of it is used, live records are acknowledged about as fast as they ever were,
-// and its own do not stand in a queue for long; otherwise it shrinks.
+// ones. So the backlog is given as much as keeps the way busy and no more: as much as was
+// acknowledged of it, at its best of late, in the time of the fastest acknowledgement of a
+// live record and a little queue behind it. While that is not all that the way takes, the
+// records in flight come home sooner than that, the rate rises with them, and so it grows.
 const (
-	firstYield = 256 << 10
-	leastYield = 32 << 10
-	mostYield  = 64 << 20
-	// slack is how much longer than the fastest an acknowledgement may take: a transaction
-	// of the past comes before, and acknowledgements are said in turns, both of 20 ms.
-	slack = 40 * time.Millisecond
-	// queued is how much longer than the fastest live one an acknowledgement of the backlog
-	// may take: fresh records overtake it before the commit, which takes what a few
-	// transactions need and nothing more. The rest only waits there.
-	queued = 100 * time.Millisecond
-	// fastestFor is how long the fastest acknowledgement is remembered, at least.
+	// leastYield lets the backlog come home where commits take long and not all the same: the
+	// fastest of them says little then. It waits behind the broker, and not on the link, where
+	// a live record never finds more than one message before it.
+	leastYield = 512 << 10
+	// queue is how long the backlog may stand behind live records, which overtake it before
+	// the commit: what a transaction or two of 20 ms need, and the turns of 20 ms in which
+	// acknowledgements are said.
+	queue = 50 * time.Millisecond
+	// perRecord is what a record costs on its way beside its bytes, in bytes: the messages of
+	// one reading each that a cut cable leaves behind are many and small.
+	perRecord = 1 << 10
+	// How long the fastest acknowledgement and the highest rate are remembered, at least.
 	fastestFor = 10 * time.Second
+	rateFor    = time.Second
 )
 
 type yield struct {
-	bytes   float64
-	fastest [2]time.Duration // of this while and the one before; 0: none
-	turned  time.Time        // when this while began
-	cutAt   time.Time
+	home    float64 // bytes of the backlog that were acknowledged, with what records cost
+	fastest extreme // seconds from sending a live record to its acknowledgement
+	rate    extreme // bytes of the backlog that were acknowledged in a second
 }
 
-func newYield() yield { return yield{bytes: firstYield} }
+// extreme is the best of this while and of the one before.
+type extreme struct {
+	best   [2]float64 // 0: none is known
+	turned time.Time  // when this while began
+}
+
+// note takes a value in; better says which of two is the better.
+func (e *extreme) note(now time.Time, v float64, while time.Duration, better func(a, b float64) float64) {
+	if now.Sub(e.turned) > while {
+		e.best[1], e.best[0], e.turned = e.best[0], 0, now
+	}
+	if e.best[0] == 0 {
+		e.best[0] = v
+	}
+	e.best[0] = better(e.best[0], v)
+}
+
+// of is the better of the two whiles; 0: none is known.
+func (e *extreme) of(better func(a, b float64) float64) float64 {
+	if e.best[0] > 0 && e.best[1] > 0 {
+		return better(e.best[0], e.best[1])
+	}
+	return max(e.best[0], e.best[1])
+}
+
+func least(a, b float64) float64 { return min(a, b) }
+func most(a, b float64) float64  { return max(a, b) }
 
 // live notes how long the acknowledgement of a live record took.
 func (y *yield) live(now time.Time, took time.Duration) {
-	if now.Sub(y.turned) > fastestFor {
-		y.fastest[1], y.fastest[0], y.turned = y.fastest[0], 0, now
-	}
-	if y.fastest[0] == 0 || took < y.fastest[0] {
-		y.fastest[0] = took
-	}
-	if best := y.best(); took > best+max(best/2, slack) {
-		y.cut(now, took)
+	y.fastest.note(now, took.Seconds(), fastestFor, least)
+}
+
+// came notes that a record of the backlog was acknowledged.
+func (y *yield) came(bytes int64) { y.home += float64(bytes) + perRecord }
+
+// old notes how long the acknowledgement of a record of the backlog took, and how much had
+// been acknowledged of it when the record was sent.
+func (y *yield) old(now time.Time, took time.Duration, home float64) {
+	if took > 0 {
+		y.rate.note(now, (y.home-home)/took.Seconds(), rateFor, most)
 	}
 }
 
-// old notes how long the acknowledgement of a record of the backlog took.
-func (y *yield) old(now time.Time, took time.Duration) {
-	if best := y.best(); best > 0 && took > best+max(best, queued) {
-		y.cut(now, took)
+// room reports whether a further record may be sent beside so many in flight.
+func (y *yield) room(records int, bytes, size int64) bool {
+	allowed := float64(leastYield)
+	if rate, fastest := y.rate.of(most), y.fastest.of(least); rate > 0 && fastest > 0 {
+		allowed = max(rate*(fastest+queue.Seconds()), leastYield)
 	}
-}
-
-// best is the fastest acknowledgement of a live record of late; 0: none is known.
-func (y *yield) best() time.Duration {
-	if y.fastest[0] > 0 && y.fastest[1] > 0 {
-		return min(y.fastest[0], y.fastest[1])
-	}
-	return max(y.fastest[0], y.fastest[1])
-}
-
-// cut shrinks what is allowed, once for what was under way.
-func (y *yield) cut(now time.Time, took time.Duration) {
-	if now.Sub(y.cutAt) > took {
-		y.cutAt = now
-		y.bytes = max(y.bytes*3/4, leastYield)
-	}
-}
-
-// backlog notes that so many bytes of the backlog were acknowledged, while so many were in
-// flight: where these are about what is allowed, that doubles in about eight rounds.
-func (y *yield) backlog(bytes, inFlight int64) {
-	if float64(inFlight) >= y.bytes*3/4 {
-		y.bytes = min(y.bytes+float64(bytes)/8, mostYield)
-	}
+	return float64(bytes+size)+float64(records+1)*perRecord <= allowed
 }

@@ -1,6 +1,7 @@
 package flight_test
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -8,88 +9,118 @@ import (
 	"andon.internal/shared/ranges"
 )
 
-// inFlight fills the window with backlog beside a live record, and returns the bytes.
-func inFlight(tab *flight.Table, now time.Time, next *uint64) (bytes int64) {
-	const size = 10 << 10
-	for tab.Room(flight.Backlog, size, true) {
-		r := rec(*next, flight.Backlog)
-		r.Bytes = size
-		tab.Sent(now, r)
-		*next++
-	}
-	return tab.Stats().Bytes
+// way is a broker, collector and database as records see them: live ones are acknowledged
+// with the next commit, those of the backlog wait for each other.
+type way struct {
+	table  *flight.Table
+	now    time.Time
+	next   uint64
+	size   int64         // of the backlog's records
+	each   time.Duration // that the way is busy with one of them
+	commit func() time.Duration
+
+	free   time.Time // when it is done with all that it has
+	flying []onWay
+	stood  time.Duration // the longest that one of the backlog was on its way of late
+	home   int           // records of the backlog that were acknowledged
 }
 
-// TestTheBacklogYields: it grows for as long as live records are acknowledged as fast as
-// ever, and makes room when they are not.
-func TestTheBacklogYields(t *testing.T) {
+type onWay struct {
+	record flight.Record
+	sent   time.Time
+	done   time.Time
+}
+
+func newWay() *way {
 	cfg := config()
 	cfg.FirstRecords = 1 << 20
-	tab := flight.New(cfg)
-	tab.Begin()
-	tab.Grant(1<<20, 1<<40)
-	now, next := start, uint64(0)
-	// round sends live and backlog and has them acknowledged after a while, the live one a
-	// little before.
-	round := func(took time.Duration) int64 {
-		l := rec(1<<30+next, flight.Live)
-		tab.Sent(now, l)
-		from := next
-		bytes := inFlight(tab, now, &next)
-		now = now.Add(took)
-		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: l.Position, To: l.Position + 1}))
-		tab.Acked(now.Add(time.Millisecond), l.Epoch, ranges.Of(ranges.Range{From: from, To: next}))
-		now = now.Add(2 * time.Millisecond)
-		return bytes
-	}
-	first := round(30 * time.Millisecond)
-	var grown int64
-	for range 40 {
-		grown = round(40 * time.Millisecond) // commits come in turns
-	}
-	if first > 300<<10 || grown < 10*first {
-		t.Errorf("%d bytes at first and %d after 40 quick rounds", first, grown)
-	}
-	var shrunk int64
-	for range 12 {
-		shrunk = round(time.Second)
-	}
-	if shrunk > grown/3 || shrunk < 32<<10 {
-		t.Errorf("%d bytes after 12 slow rounds, of %d", shrunk, grown)
-	}
-	// What was fastest is forgotten with time: a slower way is then the new measure.
-	var again int64
-	for range 60 {
-		again = round(time.Second)
-	}
-	if again < 2*shrunk {
-		t.Errorf("%d bytes on a way that has become slower, of %d", again, shrunk)
+	w := &way{table: flight.New(cfg), now: start, free: start, commit: func() time.Duration { return 15 * time.Millisecond }}
+	w.table.Begin()
+	w.table.Grant(1<<20, 1<<40)
+	return w
+}
+
+func (w *way) send(lane flight.Lane, size int64, done time.Time) {
+	r := rec(w.next, lane)
+	r.Bytes = size
+	w.next++
+	w.table.Sent(w.now, r)
+	w.flying = append(w.flying, onWay{r, w.now, done})
+}
+
+// run lets the way work for a while, in steps of 5 ms: a live record with each, and as many
+// of the backlog as may be.
+func (w *way) run(while time.Duration) {
+	w.stood, w.home = 0, 0
+	for range while / (5 * time.Millisecond) {
+		w.send(flight.Live, 1000, w.now.Add(w.commit()))
+		for w.table.Room(flight.Backlog, w.size, true) {
+			if w.free.Before(w.now) {
+				w.free = w.now
+			}
+			w.free = w.free.Add(w.each)
+			w.send(flight.Backlog, w.size, w.free.Add(w.commit()))
+		}
+		w.now = w.now.Add(5 * time.Millisecond)
+		var came ranges.Set
+		left := w.flying[:0]
+		for _, f := range w.flying {
+			if f.done.After(w.now) {
+				left = append(left, f)
+				continue
+			}
+			came.Add(f.record.Position, f.record.Position+1)
+			if f.record.Lane == flight.Backlog {
+				w.stood = max(w.stood, w.now.Sub(f.sent))
+				w.home++
+			}
+		}
+		w.flying = left
+		w.table.Acked(w.now, rec(0, flight.Live).Epoch, came)
 	}
 }
 
-// TestTheBacklogDoesNotQueue: live records overtake it before the commit, so they do not tell
-// that it waits there; its own acknowledgements do.
-func TestTheBacklogDoesNotQueue(t *testing.T) {
-	cfg := config()
-	cfg.FirstRecords = 1 << 20
-	tab := flight.New(cfg)
-	tab.Begin()
-	tab.Grant(1<<20, 1<<40)
-	now, next := start, uint64(0)
-	const perSecond = 20 << 20 // what is committed of it
-	var bytes int64
-	for range 300 {
-		l := rec(1<<30+next, flight.Live)
-		tab.Sent(now, l)
-		from := next
-		bytes = inFlight(tab, now, &next)
-		now = now.Add(20 * time.Millisecond)
-		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: l.Position, To: l.Position + 1}))
-		now = now.Add(time.Duration(bytes) * time.Second / perSecond)
-		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: from, To: next}))
+// TestTheBacklogKeepsTheWayBusy: it soon comes home as fast as the way takes it, and yet none
+// of it stands there for long, whatever the size of its records.
+func TestTheBacklogKeepsTheWayBusy(t *testing.T) {
+	w := newWay()
+	for _, phase := range []struct {
+		size int64
+		each time.Duration
+	}{
+		{4 << 10, 370 * time.Microsecond}, // measured, as the next
+		{660, 125 * time.Microsecond},
+		{4 << 10, 5 * time.Millisecond}, // the database has become slow
+		{4 << 10, 370 * time.Microsecond},
+	} {
+		w.size, w.each = phase.size, phase.each
+		w.run(3 * time.Second) // it may take so long to find out, and to come home
+		w.run(5 * time.Second)
+		if could := int(5 * time.Second / phase.each); w.home < could*9/10 {
+			t.Errorf("%d records of %d bytes came home, of %d", w.home, phase.size, could)
+		}
+		if most := 75*time.Millisecond + 110*phase.each; w.stood > most {
+			t.Errorf("a record of %d bytes stood %v on a way that takes %v for one", phase.size, w.stood, phase.each)
+		}
 	}
-	if bytes < 1<<20 || bytes > 4<<20 {
-		t.Errorf("%d bytes in flight on a way that commits %d a second", bytes, perSecond)
+}
+
+// TestTheBacklogComesHomeThroughUnsteadyCommits: that one commit was quick now and then does
+// not let the backlog starve where most take long.
+func TestTheBacklogComesHomeThroughUnsteadyCommits(t *testing.T) {
+	w := newWay()
+	rng := rand.New(rand.NewPCG(1, 2))
+	w.commit = func() time.Duration {
+		if rng.IntN(100) == 0 {
+			return 10 * time.Millisecond
+		}
+		return 100*time.Millisecond + time.Duration(rng.Int64N(int64(100*time.Millisecond)))
+	}
+	w.size, w.each = 4<<10, 370*time.Microsecond
+	w.run(30 * time.Second)
+	w.run(10 * time.Second)
+	if could := int(10 * time.Second / w.each); w.home < could/5 {
+		t.Errorf("%d records came home, of %d", w.home, could)
 	}
 }
 
@@ -110,8 +141,15 @@ func TestUnusedRoomDoesNotGrow(t *testing.T) {
 		now = now.Add(20 * time.Millisecond)
 		tab.Acked(now, l.Epoch, ranges.Of(ranges.Range{From: l.Position, To: l.Position + 1}, ranges.Range{From: i, To: i + 1}))
 	}
-	next := uint64(1 << 20)
-	if bytes := inFlight(tab, now, &next); bytes > 300<<10 {
+	const size = 10 << 10
+	var bytes int64
+	for next := uint64(1 << 20); tab.Room(flight.Backlog, size, true); next++ {
+		r := rec(next, flight.Backlog)
+		r.Bytes = size
+		tab.Sent(now, r)
+		bytes += size
+	}
+	if bytes > 600<<10 {
 		t.Errorf("%d bytes may be in flight where 100 KiB ever were", bytes)
 	}
 }
