@@ -1,15 +1,12 @@
 package pgserver
 
 import (
-	"bytes"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"syscall"
 
 	"andon.internal/shared/netns"
+	"andon.internal/shared/procfs"
 )
 
 // process is a running postmaster. done is closed when it has been waited for.
@@ -79,30 +76,9 @@ func (p *process) signal(sig syscall.Signal) error {
 // die, kills its children and then itself, and waits for it.
 func (p *process) killAll() {
 	_ = p.signal(syscall.SIGSTOP)
-	for _, child := range children(p.pid) {
+	for _, child := range procfs.Children(p.pid) {
 		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
 	_ = p.signal(syscall.SIGKILL)
 	<-p.done
-}
-
-// children returns the processes whose parent is pid.
-func children(pid int) []int {
-	var out []int
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		// "PID (name) state PPID ...": the name may hold spaces and parentheses.
-		rest := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-		if len(rest) < 2 || string(rest[1]) != strconv.Itoa(pid) {
-			continue
-		}
-		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-			out = append(out, child)
-		}
-	}
-	return out
 }

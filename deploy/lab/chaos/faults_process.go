@@ -1,18 +1,15 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"andon.internal/lab/factory"
 	"andon.internal/lab/process"
+	"andon.internal/shared/procfs"
 )
 
 func kill(_ context.Context, r *rig, target string) (cure, error) {
@@ -64,7 +61,7 @@ func pause(_ context.Context, r *rig, target string) (cure, error) {
 	if pid == 0 {
 		return nil, fmt.Errorf("pause %s: it is down", target)
 	}
-	family := append([]int{pid}, children(pid)...)
+	family := append([]int{pid}, procfs.Children(pid)...)
 	for _, p := range family {
 		if err := unix.Kill(p, unix.SIGSTOP); err != nil && p == pid {
 			return nil, fmt.Errorf("pause %s: %w", target, err)
@@ -76,26 +73,6 @@ func pause(_ context.Context, r *rig, target string) (cure, error) {
 		}
 		return nil
 	}, nil
-}
-
-// children returns the processes whose parent is pid.
-func children(pid int) []int {
-	var out []int
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		rest := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-		if len(rest) < 2 || string(rest[1]) != strconv.Itoa(pid) {
-			continue
-		}
-		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-			out = append(out, child)
-		}
-	}
-	return out
 }
 
 func stop(_ context.Context, r *rig, target string) (cure, error) {
