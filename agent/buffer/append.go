@@ -55,7 +55,7 @@ func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
 	if c != nil {
 		b.names[c.Name] = true
 		b.generation++
-		b.x.enqueueCursor(c.Name, cursor{b.generation, append([]byte{}, c.Data...)})
+		b.x.enqueueCursor(c.Name, cursor{Generation: b.generation, Data: append([]byte{}, c.Data...)})
 	}
 	if b.x.show(ep) {
 		b.signalChanged()
@@ -93,7 +93,7 @@ func (p *parcel) prepare(o *Options, now time.Time, ahead bool) error {
 		}
 		e := newEntry(it, now, ahead)
 		p.entries[i] = e
-		p.space += int64(e.tally().space)
+		p.space += int64(e.tally().Space)
 		p.memory += e.cost
 	}
 	if most := max(p.memory, p.space); most > o.maxAppend() {
@@ -110,7 +110,7 @@ func (b *Buffer) takeLocked(p *parcel, now time.Time, ahead, bound bool) {
 	for i, e := range p.entries {
 		it := &p.items[i]
 		if e == nil {
-			l := lossOf(ReasonOversize, Key{ep.id, ep.next}, it)
+			l := lossOf(ReasonOversize, Key{Epoch: ep.id, Position: ep.next}, it)
 			ep.next++
 			if n := len(large); n == 0 || !large[n-1].join(&l) {
 				large = append(large, l)
@@ -142,7 +142,7 @@ func (b *Buffer) rejectLocked(items []Item, now time.Time) (first uint64) {
 	}
 	first = ep.next
 	for i := range items {
-		l := lossOf(ReasonOverflow, Key{ep.id, ep.next}, &items[i])
+		l := lossOf(ReasonOverflow, Key{Epoch: ep.id, Position: ep.next}, &items[i])
 		ep.next++
 		b.noteLossLocked(&l, 1, now, false)
 	}

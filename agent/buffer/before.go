@@ -13,5 +13,5 @@ func (b *Buffer) Before(t time.Time) (k Key, ok bool) {
 	if from == 0 {
 		return Key{}, false
 	}
-	return Key{ep.id, from - 1}, true
+	return Key{Epoch: ep.id, Position: from - 1}, true
 }

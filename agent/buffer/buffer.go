@@ -113,7 +113,7 @@ func (b *Buffer) Cursor(name string) ([]byte, error) {
 	} else if !ok {
 		return nil, nil
 	}
-	return append([]byte{}, c.data...), nil
+	return append([]byte{}, c.Data...), nil
 }
 
 // WaitSpace blocks until an Append would find room again, or ctx is done. It returns

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -58,10 +58,10 @@ type chain struct {
 func openChain(dir string) (*chain, error) {
 	path := filepath.Join(dir, chainFile)
 	o := bolt.Options{Timeout: time.Second}
-	open := openDB
+	open := format.Open
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		open = createDB
-	} else if err := checkTree(path); err != nil {
+	} else if err := format.CheckTree(path); err != nil {
 		return nil, err
 	}
 	db, err := open(path, o)
@@ -78,13 +78,13 @@ func openChain(dir string) (*chain, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, errors.Join(err, closeDB(db))
+		return nil, errors.Join(err, format.Close(db))
 	}
 	reserveBlocks(path)
 	return c, nil
 }
 
-func (c *chain) close() error { return closeDB(c.db) }
+func (c *chain) close() error { return format.Close(c.db) }
 
 // update runs one synced transaction. After one that failed there is no other, unless
 // it failed for lack of space.
@@ -93,14 +93,14 @@ func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 		return c.err
 	}
 	var done *bolt.Tx
-	err := wrap("write "+chainFile, guarded(func() error {
+	err := wrap("write "+chainFile, format.Guarded(func() error {
 		return c.db.Update(func(tx *bolt.Tx) error {
 			done = tx
 			return fn(tx)
 		})
 	}))
 	if err == nil {
-		c.written.Add(pagesOf(done))
+		c.written.Add(format.PagesOf(done))
 	}
 	if !noSpace(err) {
 		c.err = err
@@ -112,7 +112,7 @@ func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 func (c *chain) load() ([]link, []*move, error) {
 	var links []link
 	var moves []*move
-	err := guarded(func() error {
+	err := format.Guarded(func() error {
 		return c.db.View(func(tx *bolt.Tx) error {
 			err := tx.Bucket(linkBucket).ForEach(func(k, v []byte) error {
 				l, err := decodeLink(k, v)
@@ -192,11 +192,11 @@ func putLink(b *bolt.Bucket, l *link) error {
 	v = binary.BigEndian.AppendUint64(v, uint64(l.began))
 	v = append(v, byte(l.ended))
 	v = binary.BigEndian.AppendUint64(v, l.next)
-	return b.Put(seqKey(l.seq), seal(v))
+	return b.Put(seqKey(l.seq), format.Seal(v))
 }
 
 func decodeLink(k, v []byte) (link, error) {
-	body, err := unseal(v, linkVersion)
+	body, err := format.Unseal(v, linkVersion)
 	if err != nil || len(k) != 8 {
 		return link{}, fmt.Errorf("header of an epoch: %w", errors.Join(err, errDamaged))
 	}
@@ -223,32 +223,15 @@ func encodeMove(m *move) []byte {
 	v := []byte{moveVersion}
 	v = append(v, m.from[:]...)
 	v = append(v, m.to[:]...)
-	return seal(append(v, m.set.String()...))
+	return format.Seal(append(v, m.set.String()...))
 }
 
 func decodeMove(k, v []byte) (*move, error) {
-	body, err := unseal(v, moveVersion)
+	body, err := format.Unseal(v, moveVersion)
 	if err != nil || len(body) < 32 || len(k) != 8 {
 		return nil, fmt.Errorf("move between epochs: %w", errors.Join(err, errDamaged))
 	}
 	m := &move{seq: binary.BigEndian.Uint64(k), from: Epoch(body[:16]), to: Epoch(body[16:32])}
 	m.set, err = ranges.Parse(string(body[32:]), maxRanges)
 	return m, err
-}
-
-// seal appends a CRC-32C.
-func seal(v []byte) []byte {
-	return binary.BigEndian.AppendUint32(v, crc32.Checksum(v, castagnoli))
-}
-
-// unseal checks the CRC-32C and the version in the first byte and returns what is
-// between them.
-func unseal(v []byte, version byte) ([]byte, error) {
-	if len(v) < 5 || crc32.Checksum(v[:len(v)-4], castagnoli) != binary.BigEndian.Uint32(v[len(v)-4:]) {
-		return nil, errDamaged
-	}
-	if v[0] != version {
-		return nil, fmt.Errorf("format %d is not known; a newer version wrote it", v[0])
-	}
-	return v[1 : len(v)-4], nil
 }

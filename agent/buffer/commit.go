@@ -8,6 +8,7 @@ import (
 
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/broken"
 	"andon.internal/shared/ranges"
 )
@@ -62,19 +63,19 @@ func (b *Buffer) crowded(f *file) {
 
 // write runs one transaction in f: the plan, and what is to be deleted there.
 func (b *Buffer) write(f *file, p *plan) error {
-	c := change{epoch: p.epoch, next: p.next, cursors: map[string]cursor{}}
+	c := format.Change{Epoch: p.epoch, Next: p.next, Cursors: map[string]cursor{}}
 	b.mu.Lock()
-	if c.home = !f.home; c.home {
+	if c.Home = !f.home; c.Home {
 		// The active file takes over all cursors, so that those before it can be unlinked.
-		maps.Copy(c.cursors, b.cursors)
+		maps.Copy(c.Cursors, b.cursors)
 	}
-	c.deletes = f.deletes(maxDeletes)
+	c.Deletes = f.deletes(maxDeletes)
 	b.mu.Unlock()
 	for _, e := range p.entries {
 		if e.cursor != nil {
-			c.cursors[e.label] = *e.cursor
+			c.Cursors[e.label] = *e.cursor
 		} else {
-			c.puts = append(c.puts, e.envelope())
+			c.Puts = append(c.Puts, e.envelope())
 		}
 	}
 
@@ -98,11 +99,11 @@ func (b *Buffer) write(f *file, p *plan) error {
 	if !broken.Is(broken.EarlyMemory) {
 		believe()
 	}
-	maps.Copy(b.cursors, c.cursors)
+	maps.Copy(b.cursors, c.Cursors)
 	f.home = true
-	for i := range c.puts {
-		b.m.stored.Add(float64(c.puts[i].size()))
-		b.stored.Add(int64(c.puts[i].size()))
+	for i := range c.Puts {
+		b.m.stored.Add(float64(c.Puts[i].Size()))
+		b.stored.Add(int64(c.Puts[i].Size()))
 	}
 	if b.showAllLocked() {
 		b.signalChanged()
@@ -122,19 +123,19 @@ func (b *Buffer) showAllLocked() bool {
 }
 
 // apply runs one transaction in f.
-func (b *Buffer) apply(f *file, c *change) (outcome, error) {
+func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
 	db, err := b.handles.acquire(f.handle)
 	if err != nil {
-		return outcome{}, err
+		return format.Outcome{}, err
 	}
 	defer b.handles.release(f.handle)
-	c.owner = b.owner
+	c.Owner = b.owner
 	b.prepare(f, c)
 	if err := b.step("write"); err != nil {
-		return outcome{}, err
+		return format.Outcome{}, err
 	}
 	start := time.Now()
-	out, err := c.apply(db, &b.scratch, int(b.o.maxFileBytes()))
+	out, err := c.Apply(db, &b.scratch, int(b.o.maxFileBytes()))
 	if err == nil {
 		err = b.step("written")
 	}
@@ -145,33 +146,33 @@ func (b *Buffer) apply(f *file, c *change) (outcome, error) {
 		return out, fmt.Errorf("write %s: %w", f.name, err)
 	}
 	b.m.commits.WithLabelValues().Observe(time.Since(start).Seconds())
-	b.m.written.Add(float64(out.written))
-	b.device.Add(out.written)
+	b.m.written.Add(float64(out.Written))
+	b.device.Add(out.Written)
 	return out, nil
 }
 
 // doubt notes that the records of a transaction that failed may be in the file.
-func (b *Buffer) doubt(f *file, c *change) {
+func (b *Buffer) doubt(f *file, c *format.Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := range c.puts {
-		k := c.puts[i].key
+	for i := range c.Puts {
+		k := c.Puts[i].Key
 		f.holding(k.Epoch).doubt.Add(k.Position, k.Position+1)
 	}
 }
 
 // appliedLocked brings the index up to date with a transaction, but for its records.
-func (b *Buffer) appliedLocked(f *file, c *change, out *outcome) {
-	f.fresh, f.size = false, out.size
-	f.full = f.full && len(c.deletes) == 0
-	for e, set := range c.deletes {
+func (b *Buffer) appliedLocked(f *file, c *format.Change, out *format.Outcome) {
+	f.fresh, f.size = false, out.Size
+	f.full = f.full && len(c.Deletes) == 0
+	for e, set := range c.Deletes {
 		h := f.holding(e)
 		b.x.change(h, func() { h.gone -= h.dead.RemoveSet(set) })
 	}
-	for e, t := range out.tallies {
+	for e, t := range out.Tallies {
 		h := f.holding(e)
 		b.x.change(h, func() { h.tally = t })
-		if t.records == 0 {
+		if t.Records == 0 {
 			delete(f.holds, e)
 		}
 	}

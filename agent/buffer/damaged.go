@@ -3,12 +3,12 @@ package buffer
 import (
 	"crypto/rand"
 	"errors"
-	"math"
 	"os"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"andon.internal/agent/buffer/internal/salvage"
 	"andon.internal/shared/ranges"
 )
 
@@ -21,7 +21,7 @@ type damagedContents struct {
 	stays  bool                 // it could not be salvaged, for lack of room or by a fault of the disk: the next start tries again
 	noted  map[Epoch]ranges.Set // what it held when it was full; nil while it was written
 	active bool                 // it is the file that was written, by the chain file
-	report
+	salvage.Report
 }
 
 // others reports whether it is another buffer's file that only lies here. One in the place
@@ -46,7 +46,7 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	}
 	to := ulid.MustNew(ulid.Now(), rand.Reader).String() + fileSuffix
 	if !errors.Is(cause, errForeign) {
-		a := b.salvage(&request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known})
+		a := b.salvage(inv, &salvage.Request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known})
 		switch {
 		case a.Foreign:
 			d.cause = errForeign
@@ -58,21 +58,21 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 			if err := b.adopt(to, inv); err != nil {
 				return err
 			}
-			d.report = a.Report
+			d.Report = a.Report
 		}
 	}
 	inv.damaged = append(inv.damaged, d)
 	if !d.others() {
-		inv.cursors[baseName(name)] = d.cursors()
+		inv.cursors[baseName(name)] = d.AllCursors()
 	}
 	return nil
 }
 
-func (b *Buffer) salvage(q *request) answer {
+func (b *Buffer) salvage(inv *inventory, q *salvage.Request) salvage.Answer {
 	if err := b.step("salvage"); err != nil {
-		return answer{Fault: err.Error()}
+		return salvage.Answer{Fault: err.Error()}
 	}
-	return b.ask(q)
+	return inv.asker.Ask(q)
 }
 
 // adoptOwner takes the id that a file of this buffer has, where the chain file is new.
@@ -107,27 +107,6 @@ func (b *Buffer) own(noted [16]byte) {
 	}
 }
 
-// cursors returns those of a damaged file; nil where that is not all that there were.
-func (r *report) cursors() map[string]cursor {
-	if !r.Whole {
-		return nil
-	}
-	out := map[string]cursor{}
-	for name, c := range r.Cursors {
-		out[name] = cursor{c.Generation, c.Data}
-	}
-	return out
-}
-
-// setOf reads a set of a report.
-func setOf(text string) ranges.Set {
-	set, err := ranges.Parse(text, math.MaxInt32)
-	if err != nil {
-		return ranges.Set{}
-	}
-	return set
-}
-
 // knownLoss is positions of which some, at most records, are lost.
 type knownLoss struct {
 	epoch   Epoch
@@ -154,7 +133,7 @@ func (b *Buffer) lossesOf(damaged []damagedContents) (out []knownLoss) {
 			}
 		case d.Counts != nil:
 			for e := range d.Counts {
-				set, records := d.lost(e)
+				set, records := d.Lost(e)
 				add(e, set, records)
 			}
 			if d.Stale {
@@ -180,31 +159,9 @@ func (b *Buffer) addUnknown(d *damagedContents, add func(e Epoch, set ranges.Set
 			continue
 		}
 		set := ranges.Of(ranges.Range{From: n.Next, To: ep.next})
-		set.RemoveSet(setOf(d.Saved[ep.id]))
+		set.RemoveSet(salvage.SetOf(d.Saved[ep.id]))
 		add(ep.id, set, set.Len())
 	}
-}
-
-// lost returns positions of an epoch of which so many records were in a damaged file
-// and did not read back, given its counts. Where the index is not whole, what reads back
-// may be more than what was there, of records that were deleted.
-func (r *report) lost(e Epoch) (set ranges.Set, records uint64) {
-	n := r.Counts[e]
-	if n.All {
-		return set, 0
-	}
-	saved := setOf(r.Saved[e])
-	if set = setOf(r.Names[e]); r.Sure {
-		set.RemoveSet(saved)
-		return set, set.Len()
-	}
-	if gaps := setOf(r.Gaps[e]); !gaps.Empty() {
-		set.AddSet(gaps)
-	} else {
-		set = ranges.Of(ranges.Range{To: n.Next})
-	}
-	set.RemoveSet(saved)
-	return set, max(n.Records, saved.Len()+1) - saved.Len()
 }
 
 // noteKnownLossLocked notes what a damaged file held, without what other files hold.

@@ -1,6 +1,10 @@
 package buffer
 
-import "time"
+import (
+	"time"
+
+	"andon.internal/agent/buffer/internal/format"
+)
 
 // stage is how far a record in memory has come.
 type stage uint8
@@ -49,30 +53,30 @@ func newEntry(it *Item, now time.Time, ahead bool) *entry {
 	}
 	payload := len(e.data)
 	if ahead {
-		if e.packed = pack(e.data); e.packed != nil {
+		if e.packed = format.Pack(e.data); e.packed != nil {
 			payload = len(e.packed)
 		}
 	}
-	e.size = envelopeHead + len(e.label) + payload + envelopeTail
+	e.size = format.EnvelopeHead + len(e.label) + payload + format.EnvelopeTail
 	e.cost = int64(len(e.data)+len(e.packed)) + entryCost
 	return e
 }
 
-func (e *entry) tally() tally { return tallyOf(e.rows, e.size) }
+func (e *entry) tally() tally { return format.TallyOf(e.rows, e.size) }
 
 // envelope returns the entry as it is to be stored. It may be called without the
 // lock while the entry is being written.
-func (e *entry) envelope() envelope {
-	v := envelope{
-		key: e.key, class: e.class, label: e.label, rows: e.rows, first: e.first, last: e.last,
-		appended: e.appended.UnixNano(), length: e.length, moved: e.moved, payload: e.data,
+func (e *entry) envelope() format.Envelope {
+	v := format.Envelope{
+		Key: e.key, Class: e.class, Label: e.label, Rows: e.rows, First: e.first, Last: e.last,
+		Appended: e.appended.UnixNano(), Length: e.length, Moved: e.moved, Payload: e.data,
 	}
 	packed := e.packed
 	if packed == nil && !e.ahead {
-		packed = pack(e.data)
+		packed = format.Pack(e.data)
 	}
 	if packed != nil {
-		v.packed, v.payload = true, packed
+		v.Packed, v.Payload = true, packed
 	}
 	return v
 }

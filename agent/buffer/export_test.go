@@ -8,6 +8,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"andon.internal/agent/buffer/internal/format"
+	"andon.internal/agent/buffer/internal/salvage"
 	"andon.internal/shared/ranges"
 )
 
@@ -99,7 +101,7 @@ func Check(b *Buffer) error {
 			ahead++
 		}
 		if e.cursor == nil {
-			unwritten.add(e.tally())
+			unwritten.Add(e.tally())
 			if ep := x.byID[e.key.Epoch]; ep == nil || ep.mem[e.key.Position] != e {
 				fail("position %d in the queue is not in its epoch", e.key.Position)
 			}
@@ -169,8 +171,8 @@ func (b *Buffer) checkFile(f *file) error {
 		return err
 	}
 	defer b.handles.release(f.handle)
-	found := contents{held: map[Epoch]*heldIn{}, next: map[Epoch]uint64{}, cursors: map[string]cursor{}}
-	if err := db.View(found.read); err != nil {
+	found := format.Contents{Held: map[Epoch]*format.HeldIn{}, Next: map[Epoch]uint64{}, Cursors: map[string]cursor{}}
+	if err := db.View(found.Read); err != nil {
 		return err
 	}
 	for e, h := range f.holds {
@@ -178,27 +180,27 @@ func (b *Buffer) checkFile(f *file) error {
 		all.AddSet(h.kept)
 		all.AddSet(h.dead)
 		all.AddSet(h.bad)
-		in := found.held[e]
+		in := found.Held[e]
 		if in == nil {
-			in = &heldIn{}
+			in = &format.HeldIn{}
 		}
 		if f.sealed {
 			// What a transaction that failed may have done is not counted.
 			missing := h.live.Clone()
-			if missing.RemoveSet(in.set); !missing.Empty() {
+			if missing.RemoveSet(in.Set); !missing.Empty() {
 				return fmt.Errorf("epoch %x: %v is not in the file", e[10:], missing)
 			}
-			delete(found.held, e)
+			delete(found.Held, e)
 			continue
 		}
-		if !all.Equal(in.set) || h.tally != in.tally {
-			return fmt.Errorf("epoch %x: %v %+v in memory, %v %+v in the file", e[10:], all, h.tally, in.set, in.tally)
+		if !all.Equal(in.Set) || h.tally != in.Tally {
+			return fmt.Errorf("epoch %x: %v %+v in memory, %v %+v in the file", e[10:], all, h.tally, in.Set, in.Tally)
 		}
-		delete(found.held, e)
+		delete(found.Held, e)
 	}
-	for e, in := range found.held {
-		if !in.set.Empty() && !f.sealed {
-			return fmt.Errorf("epoch %x: %v is in the file only", e[10:], in.set)
+	for e, in := range found.Held {
+		if !in.Set.Empty() && !f.sealed {
+			return fmt.Errorf("epoch %x: %v is in the file only", e[10:], in.Set)
 		}
 	}
 	return db.View(func(tx *bolt.Tx) error {
@@ -210,33 +212,33 @@ func (b *Buffer) checkFile(f *file) error {
 }
 
 // ChildMemory is how many bytes a child may take.
-const ChildMemory = childMemory
+const ChildMemory = salvage.ChildMemory
 
 // SetChildLimit sets how long a child may take.
 func (o *Options) SetChildLimit(d time.Duration) { o.childLimit = d }
 
 // Envelope is a record's stored form and back, for the tests of the format.
 func Envelope(s Stored) []byte {
-	v := envelope{
-		key: s.Key, class: s.Class, label: s.Label, rows: s.Rows, first: s.First, last: s.Last,
-		appended: s.Appended.UnixNano(), length: len(s.Data), moved: s.Moved, payload: s.Data,
+	v := format.Envelope{
+		Key: s.Key, Class: s.Class, Label: s.Label, Rows: s.Rows, First: s.First, Last: s.Last,
+		Appended: s.Appended.UnixNano(), Length: len(s.Data), Moved: s.Moved, Payload: s.Data,
 	}
-	if packed := pack(s.Data); packed != nil {
-		v.packed, v.payload = true, packed
+	if packed := format.Pack(s.Data); packed != nil {
+		v.Packed, v.Payload = true, packed
 	}
-	return v.appendTo(nil)
+	return v.AppendTo(nil)
 }
 
 // ParseEnvelope is the inverse of Envelope.
 func ParseEnvelope(b []byte) (Stored, error) {
-	v, err := parseEnvelope(b)
+	v, err := format.ParseEnvelope(b)
 	if err != nil {
 		return Stored{}, err
 	}
-	data, err := v.data()
+	data, err := v.Data()
 	return Stored{
-		Key: v.key, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
-		Appended: time.Unix(0, v.appended), Moved: v.moved,
+		Key: v.Key, Class: v.Class, Data: data, Label: v.Label, Rows: v.Rows, First: v.First, Last: v.Last,
+		Appended: time.Unix(0, v.Appended), Moved: v.Moved,
 	}, err
 }
 
@@ -244,7 +246,7 @@ func ParseEnvelope(b []byte) (Stored, error) {
 func EncodeLoss(l LossInfo) []byte { return appendLoss(nil, &l) }
 
 // CheckTree looks at the pages of a closed file.
-func CheckTree(path string) error { return checkTree(path) }
+func CheckTree(path string) error { return format.CheckTree(path) }
 
 // OpenLosses returns how many losses are noted and not yet records.
 func OpenLosses(b *Buffer) int {

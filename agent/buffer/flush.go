@@ -201,7 +201,7 @@ func (b *Buffer) takeBackLocked(p *plan) {
 		if e.acked {
 			// It is not needed any more, and whether it is in a file that is not used any
 			// more does not matter: its name would be known again.
-			b.x.unwritten.sub(e.tally())
+			b.x.unwritten.Sub(e.tally())
 			b.x.memory -= e.cost
 			e.stage, e.data, e.packed = gone, nil, nil
 			b.x.settleLoss(e)

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -71,11 +72,11 @@ func (f *Folder) look() (uint64, error) {
 	} else if err != nil {
 		return 0, fmt.Errorf("look at the lock of %s: %w", c.Name(), err)
 	}
-	m, err := readMeta(c)
+	m, err := format.ReadMeta(c)
 	if err != nil {
 		return 0, nil // told by Inventory
 	}
-	return m.txid, nil
+	return m.Txid, nil
 }
 
 // unchanged returns ErrChanged when an agent has come since OpenFolder.
@@ -119,7 +120,7 @@ func (f *Folder) Records(ctx context.Context, aside bool, fn func(Found) error) 
 		list = append(list, names.aside...)
 	}
 	for _, name := range list {
-		w, err := openWalker(filepath.Join(f.dir, name), name)
+		w, err := format.OpenWalker(filepath.Join(f.dir, name))
 		if errors.Is(err, errDamaged) {
 			if err = fn(Found{File: name, Err: err}); err != nil {
 				return err
@@ -129,7 +130,7 @@ func (f *Folder) Records(ctx context.Context, aside bool, fn func(Found) error) 
 		if err != nil {
 			return errors.Join(err, f.unchanged())
 		}
-		err = w.records(func(r Found) error {
+		err = recordsOf(w, name, func(r Found) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -140,7 +141,7 @@ func (f *Folder) Records(ctx context.Context, aside bool, fn func(Found) error) 
 			}
 			return fn(r)
 		})
-		if err = errors.Join(err, w.close()); err != nil {
+		if err = errors.Join(err, w.Close()); err != nil {
 			return err
 		}
 	}
@@ -156,9 +157,9 @@ func (f *Folder) Verify(ctx context.Context, fn func(Found) error) error {
 	}
 	for _, name := range append([]string{chainFile}, names.files...) {
 		path := filepath.Join(f.dir, name)
-		check := func() error { return checkRecords(path, true) }
+		check := func() error { return format.CheckRecords(path, true) }
 		if name == chainFile {
-			check = func() error { return checkTree(path) }
+			check = func() error { return format.CheckTree(path) }
 		}
 		err := check()
 		if err == nil {
@@ -200,7 +201,7 @@ func (f *Folder) Inventory() (Inventory, error) {
 	inv.SetAside = sizesOf(f.dir, names.aside)
 	inv.Epochs = epochsOf(s.links, held, next)
 	for name, c := range cursors {
-		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.generation, Bytes: len(c.data), Lost: s.state.cursors[name].lostWith})
+		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.Generation, Bytes: len(c.Data), Lost: s.state.cursors[name].lostWith})
 	}
 	return inv, f.unchanged()
 }
@@ -212,18 +213,18 @@ func (f *Folder) file(name string, held map[Epoch]ranges.Set, next map[Epoch]uin
 	if st, err := os.Stat(path); err == nil {
 		info.Size = st.Size()
 	}
-	w, err := openWalker(path, name)
+	w, err := format.OpenWalker(path)
 	if err != nil {
 		info.Err = err
 		return info
 	}
-	defer func() { _ = w.close() }() // was only read
+	defer func() { _ = w.Close() }() // was only read
 	bad := func(_ uint64, err error) error {
 		info.Err = errors.Join(info.Err, err)
 		return nil
 	}
-	_ = w.each(string(recordsBucket), func(_ uint64, key, _ []byte) error {
-		if k, ok := parseKey(key); ok {
+	_ = w.Each(string(format.RecordsBucket), func(_ uint64, key, _ []byte) error {
+		if k, ok := format.ParseKey(key); ok {
 			set := held[k.Epoch]
 			set.Add(k.Position, k.Position+1)
 			held[k.Epoch] = set
@@ -233,21 +234,21 @@ func (f *Folder) file(name string, held map[Epoch]ranges.Set, next map[Epoch]uin
 		}
 		return bad(0, fmt.Errorf("%w: key %x", errDamaged, key))
 	}, bad)
-	_ = w.each(string(epochsBucket), func(_ uint64, key, value []byte) error {
-		n, err := decodeCount(value)
+	_ = w.Each(string(format.EpochsBucket), func(_ uint64, key, value []byte) error {
+		n, err := format.DecodeCount(value)
 		if err != nil || len(key) != len(Epoch{}) {
 			return bad(0, fmt.Errorf("%w: count of an epoch", errDamaged))
 		}
-		info.Records, info.Rows, info.Bytes = info.Records+n.records, info.Rows+n.rows, info.Bytes+n.bytes
-		next[Epoch(key)] = max(next[Epoch(key)], n.next)
+		info.Records, info.Rows, info.Bytes = info.Records+n.Records, info.Rows+n.Rows, info.Bytes+n.Bytes
+		next[Epoch(key)] = max(next[Epoch(key)], n.Next)
 		return nil
 	}, bad)
-	_ = w.each(string(cursorsBucket), func(_ uint64, key, value []byte) error {
-		c, err := decodeCursor(value)
+	_ = w.Each(string(format.CursorsBucket), func(_ uint64, key, value []byte) error {
+		c, err := format.DecodeCursor(value)
 		if err != nil {
 			return bad(0, err)
 		}
-		if c.generation > cursors[string(key)].generation {
+		if c.Generation > cursors[string(key)].Generation {
 			cursors[string(key)] = c
 		}
 		return nil

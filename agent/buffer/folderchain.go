@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // chainContents is what a chain file was found to hold.
@@ -18,7 +20,7 @@ type chainContents struct {
 // chain reads the chain file. What does not read back is in faults.
 func (f *Folder) chain() (c chainContents, faults []string) {
 	c.state.cursors = map[string]knownCursor{}
-	w, err := openWalker(filepath.Join(f.dir, chainFile), chainFile)
+	w, err := format.OpenWalker(filepath.Join(f.dir, chainFile))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errors.New("is not there")
@@ -27,12 +29,12 @@ func (f *Folder) chain() (c chainContents, faults []string) {
 		}
 		return c, []string{chainFile + ": " + err.Error()}
 	}
-	defer func() { _ = w.close() }() // was only read
+	defer func() { _ = w.Close() }() // was only read
 	bad := func(_ uint64, err error) error {
 		faults = append(faults, chainFile+": "+err.Error())
 		return nil
 	}
-	_ = w.each(string(linkBucket), func(_ uint64, key, value []byte) error {
+	_ = w.Each(string(linkBucket), func(_ uint64, key, value []byte) error {
 		l, err := decodeLink(key, value)
 		if err != nil {
 			return bad(0, err)
@@ -40,8 +42,8 @@ func (f *Folder) chain() (c chainContents, faults []string) {
 		c.links = append(c.links, l)
 		return nil
 	}, bad)
-	_ = w.each(string(stateBucket), func(_ uint64, key, value []byte) error {
-		body, err := unseal(value, stateVersion)
+	_ = w.Each(string(stateBucket), func(_ uint64, key, value []byte) error {
+		body, err := format.Unseal(value, stateVersion)
 		if err != nil {
 			return bad(0, fmt.Errorf("name of the active file: %w", err))
 		}
@@ -50,8 +52,8 @@ func (f *Folder) chain() (c chainContents, faults []string) {
 		}
 		return nil
 	}, bad)
-	_ = w.each(string(cursorBucket), func(_ uint64, key, value []byte) error {
-		body, err := unseal(value, stateVersion)
+	_ = w.Each(string(cursorBucket), func(_ uint64, key, value []byte) error {
+		body, err := format.Unseal(value, stateVersion)
 		if err != nil || len(body) < 8 {
 			return bad(0, fmt.Errorf("note of a cursor: %w", errDamaged))
 		}
@@ -59,13 +61,4 @@ func (f *Folder) chain() (c chainContents, faults []string) {
 		return nil
 	}, bad)
 	return c, faults
-}
-
-// parseKey reads the name of a record.
-func parseKey(key []byte) (Key, bool) {
-	if len(key) != len(Epoch{})+8 {
-		return Key{}, false
-	}
-	k := Key{Epoch(key), binary.BigEndian.Uint64(key[len(Epoch{}):])}
-	return k, k.Position <= maxPosition
 }

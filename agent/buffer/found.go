@@ -1,6 +1,10 @@
 package buffer
 
-import "time"
+import (
+	"time"
+
+	"andon.internal/agent/buffer/internal/format"
+)
 
 // Found is a record as it lies in a buffer, or what does not read back there.
 type Found struct {
@@ -13,27 +17,27 @@ type Found struct {
 // AppendStored appends a record in the form in which it lies in a file, but not
 // compressed, to dst. [ParseStored] reads it.
 func AppendStored(dst []byte, s *Stored) []byte {
-	v := envelope{
-		key: s.Key, class: s.Class, label: s.Label, rows: s.Rows, first: s.First, last: s.Last,
-		appended: s.Appended.UnixNano(), length: len(s.Data), payload: s.Data,
+	v := format.Envelope{
+		Key: s.Key, Class: s.Class, Label: s.Label, Rows: s.Rows, First: s.First, Last: s.Last,
+		Appended: s.Appended.UnixNano(), Length: len(s.Data), Payload: s.Data,
 	}
-	return v.appendTo(dst)
+	return v.AppendTo(dst)
 }
 
 // ParseStored reads what AppendStored made, or a record of a file. The error wraps
 // [ErrDamaged] where its checksum, form or lengths do not fit.
 func ParseStored(b []byte) (Stored, error) {
-	v, err := parseEnvelope(b)
+	v, err := format.ParseEnvelope(b)
 	if err != nil {
 		return Stored{}, err
 	}
-	data, err := v.data()
+	data, err := v.Data()
 	if err != nil {
-		return Stored{Key: v.key}, err
+		return Stored{Key: v.Key}, err
 	}
 	return Stored{
-		Key: v.key, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
-		Appended: time.Unix(0, v.appended), OnDisk: true,
+		Key: v.Key, Class: v.Class, Data: data, Label: v.Label, Rows: v.Rows, First: v.First, Last: v.Last,
+		Appended: time.Unix(0, v.Appended), OnDisk: true,
 	}, nil
 }
 

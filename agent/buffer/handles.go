@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // maxOpen is how many record files are open, and so mapped, at once: the one that is
@@ -48,7 +50,7 @@ func (h *handles) acquire(f *handle) (*bolt.DB, error) {
 		h.closeIdleLocked(maxOpen - 1)
 		o := h.options
 		o.ReadOnly = f.readOnly
-		db, err := openDB(f.path, o)
+		db, err := format.Open(f.path, o)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +144,7 @@ func (h *handles) close() error {
 	defer h.mu.Unlock()
 	var errs []error
 	for _, f := range h.open {
-		errs = append(errs, closeDB(f.db))
+		errs = append(errs, format.Close(f.db))
 		f.db, f.gone = nil, true
 	}
 	h.open = nil
@@ -165,7 +167,7 @@ func (h *handles) closeLocked(f *handle) {
 	if f.db == nil {
 		return
 	}
-	_ = closeDB(f.db)
+	_ = format.Close(f.db)
 	f.db, f.stale = nil, false
 	for i, other := range h.open {
 		if other == f {

@@ -5,12 +5,13 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
 // head is what is read of a record that may have to go.
 type head struct {
-	envelope
+	format.Envelope
 	space int64
 	told  LossInfo // of a loss record
 }
@@ -25,14 +26,14 @@ func (b *Buffer) heads(f *file, e Epoch, run ranges.Range) (out []head, err erro
 		return nil, err
 	}
 	defer b.handles.release(f.handle)
-	err = guarded(func() error {
+	err = format.Guarded(func() error {
 		return db.View(func(tx *bolt.Tx) error {
-			records := tx.Bucket(recordsBucket)
+			records := tx.Bucket(format.RecordsBucket)
 			if records == nil {
 				return fmt.Errorf("%w: no records", errDamaged)
 			}
 			for p := run.From; p < run.To; p++ {
-				h, err := headOf(records, Key{e, p})
+				h, err := headOf(records, Key{Epoch: e, Position: p})
 				if err != nil {
 					return err
 				}
@@ -45,20 +46,20 @@ func (b *Buffer) heads(f *file, e Epoch, run ranges.Range) (out []head, err erro
 }
 
 func headOf(records *bolt.Bucket, k Key) (h head, err error) {
-	bucket := records.Bucket(recordKey(k))
+	bucket := records.Bucket(format.RecordKey(k))
 	if bucket == nil {
 		return h, fmt.Errorf("%w: no such record", errDamaged)
 	}
-	value := bucket.Get(valueKey)
-	if h.envelope, err = parseEnvelope(value); err != nil {
+	value := bucket.Get(format.ValueKey)
+	if h.Envelope, err = format.ParseEnvelope(value); err != nil {
 		return h, err
 	}
-	if h.key != k {
+	if h.Key != k {
 		return h, fmt.Errorf("%w: the record is another one", errDamaged)
 	}
-	h.space = int64(spaceOf(len(value)))
-	if h.class == Loss {
-		data, err := h.data()
+	h.space = int64(format.SpaceOf(len(value)))
+	if h.Class == Loss {
+		data, err := h.Data()
 		if err != nil {
 			return h, err
 		}
@@ -66,6 +67,6 @@ func headOf(records *bolt.Bucket, k Key) (h head, err error) {
 			return h, fmt.Errorf("%w: %w", errDamaged, err)
 		}
 	}
-	h.payload = nil // of the file's map
+	h.Payload = nil // of the file's map
 	return h, nil
 }

@@ -93,10 +93,10 @@ func cut(s *ranges.Set, r ranges.Range, to *ranges.Set) uint64 {
 
 // occupied is the space of the records that are not dead, about.
 func (h *holding) occupied() int64 {
-	if h.tally.records == 0 {
+	if h.tally.Records == 0 {
 		return 0
 	}
-	return int64(float64(h.tally.space) * float64(h.tally.records-min(h.gone, h.tally.records)) / float64(h.tally.records))
+	return int64(float64(h.tally.Space) * float64(h.tally.Records-min(h.gone, h.tally.Records)) / float64(h.tally.Records))
 }
 
 // change runs fn, which changes h, and keeps the sum of the space in use.
@@ -130,7 +130,7 @@ func (f *file) done() bool {
 func (f *file) space() int64 {
 	var n int64
 	for _, h := range f.holds {
-		n += int64(h.tally.space)
+		n += int64(h.tally.Space)
 	}
 	return n
 }
@@ -144,7 +144,7 @@ func (x *index) sizes() (size, dead int64) {
 			continue
 		}
 		for _, h := range f.holds {
-			dead += int64(h.tally.space) - h.occupied()
+			dead += int64(h.tally.Space) - h.occupied()
 		}
 	}
 	return size, dead
@@ -187,7 +187,7 @@ func (x *index) next(after *Key, live *uint64) (Key, bool) {
 	}
 	for ; i < len(x.epochs); i, from = i+1, 0 {
 		if r, ok := x.epochs[i].held.Next(from); ok {
-			return Key{x.epochs[i].id, max(r.From, from)}, true
+			return Key{Epoch: x.epochs[i].id, Position: max(r.From, from)}, true
 		}
 	}
 	return Key{}, false

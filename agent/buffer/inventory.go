@@ -6,17 +6,22 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"andon.internal/agent/buffer/internal/format"
+	"andon.internal/agent/buffer/internal/salvage"
 )
 
 // inventory is what a start finds in the folder.
 type inventory struct {
-	found   []contents        // of the sound files, oldest first
+	found   []format.Contents // of the sound files, oldest first
 	damaged []damagedContents // what is known of the others, which are set aside
 	good    map[string]bool   // the sound ones by their base names
 
 	known   []Epoch // by the chain file
 	active  string  // by the chain file; empty when that is not known
 	unclean bool    // the last process did not close the buffer
+
+	asker salvage.Asker // has files looked at
 
 	// cursors are those that still could be read in a damaged file, by its base name; nil
 	// where that is not all that there were.
@@ -26,7 +31,10 @@ type inventory struct {
 // openFiles reads what the record files hold and removes what an earlier start left
 // half made.
 func (b *Buffer) openFiles(links []link) (inventory, error) {
-	inv := inventory{good: map[string]bool{}, cursors: map[string]map[string]cursor{}}
+	inv := inventory{
+		good: map[string]bool{}, cursors: map[string]map[string]cursor{},
+		asker: salvage.Asker{Command: b.o.Child, Limit: b.o.childLimit, Log: b.log},
+	}
 	entries, err := os.ReadDir(b.o.Dir) // sorted by name: by time
 	if err != nil {
 		return inv, err
@@ -57,9 +65,9 @@ func (b *Buffer) openFiles(links []link) (inventory, error) {
 		// It may have been set aside already, by a process that came no further.
 		for _, entry := range entries {
 			if base, _, ok := strings.Cut(entry.Name(), damagedMark); ok && baseName(base) == a {
-				found := salvage(&request{Path: b.path(entry.Name()), Owner: b.owner, Known: inv.known})
+				found := salvage.Run(&salvage.Request{Path: b.path(entry.Name()), Owner: b.owner, Known: inv.known})
 				b.adoptOwner(found.Owner)
-				inv.cursors[a] = found.Report.cursors()
+				inv.cursors[a] = found.Report.AllCursors()
 			}
 		}
 	}
@@ -71,38 +79,38 @@ func (b *Buffer) openFiles(links []link) (inventory, error) {
 // openFile takes a record file into the index, or sets it aside.
 func (b *Buffer) openFile(name string, inv *inventory) error {
 	if inv.unclean {
-		if a := b.ask(&request{Path: b.path(name)}); a.Damage != "" {
+		if a := inv.asker.Ask(&salvage.Request{Path: b.path(name)}); a.Damage != "" {
 			return b.openDamaged(name, fmt.Errorf("%w: %s", errDamaged, a.Damage), inv)
 		}
 	}
 	sealed := strings.HasSuffix(name, sealedSuffix)
 	o := b.handles.options
 	o.ReadOnly = sealed
-	c, err := scan(b.path(name), o)
+	c, err := format.Scan(b.path(name), o)
 	if errors.Is(err, errDamaged) {
 		return b.openDamaged(name, err, inv)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if c.owned {
-		b.adoptOwner(c.owner)
-		if c.owner != b.owner {
+	if c.Owned {
+		b.adoptOwner(c.Owner)
+		if c.Owner != b.owner {
 			return b.openDamaged(name, errForeign, inv)
 		}
 	}
 	f := &file{
 		handle: &handle{path: b.path(name), readOnly: sealed}, name: baseName(name) + fileSuffix, sealed: sealed,
-		holds: map[Epoch]*holding{}, size: c.size,
+		holds: map[Epoch]*holding{}, size: c.Size,
 	}
-	for e, h := range c.held {
-		f.holds[e] = &holding{live: h.set.Clone(), tally: h.tally}
+	for e, h := range c.Held {
+		f.holds[e] = &holding{live: h.Set.Clone(), tally: h.Tally}
 		b.x.used += f.holds[e].occupied()
 	}
 	b.x.files = append(b.x.files, f)
 	inv.found = append(inv.found, c)
 	inv.good[baseName(name)] = true
-	for name, cur := range c.cursors {
+	for name, cur := range c.Cursors {
 		b.foundCursor(name, cur)
 	}
 	return nil

@@ -27,7 +27,6 @@ const (
 	lossVersion  = 1
 	maxLabels    = 64  // in a loss record
 	maxLabelSize = 255 // bytes
-	maxPosition  = 1<<63 - 2
 )
 
 var errLoss = errors.New("malformed loss record")

@@ -76,8 +76,8 @@ func (b *Buffer) noteCountedLossLocked(l *LossInfo, records uint64, now time.Tim
 }
 
 func (b *Buffer) countLossLocked(l *LossInfo, records uint64) {
-	b.lost.records += records
-	b.lost.rows += l.Rows
+	b.lost.Records += records
+	b.lost.Rows += l.Rows
 	b.m.lost.WithLabelValues(l.Reason).Add(float64(records))
 	b.m.lostRows.WithLabelValues(l.Reason).Add(float64(l.Rows))
 }

@@ -8,18 +8,18 @@ import (
 // enqueue takes an entry into memory, to be written, under the next position.
 func (x *index) enqueue(e *entry, now time.Time, step time.Duration) {
 	ep := x.current()
-	e.key = Key{ep.id, ep.next}
+	e.key = Key{Epoch: ep.id, Position: ep.next}
 	ep.marks.add(ep.next, now, step)
 	ep.next++
 	x.push(e)
-	x.unwritten.add(e.tally())
+	x.unwritten.Add(e.tally())
 	ep.mem[e.key.Position] = e
 	ep.hidden = append(ep.hidden, e)
 }
 
 // enqueueCursor takes a cursor to be written behind what was enqueued before.
 func (x *index) enqueueCursor(name string, c cursor) {
-	x.push(&entry{label: name, cursor: &c, ahead: true, cost: int64(len(name)+len(c.data)) + entryCost})
+	x.push(&entry{label: name, cursor: &c, ahead: true, cost: int64(len(name)+len(c.Data)) + entryCost})
 }
 
 func (x *index) push(e *entry) {
@@ -58,7 +58,7 @@ func (x *index) drop(ep *epoch, e *entry) bool {
 		e.acked = true // see written
 		return false
 	case queued:
-		x.unwritten.sub(e.tally())
+		x.unwritten.Sub(e.tally())
 	case stored:
 		x.cacheSize -= e.cost
 		x.inCache--
@@ -96,7 +96,7 @@ func (x *index) written(f *file, e *entry, limit int64) {
 			h.live.Add(p, p+1)
 		}
 	})
-	x.unwritten.sub(e.tally())
+	x.unwritten.Sub(e.tally())
 	x.memory -= e.cost
 	e.packed = nil
 	e.stage = stored

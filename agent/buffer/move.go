@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -33,12 +34,12 @@ func (b *Buffer) finishMoves() error {
 	for {
 		b.mu.Lock()
 		var m *move
-		var c change
+		var c format.Change
 		var from []uint64
 		if len(b.moves) > 0 {
 			m = b.moves[0]
 			ep := b.x.current()
-			c.epoch, c.next = ep.id, ep.next
+			c.Epoch, c.Next = ep.id, ep.next
 			from = b.unmovedLocked(m)
 		}
 		b.mu.Unlock()
@@ -65,17 +66,17 @@ func (b *Buffer) unmovedLocked(m *move) []uint64 {
 	rank := m.rank(m.at)
 	for _, r := range m.set.Ranges() {
 		for p := max(r.From, m.at); p < r.To; p, rank = p+1, rank+1 {
-			f := b.x.where(Key{m.from, p})
+			f := b.x.where(Key{Epoch: m.from, Position: p})
 			if f == nil {
 				continue
 			}
-			if b.x.where(Key{m.to, rank}) != nil {
-				b.x.bury(Key{m.from, p})
+			if b.x.where(Key{Epoch: m.to, Position: rank}) != nil {
+				b.x.bury(Key{Epoch: m.from, Position: p})
 				continue
 			}
 			out = append(out, p)
 			t := f.holds[m.from].tally
-			if size += int64(t.bytes / max(t.records, 1)); size >= b.o.maxBatch() || len(out) == maxItems {
+			if size += int64(t.Bytes / max(t.Records, 1)); size >= b.o.maxBatch() || len(out) == maxItems {
 				return out
 			}
 		}
@@ -94,10 +95,10 @@ func (x *index) bury(k Key) {
 }
 
 // moveSome copies records in one transaction.
-func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
+func (b *Buffer) moveSome(m *move, c *format.Change, from []uint64) error {
 	var moved []uint64
 	for _, p := range from {
-		k := Key{m.from, p}
+		k := Key{Epoch: m.from, Position: p}
 		b.mu.Lock()
 		f := b.x.where(k)
 		b.mu.Unlock()
@@ -107,8 +108,8 @@ func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
 		v, err := b.read(f, k)
 		switch {
 		case err == nil:
-			v.key, v.moved = Key{m.to, m.rank(p)}, true
-			c.puts = append(c.puts, v)
+			v.Key, v.Moved = Key{Epoch: m.to, Position: m.rank(p)}, true
+			c.Puts = append(c.Puts, v)
 			moved = append(moved, p)
 		case errors.Is(err, errDamagedFile):
 			b.damagedFile(f, err)
@@ -122,9 +123,9 @@ func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
 		return nil
 	}
 	return b.onActive(func(f *file) error {
-		if c.home = !f.home; c.home {
+		if c.Home = !f.home; c.Home {
 			b.mu.Lock()
-			c.cursors = maps.Clone(b.cursors)
+			c.Cursors = maps.Clone(b.cursors)
 			b.mu.Unlock()
 		}
 		out, err := b.apply(f, c)
@@ -138,8 +139,8 @@ func (b *Buffer) moveSome(m *move, c *change, from []uint64) error {
 		to := b.x.byID[m.to]
 		h := f.holding(m.to)
 		for i, p := range moved {
-			b.x.bury(Key{m.from, p})
-			at := c.puts[i].key.Position
+			b.x.bury(Key{Epoch: m.from, Position: p})
+			at := c.Puts[i].Key.Position
 			h.live.Add(at, at+1)
 			to.held.Add(at, at+1)
 		}

@@ -93,7 +93,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 		}
 		old.held.Remove(p, p+1)
 		delete(old.mem, p)
-		e.key, e.moved = Key{ep.id, ep.next}, true
+		e.key, e.moved = Key{Epoch: ep.id, Position: ep.next}, true
 		ep.marks.add(ep.next, e.appended, b.o.markStep())
 		ep.next++
 		ep.mem[e.key.Position] = e

@@ -7,6 +7,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -38,19 +39,19 @@ func (c *chain) note(base string, held map[Epoch]ranges.Set, keep map[string]boo
 			v = binary.AppendUvarint(v, uint64(len(text)))
 			v = append(v, text...)
 		}
-		return errors.Join(err, b.Put([]byte(base), seal(v)))
+		return errors.Join(err, b.Put([]byte(base), format.Seal(v)))
 	})
 }
 
 // noted returns what note stored about a file; nothing where it did not.
 func (c *chain) noted(base string) (held map[Epoch]ranges.Set, err error) {
-	err = guarded(func() error {
+	err = format.Guarded(func() error {
 		return c.db.View(func(tx *bolt.Tx) error {
 			v := tx.Bucket(fileBucket).Get([]byte(base))
 			if v == nil {
 				return nil
 			}
-			body, err := unseal(v, noteVersion)
+			body, err := format.Unseal(v, noteVersion)
 			if err != nil {
 				return err
 			}

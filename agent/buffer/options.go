@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // Options configures a buffer. The zero value of each field but Dir is its default.
@@ -76,8 +78,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("buffer: a disk limit of %d bytes with files of %d: files have at least %d, and two must fit",
 			o.MaxDisk, o.RotateBytes, minRotate)
 	}
-	if o.MaxRecord > recordLimit {
-		return o, fmt.Errorf("buffer: a record limit of %d bytes is above %d", o.MaxRecord, recordLimit)
+	if o.MaxRecord > format.RecordLimit {
+		return o, fmt.Errorf("buffer: a record limit of %d bytes is above %d", o.MaxRecord, format.RecordLimit)
 	}
 	if o.MaxMemory < 4*int64(o.MaxRecord) || o.RotateBytes < 4*int64(o.MaxRecord) {
 		return o, fmt.Errorf("buffer: memory of %d bytes and files of %d must each hold 4 records of %d", o.MaxMemory, o.RotateBytes, o.MaxRecord)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // What is read of a buffer in use at once, and how long it then rests: four times as
@@ -67,7 +69,7 @@ func (p *place) next(x *index) (Key, bool) {
 		if !ok {
 			return k, false
 		}
-		p.after = &Key{k.Epoch, k.Position}
+		p.after = &Key{Epoch: k.Epoch, Position: k.Position}
 		switch from := p.from[k.Epoch]; {
 		case k.Position >= p.to[k.Epoch]:
 			p.after.Position = maxPosition
@@ -117,7 +119,7 @@ func (b *Buffer) peekSome(p *place) (list []Found, more bool, err error) {
 		list[len(list)-1].File = f.name
 		from[f] = append(from[f], wanted{k, len(list) - 1})
 		t := f.holds[k.Epoch].tally
-		size += int64(t.bytes / max(t.records, 1))
+		size += int64(t.Bytes / max(t.Records, 1))
 	}
 	b.mu.Unlock()
 	for f, want := range from {
@@ -133,7 +135,7 @@ func (b *Buffer) peekFile(f *file, want []wanted, list []Found) error {
 	db, err := b.handles.acquire(f.handle)
 	if err == nil {
 		defer b.handles.release(f.handle)
-		err = guarded(func() error {
+		err = format.Guarded(func() error {
 			return db.View(func(tx *bolt.Tx) error {
 				for _, w := range want {
 					found := &list[w.at]
@@ -167,15 +169,15 @@ func (b *Buffer) peekFile(f *file, want []wanted, list []Found) error {
 }
 
 func valueOf(tx *bolt.Tx, k Key) ([]byte, error) {
-	records := tx.Bucket(recordsBucket)
+	records := tx.Bucket(format.RecordsBucket)
 	if records == nil {
 		return nil, fmt.Errorf("%w: no records", errDamaged)
 	}
-	one := records.Bucket(recordKey(k))
+	one := records.Bucket(format.RecordKey(k))
 	if one == nil {
 		return nil, fmt.Errorf("%w: no such record", errDamaged)
 	}
-	return one.Get(valueKey), nil
+	return one.Get(format.ValueKey), nil
 }
 
 // stillThere leaves out what could not be read because it was acknowledged or moved in
@@ -208,14 +210,14 @@ func (b *Buffer) Inventory() Inventory {
 	for _, f := range b.x.files {
 		info := FileInfo{Name: f.name, Size: f.size, Sealed: f.sealed, Active: f.home && !f.sealed}
 		for _, h := range f.holds {
-			info.Records, info.Rows, info.Bytes = info.Records+h.tally.records, info.Rows+h.tally.rows, info.Bytes+h.tally.bytes
+			info.Records, info.Rows, info.Bytes = info.Records+h.tally.Records, info.Rows+h.tally.Rows, info.Bytes+h.tally.Bytes
 			info.Live += h.live.Len()
 		}
 		inv.Files = append(inv.Files, info)
 	}
 	for name := range b.names {
 		c := b.cursors[name]
-		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.generation, Bytes: len(c.data), Lost: b.known[name].lostWith})
+		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.Generation, Bytes: len(c.Data), Lost: b.known[name].lostWith})
 	}
 	b.mu.Unlock()
 	if _, err := os.ReadDir(b.o.Dir); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -17,7 +18,7 @@ import (
 // An error is the disk's; the next call tries again.
 func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 	if after != nil && after.Position >= maxPosition {
-		after = &Key{after.Epoch, maxPosition}
+		after = &Key{Epoch: after.Epoch, Position: maxPosition}
 	}
 	for {
 		b.mu.Lock()
@@ -81,7 +82,7 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 	v, err := b.read(f, k)
 	var data []byte
 	if err == nil {
-		data, err = v.data()
+		data, err = v.Data()
 	}
 	switch {
 	case err == nil:
@@ -103,8 +104,8 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 		return Stored{}, true, nil // acknowledged or moved meanwhile
 	}
 	s = Stored{
-		Key: k, Class: v.class, Data: data, Label: v.label, Rows: v.rows, First: v.first, Last: v.last,
-		Appended: time.Unix(0, v.appended), OnDisk: true, Moved: v.moved,
+		Key: k, Class: v.Class, Data: data, Label: v.Label, Rows: v.Rows, First: v.First, Last: v.Last,
+		Appended: time.Unix(0, v.Appended), OnDisk: true, Moved: v.Moved,
 	}
 	if at, ok := ep.marks.at(k.Position); ok && ep.began >= b.began {
 		s.Appended = at
@@ -116,15 +117,15 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 var errDamagedFile = errors.New("record file is damaged")
 
 // read reads a record from a file.
-func (b *Buffer) read(f *file, k Key) (envelope, error) {
+func (b *Buffer) read(f *file, k Key) (format.Envelope, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	db, err := b.acquire(f)
 	if err != nil {
-		return envelope{}, err
+		return format.Envelope{}, err
 	}
 	defer b.handles.release(f.handle)
-	return readRecord(db, k)
+	return format.ReadRecord(db, k)
 }
 
 // acquire opens a file to be read, until it is released.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/broken"
 )
 
@@ -23,7 +24,7 @@ const (
 // damaged file, is told to end where it can have ended at the latest. So each position
 // that was on disk is told lost, and up to noteAhead that were never assigned are told
 // lost too: nothing will come of those either, and a silent loss would be worse.
-func (b *Buffer) restore(links []link, found []contents, damaged []damagedContents) (changed []link) {
+func (b *Buffer) restore(links []link, found []format.Contents, damaged []damagedContents) (changed []link) {
 	was := make(map[Epoch]link, len(links))
 	for _, l := range links {
 		was[l.id] = l
@@ -31,19 +32,19 @@ func (b *Buffer) restore(links []link, found []contents, damaged []damagedConten
 	}
 	b.raiseNext(damaged)
 	for _, c := range found {
-		for e, n := range c.next {
-			if c.held[e] == nil && b.x.byID[e] == nil {
+		for e, n := range c.Next {
+			if c.Held[e] == nil && b.x.byID[e] == nil {
 				continue // forgotten long ago
 			}
 			ep := b.epochFor(e)
 			ep.next = max(ep.next, n)
 		}
-		for e, h := range c.held {
+		for e, h := range c.Held {
 			ep := b.epochFor(e)
-			ep.held.AddSet(h.set)
-			ep.next = max(ep.next, h.set.End())
-			if h.oldest != 0 && !h.set.Empty() {
-				ep.marks.list = append(ep.marks.list, mark{h.set.Ranges()[0].From, time.Unix(0, h.oldest)})
+			ep.held.AddSet(h.Set)
+			ep.next = max(ep.next, h.Set.End())
+			if h.Oldest != 0 && !h.Set.Empty() {
+				ep.marks.list = append(ep.marks.list, mark{h.Set.Ranges()[0].From, time.Unix(0, h.Oldest)})
 			}
 		}
 	}

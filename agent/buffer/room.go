@@ -71,7 +71,7 @@ func (b *Buffer) roomLocked(space, memory int64, c Class) bool {
 		return false
 	}
 	limit := b.limitOf(c)
-	for b.x.used+int64(b.x.unwritten.space)+space > limit {
+	for b.x.used+int64(b.x.unwritten.Space)+space > limit {
 		if !b.expireLocked(expireAtOnce) {
 			return false
 		}
@@ -98,7 +98,7 @@ func (b *Buffer) easeLocked() {
 	if !b.full || b.x.memory-b.x.cacheSize > b.o.MaxMemory/4*3 {
 		return
 	}
-	for b.x.used+int64(b.x.unwritten.space) > b.quotaLocked()/100*95 {
+	for b.x.used+int64(b.x.unwritten.Space) > b.quotaLocked()/100*95 {
 		if !b.expireLocked(expireAtOnce) {
 			return
 		}

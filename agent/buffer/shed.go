@@ -44,8 +44,8 @@ func (b *Buffer) makeRoom(all bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if over = b.overLocked(); over > 0 && b.cramped == 0 {
-		most := int64(b.x.unwritten.space) - over
-		b.dropQueuedLocked(now, func() bool { return int64(b.x.unwritten.space) <= most })
+		most := int64(b.x.unwritten.Space) - over
+		b.dropQueuedLocked(now, func() bool { return int64(b.x.unwritten.Space) <= most })
 		b.stuffed = b.overLocked() > 0
 		b.closeDueLossesLocked(now, all)
 	}
@@ -54,7 +54,7 @@ func (b *Buffer) makeRoom(all bool) {
 // overLocked returns by how many bytes of pages the quota is exceeded when all that waits
 // in memory has been written, and what is let go of deleted.
 func (b *Buffer) overLocked() int64 {
-	return b.x.used - b.x.doomed + int64(b.x.unwritten.space) - b.quotaLocked()
+	return b.x.used - b.x.doomed + int64(b.x.unwritten.Space) - b.quotaLocked()
 }
 
 // thinned is how far policy Thin has come: behind at it has looked at count records since
@@ -176,7 +176,7 @@ func (s *shedding) some() (bool, error) {
 		if s.done() {
 			break
 		}
-		s.after = &heads[i].key
+		s.after = &heads[i].Key
 		s.oneLocked(f, &heads[i])
 	}
 	return true, nil
@@ -191,20 +191,20 @@ func (b *Buffer) heldLocked() (n uint64) {
 
 // oneLocked decides on one record.
 func (s *shedding) oneLocked(f *file, h *head) {
-	b, p := s.b, h.key.Position
-	ep := b.x.byID[h.key.Epoch]
-	if ep == nil || !ep.held.Contains(p) || b.x.where(h.key) != f {
+	b, p := s.b, h.Key.Position
+	ep := b.x.byID[h.Key.Epoch]
+	if ep == nil || !ep.held.Contains(p) || b.x.where(h.Key) != f {
 		return // acknowledged meanwhile
 	}
-	l := LossInfo{Epoch: h.key.Epoch, From: p, To: p + 1, Reason: ReasonOverflow}
-	switch h.class {
+	l := LossInfo{Epoch: h.Key.Epoch, From: p, To: p + 1, Reason: ReasonOverflow}
+	switch h.Class {
 	case Bulk:
 		if b.o.Policy == Thin && b.thinned.keep(b.o.ThinKeep) {
 			return
 		}
-		l.Rows, l.First, l.Last = uint64(h.rows), h.first, h.last
-		if h.label != "" {
-			l.Labels = []string{h.label}
+		l.Rows, l.First, l.Last = uint64(h.Rows), h.First, h.Last
+		if h.Label != "" {
+			l.Labels = []string{h.Label}
 		}
 		b.countLossLocked(&l, 1)
 		s.records++
@@ -224,7 +224,7 @@ func (s *shedding) oneLocked(f *file, h *head) {
 
 // retellLocked takes up what a loss record tells into the loss of its neighbours.
 func (s *shedding) retellLocked(h *head) {
-	l := LossInfo{Epoch: h.key.Epoch, From: h.key.Position, To: h.key.Position + 1, Reason: ReasonOverflow}
+	l := LossInfo{Epoch: h.Key.Epoch, From: h.Key.Position, To: h.Key.Position + 1, Reason: ReasonOverflow}
 	if ep := s.b.x.byID[l.Epoch]; ep != nil && ep.held.Contains(l.From) && l.absorb(&h.told) {
 		s.takeLocked(&l, h)
 	}
@@ -232,8 +232,8 @@ func (s *shedding) retellLocked(h *head) {
 
 // takeLocked lets go of one record, which l tells of.
 func (s *shedding) takeLocked(l *LossInfo, h *head) {
-	b, p := s.b, h.key.Position
-	ep := b.x.byID[h.key.Epoch]
+	b, p := s.b, h.Key.Position
+	ep := b.x.byID[h.Key.Epoch]
 	s.tellLocked(l, h)
 	if e := ep.mem[p]; e != nil {
 		b.x.drop(ep, e)
@@ -241,7 +241,7 @@ func (s *shedding) takeLocked(l *LossInfo, h *head) {
 	at := ranges.Range{From: p, To: p + 1}
 	ep.held.Remove(at.From, at.To)
 	for _, other := range b.x.files {
-		if o := other.holds[h.key.Epoch]; o != nil {
+		if o := other.holds[h.Key.Epoch]; o != nil {
 			b.x.change(o, func() { cut(&o.live, at, &o.bad) })
 		}
 	}
@@ -253,7 +253,7 @@ func (s *shedding) takeLocked(l *LossInfo, h *head) {
 // told of a stretch that policy Thin went through names all its positions: those that were
 // kept count as come when they do.
 func (s *shedding) tellLocked(l *LossInfo, h *head) {
-	if s.loss.To != 0 && (s.loss.join(l) || (s.b.o.Policy == Thin || l.From < h.key.Position) && s.loss.absorb(l)) {
+	if s.loss.To != 0 && (s.loss.join(l) || (s.b.o.Policy == Thin || l.From < h.Key.Position) && s.loss.absorb(l)) {
 		return
 	}
 	s.endLocked()

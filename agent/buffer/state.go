@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // Cursors live in the record files, in one transaction with the records they stand
@@ -47,20 +49,20 @@ func baseName(name string) string {
 // cursorState reads what is known of the cursors.
 func (c *chain) cursorState() (s cursorState, err error) {
 	s.cursors = map[string]knownCursor{}
-	err = guarded(func() error {
+	err = format.Guarded(func() error {
 		return c.db.View(func(tx *bolt.Tx) error {
 			if v := tx.Bucket(stateBucket).Get(activeKey); v != nil {
-				body, err := unseal(v, stateVersion)
+				body, err := format.Unseal(v, stateVersion)
 				if err != nil {
 					return fmt.Errorf("name of the active file: %w", err)
 				}
 				s.active = string(body)
 			}
-			if body, err := unseal(tx.Bucket(stateBucket).Get(bufferKey), stateVersion); err == nil && len(body) == len(s.owner) {
+			if body, err := format.Unseal(tx.Bucket(stateBucket).Get(bufferKey), stateVersion); err == nil && len(body) == len(s.owner) {
 				s.owner = [16]byte(body)
 			}
 			return tx.Bucket(cursorBucket).ForEach(func(k, v []byte) error {
-				body, err := unseal(v, stateVersion)
+				body, err := format.Unseal(v, stateVersion)
 				if err != nil {
 					return fmt.Errorf("note of a cursor: %w", err)
 				}
@@ -85,7 +87,7 @@ func (c *chain) activate(name string, cursors map[string]knownCursor) error {
 		if err := tx.Bucket(fileBucket).Delete(base); err != nil {
 			return err
 		}
-		if err := tx.Bucket(stateBucket).Put(activeKey, seal(append([]byte{stateVersion}, base...))); err != nil {
+		if err := tx.Bucket(stateBucket).Put(activeKey, format.Seal(append([]byte{stateVersion}, base...))); err != nil {
 			return err
 		}
 		return putKnown(tx, cursors)
@@ -95,7 +97,7 @@ func (c *chain) activate(name string, cursors map[string]knownCursor) error {
 // own notes whose files these are.
 func (c *chain) own(owner [16]byte) error {
 	return c.update(func(tx *bolt.Tx) error {
-		return tx.Bucket(stateBucket).Put(bufferKey, seal(append([]byte{stateVersion}, owner[:]...)))
+		return tx.Bucket(stateBucket).Put(bufferKey, format.Seal(append([]byte{stateVersion}, owner[:]...)))
 	})
 }
 
@@ -107,7 +109,7 @@ func (c *chain) know(cursors map[string]knownCursor) error {
 func putKnown(tx *bolt.Tx, cursors map[string]knownCursor) error {
 	for name, known := range cursors {
 		v := binary.BigEndian.AppendUint64([]byte{stateVersion}, known.generation)
-		v = seal(append(v, known.lostWith...))
+		v = format.Seal(append(v, known.lostWith...))
 		b := tx.Bucket(cursorBucket)
 		if bytes.Equal(b.Get([]byte(name)), v) {
 			continue
@@ -122,20 +124,20 @@ func putKnown(tx *bolt.Tx, cursors map[string]knownCursor) error {
 // prepare notes in the chain file what must be there before c is written to f. A chain
 // file that cannot be written does not stop the records: it would only be missed if the
 // record file were damaged as well.
-func (b *Buffer) prepare(f *file, c *change) {
-	b.noteNext(c.epoch, c.next)
+func (b *Buffer) prepare(f *file, c *format.Change) {
+	b.noteNext(c.Epoch, c.Next)
 	notes := map[string]knownCursor{}
 	b.mu.Lock()
-	for name, cur := range c.cursors {
+	for name, cur := range c.Cursors {
 		known, ok := b.known[name]
 		switch {
-		case c.home && b.cursors[name].generation > 0:
+		case c.Home && b.cursors[name].Generation > 0:
 			// It was on disk before. What c brings may be newer, and is not yet.
-			known = knownCursor{generation: b.cursors[name].generation}
+			known = knownCursor{generation: b.cursors[name].Generation}
 		case !ok:
 			known = knownCursor{}
 		case known.lostWith != "":
-			known = knownCursor{generation: cur.generation} // begun anew
+			known = knownCursor{generation: cur.Generation} // begun anew
 		default:
 			continue
 		}
@@ -144,7 +146,7 @@ func (b *Buffer) prepare(f *file, c *change) {
 	b.mu.Unlock()
 	var err error
 	switch {
-	case c.home:
+	case c.Home:
 		err = b.chain.activate(f.name, notes)
 	case len(notes) > 0:
 		err = b.chain.know(notes)
@@ -197,7 +199,7 @@ func (b *Buffer) lookForCursors(s cursorState, damaged map[string]map[string]cur
 		if damaged[known.lostWith] != nil {
 			known.lostWith = "" // it was put back, and is damaged elsewhere only
 		}
-		if known.lostWith == "" && b.cursors[name].generation < known.generation {
+		if known.lostWith == "" && b.cursors[name].Generation < known.generation {
 			known.lostWith = missingFile
 		}
 		if known != was {
@@ -220,8 +222,8 @@ func (b *Buffer) lookForCursors(s cursorState, damaged map[string]map[string]cur
 // foundCursor takes the newest of the copies of a cursor.
 func (b *Buffer) foundCursor(name string, cur cursor) {
 	b.names[name] = true
-	b.generation = max(b.generation, cur.generation)
-	if cur.generation > b.cursors[name].generation {
+	b.generation = max(b.generation, cur.Generation)
+	if cur.Generation > b.cursors[name].Generation {
 		b.cursors[name] = cur
 	}
 }

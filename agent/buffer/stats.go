@@ -10,8 +10,8 @@ func (b *Buffer) Stats() Stats {
 	defer b.mu.Unlock()
 	x := &b.x
 	s := Stats{
-		Unwritten: int(x.unwritten.records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
-		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.rows, LostRecords: b.lost.records, WriteError: b.writeErr,
+		Unwritten: int(x.unwritten.Records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
+		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, WriteError: b.writeErr,
 	}
 	now := time.Now()
 	for _, ep := range x.epochs {
@@ -24,14 +24,14 @@ func (b *Buffer) Stats() Stats {
 			s.OldestAge = max(now.Sub(at), 1)
 		}
 	}
-	s.Rows, s.Bytes = x.unwritten.rows, x.unwritten.bytes
+	s.Rows, s.Bytes = x.unwritten.Rows, x.unwritten.Bytes
 	for _, f := range x.files {
 		s.DiskBytes += f.size
 		for _, h := range f.holds {
-			if n := h.live.Len(); n > 0 && h.tally.records > 0 {
-				part := float64(n) / float64(h.tally.records)
-				s.Rows += uint64(part*float64(h.tally.rows) + 0.5)
-				s.Bytes += uint64(part*float64(h.tally.bytes) + 0.5)
+			if n := h.live.Len(); n > 0 && h.tally.Records > 0 {
+				part := float64(n) / float64(h.tally.Records)
+				s.Rows += uint64(part*float64(h.tally.Rows) + 0.5)
+				s.Bytes += uint64(part*float64(h.tally.Bytes) + 0.5)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -175,22 +176,22 @@ func (b *Buffer) clean(f *file) error {
 	for {
 		b.mu.Lock()
 		done := f.done() && f != b.active
-		c := change{deletes: f.deletes(maxDeletes)}
+		c := format.Change{Deletes: f.deletes(maxDeletes)}
 		ep := b.x.current()
-		c.epoch, c.next = ep.id, ep.next
+		c.Epoch, c.Next = ep.id, ep.next
 		homeless := b.active == nil || b.active.sealed || !b.active.home
 		b.mu.Unlock()
 		switch {
 		case done && homeless:
 			// Cursors and the next position live on in the active file.
-			if err := b.commit(&plan{epoch: c.epoch, next: c.next}); err != nil {
+			if err := b.commit(&plan{epoch: c.Epoch, next: c.Next}); err != nil {
 				return err
 			}
 			continue
 		case done:
 			b.unlink(f)
 			return nil
-		case len(c.deletes) == 0:
+		case len(c.Deletes) == 0:
 			return nil
 		}
 		out, err := b.apply(f, &c)

@@ -7,32 +7,6 @@ import (
 	"andon.internal/shared/ranges"
 )
 
-// Epoch names one life of a buffer: from an Open to its Close or crash. It is a
-// ULID, so epochs sort by the wall time at which they began.
-type Epoch = [16]byte
-
-// Class says what a record is, and with it how long it may linger in memory.
-type Class uint8
-
-// The classes. Their numbers are stored and never change.
-const (
-	Bulk  Class = 0 // readings
-	Alarm Class = 1 // alarm events and stop results: on disk within the alarm linger
-	Loss  Class = 2 // made by the buffer itself: see [DecodeLoss]
-)
-
-func (c Class) String() string {
-	switch c {
-	case Bulk:
-		return "bulk"
-	case Alarm:
-		return "alarm"
-	case Loss:
-		return "loss"
-	}
-	return "unknown"
-}
-
 // Item is what [Buffer.Append] takes: one record without a name.
 type Item struct {
 	Class       Class
@@ -40,12 +14,6 @@ type Item struct {
 	Label       string // whose it is, for loss records; at most 255 bytes are kept
 	Rows        int    // readings in it
 	First, Last int64  // unix ns of the first and last reading; 0 where it has none
-}
-
-// Key is the name of a record.
-type Key struct {
-	Epoch    Epoch
-	Position uint64
 }
 
 // Stored is a record as the buffer gives it out.

@@ -1,11 +1,14 @@
-package buffer
+package salvage
 
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -19,23 +22,23 @@ type salvager struct {
 	buckets map[string][]byte
 	stale   bool // what is read may not be the latest state
 	owned   bool // the file says that it is ours
-	request *request
+	request *Request
 
-	counts  map[Epoch]count
-	cursors map[string]cursor
-	names   map[Epoch]*ranges.Set
-	saved   map[Epoch]*ranges.Set
+	counts  map[format.Epoch]format.Count
+	cursors map[string]format.Cursor
+	names   map[format.Epoch]*ranges.Set
+	saved   map[format.Epoch]*ranges.Set
 	gaps    []gap
-	take    func(v envelope) error
+	take    func(v format.Envelope) error
 }
 
 // gap is keys [from, to) that do not read back; nil is the end.
 type gap struct{ from, to []byte }
 
-// salvage reads all that still can be read of a damaged file and copies the records,
+// Run reads all that still can be read of a damaged file and copies the records,
 // under their own names, into a new one, which is synced when it returns.
-func salvage(q *request) (a answer) {
-	err := guarded(func() error {
+func Run(q *Request) (a Answer) {
+	err := format.Guarded(func() error {
 		f, err := os.Open(q.Path)
 		if err != nil {
 			return err
@@ -46,30 +49,30 @@ func salvage(q *request) (a answer) {
 			return err
 		}
 		s := &salvager{
-			f: f, end: uint64(info.Size()) / pageSize, request: q, buckets: map[string][]byte{},
-			names: map[Epoch]*ranges.Set{}, saved: map[Epoch]*ranges.Set{},
+			f: f, end: uint64(info.Size()) / format.PageSize, request: q, buckets: map[string][]byte{},
+			names: map[format.Epoch]*ranges.Set{}, saved: map[format.Epoch]*ranges.Set{},
 		}
 		s.used = make([]bool, s.end)
 		return s.run(&a)
 	})
 	if err != nil {
-		a.Fault, a.Full = err.Error(), noSpace(err)
+		a.Fault, a.Full = err.Error(), errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 	}
 	return a
 }
 
-func (s *salvager) run(a *answer) error {
+func (s *salvager) run(a *Answer) error {
 	s.readRoot()
 	sign, err := s.signature()
-	s.owned = err == nil && sign.owned
+	s.owned = err == nil && sign.Owned
 	owner := s.request.Owner
 	if s.owned {
-		a.Owner = sign.owner
+		a.Owner = sign.Owner
 		if owner == ([16]byte{}) {
-			owner = sign.owner // the chain file is new
+			owner = sign.Owner // the chain file is new
 		}
 	}
-	if a.Foreign = s.owned && sign.owner != owner; a.Foreign {
+	if a.Foreign = s.owned && sign.Owner != owner; a.Foreign {
 		return nil
 	}
 	w, err := newSalvage(s.request.To, owner)
@@ -92,12 +95,12 @@ func (s *salvager) run(a *answer) error {
 // readFree reads which pages are free.
 func (s *salvager) readFree(id uint64) {
 	b, h, err := s.page(id)
-	if err != nil || h.flags != freelistFlag {
+	if err != nil || h.Flags != format.FreelistFlag {
 		return
 	}
 	n := binary.NativeEndian
-	at, count := pageHead, uint64(h.count)
-	if h.count == 0xFFFF {
+	at, count := format.PageHead, uint64(h.Count)
+	if h.Count == 0xFFFF {
 		count, at = n.Uint64(b[at:]), at+8
 	}
 	if count > uint64(len(b)-at)/8 {
@@ -122,8 +125,8 @@ func (s *salvager) readFree(id uint64) {
 func (s *salvager) readAll() error {
 	s.counts, s.cursors = s.readCounts(), s.readCursors()
 	var err error
-	value, ok := s.buckets[string(recordsBucket)]
-	leaf := func(b []byte, h pageHeader, g gap) {
+	value, ok := s.buckets[string(format.RecordsBucket)]
+	leaf := func(b []byte, h format.PageHeader, g gap) {
 		if err == nil {
 			err = s.leaf(b, h, g)
 		}
@@ -136,7 +139,7 @@ func (s *salvager) readAll() error {
 	case inline == nil:
 		s.gaps = append(s.gaps, gap{})
 	default:
-		leaf(inline, pageHeader{leafFlag, binary.NativeEndian.Uint16(inline[10:])}, gap{})
+		leaf(inline, format.PageHeader{Flags: format.LeafFlag, Count: binary.NativeEndian.Uint16(inline[10:])}, gap{})
 	}
 	if err == nil && !(s.sure() && s.missing() == 0) {
 		err = s.search()
@@ -152,44 +155,44 @@ func rootOf(value []byte) (root uint64, inline []byte) {
 	if root = binary.NativeEndian.Uint64(value); root != 0 {
 		return root, nil
 	}
-	if inline = value[16:]; len(inline) < pageHead || binary.NativeEndian.Uint16(inline[8:]) != leafFlag {
+	if inline = value[16:]; len(inline) < format.PageHead || binary.NativeEndian.Uint16(inline[8:]) != format.LeafFlag {
 		return 0, nil
 	}
 	return 0, inline
 }
 
 // page reads a page with its overflow.
-func (s *salvager) page(id uint64) ([]byte, pageHeader, error) {
-	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
-	return c.page(id)
+func (s *salvager) page(id uint64) ([]byte, format.PageHeader, error) {
+	c := format.NewPages(s.f, s.end)
+	return c.Page(id)
 }
 
 // walk calls fn for the leaves of a tree of pages, and notes a gap for each page that
 // does not read back.
-func (s *salvager) walk(id uint64, depth int, g gap, fn func(b []byte, h pageHeader, g gap)) {
-	if id < 2 || id >= s.end || s.used[id] || depth > maxDepth {
+func (s *salvager) walk(id uint64, depth int, g gap, fn func(b []byte, h format.PageHeader, g gap)) {
+	if id < 2 || id >= s.end || s.used[id] || depth > format.MaxDepth {
 		s.gaps = append(s.gaps, g)
 		return
 	}
 	b, h, err := s.page(id)
-	if err != nil || h.flags != leafFlag && h.flags != branchFlag {
+	if err != nil || h.Flags != format.LeafFlag && h.Flags != format.BranchFlag {
 		s.gaps = append(s.gaps, g)
 		return
 	}
 	s.used[id] = true
-	if h.flags == leafFlag {
+	if h.Flags == format.LeafFlag {
 		fn(b, h, g)
 		return
 	}
-	for i := range int(h.count) {
+	for i := range int(h.Count) {
 		part := g
 		if i > 0 {
 			part.from = branchKey(b, i)
 		}
-		if i+1 < int(h.count) {
+		if i+1 < int(h.Count) {
 			part.to = branchKey(b, i+1)
 		}
-		if child, err := branchElement(b, i); err == nil {
+		if child, err := format.BranchElement(b, i); err == nil {
 			s.walk(child, depth+1, part, fn)
 		} else {
 			s.gaps = append(s.gaps, part)
@@ -199,27 +202,27 @@ func (s *salvager) walk(id uint64, depth int, g gap, fn func(b []byte, h pageHea
 
 // branchKey returns the key of an element; nil where it does not read back.
 func branchKey(b []byte, i int) []byte {
-	if _, err := branchElement(b, i); err != nil {
+	if _, err := format.BranchElement(b, i); err != nil {
 		return nil
 	}
-	at := pageHead + i*branchEntry
+	at := format.PageHead + i*format.BranchEntry
 	start := at + int(binary.NativeEndian.Uint32(b[at:]))
 	return b[start : start+int(binary.NativeEndian.Uint32(b[at+4:]))]
 }
 
 // leaf takes the records of one page of the index.
-func (s *salvager) leaf(b []byte, h pageHeader, g gap) error {
+func (s *salvager) leaf(b []byte, h format.PageHeader, g gap) error {
 	last := g.from
-	for i := range int(h.count) {
-		_, value, err := leafElement(b, i)
+	for i := range int(h.Count) {
+		_, value, err := format.LeafElement(b, i)
 		if err != nil {
 			s.gaps = append(s.gaps, g)
 			return nil
 		}
-		at := pageHead + i*leafEntry
+		at := format.PageHead + i*format.LeafEntry
 		start := at + int(binary.NativeEndian.Uint32(b[at+4:]))
 		key := b[start : start+int(binary.NativeEndian.Uint32(b[at+8:]))]
-		k, ok := parseKey(key)
+		k, ok := format.ParseKey(key)
 		if !ok || bytes.Compare(key, last) < 0 || g.to != nil && bytes.Compare(key, g.to) >= 0 {
 			s.gaps = append(s.gaps, g) // the name is another one
 			continue
@@ -239,41 +242,41 @@ func (s *salvager) record(bucket []byte) error {
 	if root < uint64(len(s.free)) && s.free[root] {
 		return nil // it was deleted: the index is from before
 	}
-	h := pageHeader{flags: leafFlag}
+	h := format.PageHeader{Flags: format.LeafFlag}
 	if root != 0 {
 		var err error
 		if b, h, err = s.page(root); err != nil {
 			return nil
 		}
 	}
-	if b == nil || h.flags != leafFlag {
+	if b == nil || h.Flags != format.LeafFlag {
 		return nil
 	}
-	_, data, err := leafElement(b, 0)
+	_, data, err := format.LeafElement(b, 0)
 	if err != nil {
 		return nil
 	}
-	v, err := parseEnvelope(data)
+	v, err := format.ParseEnvelope(data)
 	if err != nil {
 		return nil
 	}
-	for p := root; root != 0 && p < min(root+uint64(len(b)/pageSize), s.end); p++ {
+	for p := root; root != 0 && p < min(root+uint64(len(b)/format.PageSize), s.end); p++ {
 		s.used[p] = true
 	}
 	return s.accept(v)
 }
 
 // accept takes a record that reads back, once, under the name that it has itself.
-func (s *salvager) accept(v envelope) error {
-	if set := s.saved[v.key.Epoch]; set != nil && set.Contains(v.key.Position) || !s.mine(v.key.Epoch) {
+func (s *salvager) accept(v format.Envelope) error {
+	if set := s.saved[v.Key.Epoch]; set != nil && set.Contains(v.Key.Position) || !s.mine(v.Key.Epoch) {
 		return nil
 	}
-	addTo(s.saved, v.key)
+	addTo(s.saved, v.Key)
 	return s.take(v)
 }
 
 // mine reports whether records of the epoch are this buffer's.
-func (s *salvager) mine(e Epoch) bool {
+func (s *salvager) mine(e format.Epoch) bool {
 	if s.owned || len(s.request.Known) == 0 {
 		return true
 	}
@@ -285,14 +288,14 @@ func (s *salvager) mine(e Epoch) bool {
 	return false
 }
 
-func addTo(sets map[Epoch]*ranges.Set, k Key) {
+func addTo(sets map[format.Epoch]*ranges.Set, k format.Key) {
 	if sets[k.Epoch] == nil {
 		sets[k.Epoch] = &ranges.Set{}
 	}
 	sets[k.Epoch].Add(k.Position, k.Position+1)
 }
 
-func setFor(sets map[Epoch]*ranges.Set, e Epoch) (set ranges.Set) {
+func setFor(sets map[format.Epoch]*ranges.Set, e format.Epoch) (set ranges.Set) {
 	if sets[e] != nil {
 		set = *sets[e]
 	}
@@ -305,7 +308,7 @@ func (s *salvager) sure() bool {
 		return false
 	}
 	for e, n := range s.counts {
-		if !n.fits(setFor(s.names, e)) {
+		if !n.Fits(setFor(s.names, e)) {
 			return false
 		}
 	}
@@ -332,21 +335,21 @@ func (s *salvager) missing() (n uint64) {
 func (s *salvager) bucket(name []byte, fn func(key, value []byte) bool) error {
 	value, ok := s.buckets[string(name)]
 	if !ok {
-		return fmt.Errorf("%w: no bucket %s", errDamaged, name)
+		return fmt.Errorf("%w: no bucket %s", format.ErrDamaged, name)
 	}
-	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
-	if !c.bucket(value, func(_ uint32, k, v []byte) bool { return fn(k, v) }) {
-		return fmt.Errorf("%w: bucket %s", errDamaged, name)
+	c := format.NewPages(s.f, s.end)
+	if !c.Bucket(value, func(_ uint32, k, v []byte) bool { return fn(k, v) }) {
+		return fmt.Errorf("%w: bucket %s", format.ErrDamaged, name)
 	}
 	return nil
 }
 
-func (s *salvager) readCounts() map[Epoch]count {
-	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
-	return c.counts(s.buckets[string(epochsBucket)])
+func (s *salvager) readCounts() map[format.Epoch]format.Count {
+	c := format.NewPages(s.f, s.end)
+	return c.Counts(s.buckets[string(format.EpochsBucket)])
 }
 
-func (s *salvager) readCursors() map[string]cursor {
-	c := checker{f: s.f, end: s.end, seen: make([]uint64, s.end/64+1)}
-	return c.cursors(s.buckets[string(cursorsBucket)])
+func (s *salvager) readCursors() map[string]format.Cursor {
+	c := format.NewPages(s.f, s.end)
+	return c.Cursors(s.buckets[string(format.CursorsBucket)])
 }

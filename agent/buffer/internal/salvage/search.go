@@ -1,9 +1,11 @@
-package buffer
+package salvage
 
 import (
 	"bytes"
 	"encoding/binary"
 	"io"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // search takes records from the pages that no index leads to. Where it is known which
@@ -14,30 +16,30 @@ func (s *salvager) search() error {
 	sure := s.sure()
 	doubt := s.stale || s.free == nil
 	var at int64
-	page := make([]byte, pageSize+2)
+	page := make([]byte, format.PageSize+2)
 	for id := range s.end {
-		if s.used[id] || !doubt && s.free[id] || at > int64(id+1)*pageSize {
+		if s.used[id] || !doubt && s.free[id] || at > int64(id+1)*format.PageSize {
 			continue
 		}
-		n, err := s.f.ReadAt(page, int64(id)*pageSize)
+		n, err := s.f.ReadAt(page, int64(id)*format.PageSize)
 		if err != nil && err != io.EOF {
 			continue // does not read back
 		}
-		for off := max(0, at-int64(id)*pageSize); ; off++ {
+		for off := max(0, at-int64(id)*format.PageSize); ; off++ {
 			i := bytes.Index(page[min(off, int64(n)):n], []byte("ANR"))
 			if i < 0 {
 				break
 			}
 			off += int64(i)
-			v, size, ok := s.envelopeAt(int64(id)*pageSize + off)
-			if !ok || sure && !setFor(s.names, v.key.Epoch).Contains(v.key.Position) {
+			v, size, ok := s.envelopeAt(int64(id)*format.PageSize + off)
+			if !ok || sure && !setFor(s.names, v.Key.Epoch).Contains(v.Key.Position) {
 				continue
 			}
-			v.moved = v.moved || doubt
+			v.Moved = v.Moved || doubt
 			if err := s.accept(v); err != nil {
 				return err
 			}
-			at = int64(id)*pageSize + off + size
+			at = int64(id)*format.PageSize + off + size
 			off += size - 1
 		}
 	}
@@ -45,20 +47,20 @@ func (s *salvager) search() error {
 }
 
 // envelopeAt reads a record at a place in the file.
-func (s *salvager) envelopeAt(at int64) (v envelope, size int64, ok bool) {
-	var head [envelopeHead]byte
+func (s *salvager) envelopeAt(at int64) (v format.Envelope, size int64, ok bool) {
+	var head [format.EnvelopeHead]byte
 	if _, err := s.f.ReadAt(head[:], at); err != nil {
 		return v, 0, false
 	}
 	payload := binary.LittleEndian.Uint32(head[63:])
-	size = envelopeHead + int64(head[6]) + int64(payload) + envelopeTail
-	if payload > recordLimit || at+size > int64(s.end)*pageSize {
+	size = format.EnvelopeHead + int64(head[6]) + int64(payload) + format.EnvelopeTail
+	if payload > format.RecordLimit || at+size > int64(s.end)*format.PageSize {
 		return v, 0, false
 	}
 	b := make([]byte, size)
 	if _, err := s.f.ReadAt(b, at); err != nil {
 		return v, 0, false
 	}
-	v, err := parseEnvelope(b)
+	v, err := format.ParseEnvelope(b)
 	return v, size, err == nil
 }

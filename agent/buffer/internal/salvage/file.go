@@ -1,4 +1,4 @@
-package buffer
+package salvage
 
 import (
 	"bytes"
@@ -7,13 +7,15 @@ import (
 	"os"
 
 	bolt "go.etcd.io/bbolt"
+
+	"andon.internal/agent/buffer/internal/format"
 )
 
 // salvageFile is the new file that the records go to.
 type salvageFile struct {
 	path    string
 	db      *bolt.DB
-	c       change
+	c       format.Change
 	size    int
 	scratch []byte
 }
@@ -21,37 +23,37 @@ type salvageFile struct {
 const salvageBatch = 4 << 20 // bytes in one transaction
 
 func newSalvage(path string, owner [16]byte) (*salvageFile, error) {
-	w := &salvageFile{path: path, c: change{owner: owner}}
+	w := &salvageFile{path: path, c: format.Change{Owner: owner}}
 	if path == "" {
 		return w, nil
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return w, err // of a process that did not come to its end
 	}
-	db, err := boltOpen(path, bolt.Options{NoSync: true}) // synced by finish
+	db, err := format.OpenBolt(path, bolt.Options{NoSync: true}) // synced by finish
 	w.db = db
 	return w, err
 }
 
-func (w *salvageFile) put(v envelope) error {
+func (w *salvageFile) put(v format.Envelope) error {
 	if w.db == nil {
 		return nil
 	}
-	v.payload = bytes.Clone(v.payload)
-	w.c.puts = append(w.c.puts, v)
-	if w.size += v.size(); w.size < salvageBatch {
+	v.Payload = bytes.Clone(v.Payload)
+	w.c.Puts = append(w.c.Puts, v)
+	if w.size += v.Size(); w.size < salvageBatch {
 		return nil
 	}
 	return w.write()
 }
 
 func (w *salvageFile) write() error {
-	if len(w.c.puts) > 0 {
-		k := w.c.puts[0].key
-		w.c.epoch, w.c.next = k.Epoch, k.Position+1
+	if len(w.c.Puts) > 0 {
+		k := w.c.Puts[0].Key
+		w.c.Epoch, w.c.Next = k.Epoch, k.Position+1
 	}
-	_, err := w.c.apply(w.db, &w.scratch, 0)
-	w.c, w.size = change{owner: w.c.owner}, 0
+	_, err := w.c.Apply(w.db, &w.scratch, 0)
+	w.c, w.size = format.Change{Owner: w.c.Owner}, 0
 	return err
 }
 
@@ -61,22 +63,22 @@ func (w *salvageFile) finish(s *salvager) error {
 		return nil
 	}
 	if !s.stale {
-		w.c.cursors = s.cursors
+		w.c.Cursors = s.cursors
 	}
 	var err error
-	if len(w.c.puts) > 0 {
+	if len(w.c.Puts) > 0 {
 		err = w.write()
 	}
 	for e, n := range s.counts {
 		if err == nil {
-			w.c.epoch, w.c.next = e, n.next
+			w.c.Epoch, w.c.Next = e, n.Next
 			err = w.write()
 		}
 	}
 	if err == nil {
-		err = guarded(w.db.Sync)
+		err = format.Guarded(w.db.Sync)
 	}
-	if cerr := closeDB(w.db); err == nil {
+	if cerr := format.Close(w.db); err == nil {
 		err = cerr
 	}
 	w.db = nil
@@ -89,7 +91,7 @@ func (w *salvageFile) drop() {
 		return
 	}
 	if w.db != nil {
-		_ = closeDB(w.db) // goes anyway
+		_ = format.Close(w.db) // goes anyway
 	}
 	_ = os.Remove(w.path) // the next start removes it too
 }

@@ -1,0 +1,57 @@
+package format
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"andon.internal/shared/broken"
+)
+
+// Guarded runs fn, which calls into the database, and turns a panic or a fault in
+// its memory map (a page that the disk cannot read) into an error that wraps
+// ErrDamaged. bbolt answers damage with a panic.
+func Guarded(fn func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	return fn()
+}
+
+// Open opens an existing bbolt file after a look at its meta pages. An error wraps
+// ErrDamaged when the content is at fault.
+func Open(path string, o bolt.Options) (*bolt.DB, error) {
+	if err := checkMeta(path); err != nil {
+		return nil, err
+	}
+	return OpenBolt(path, o)
+}
+
+// OpenBolt opens a file, also one that is not there yet.
+func OpenBolt(path string, o bolt.Options) (*bolt.DB, error) {
+	o.FreelistType = bolt.FreelistMapType
+	o.PageSize = PageSize
+	o.NoSync = o.NoSync || broken.Is(broken.NoSync)
+	var db *bolt.DB
+	err := Guarded(func() (err error) {
+		db, err = bolt.Open(path, 0o600, &o)
+		return err
+	})
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil, err
+}
+
+// Close closes a database whatever state it is in.
+func Close(db *bolt.DB) error { return Guarded(db.Close) }
