@@ -6,19 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"andon.internal/lab/cable"
 	"andon.internal/lab/process"
-	"andon.internal/shared/netns"
 	"andon.internal/shared/ops"
-	"andon.internal/shared/pgserver"
 )
 
 // runner is a process of the factory, PostgreSQL included.
@@ -96,25 +91,6 @@ func Start(ctx context.Context, o Options) (_ *Factory, err error) {
 	return f, f.awaitReady(ctx, f.order[1:]...)
 }
 
-func (f *Factory) startDatabase(ctx context.Context) error {
-	port, err := f.ports.take(f.opt.PgPort)
-	if err != nil {
-		return err
-	}
-	site := f.opt.Sites[Postgres]
-	db, err := openDatabase(ctx, pgserver.Options{
-		Dir: cmp.Or(site.Data, filepath.Join(f.opt.Dir, Postgres)), Bin: f.opt.PgBin,
-		Host: site.Host, Port: port, Netns: site.Netns,
-		Settings: f.opt.PgSettings, Logger: f.opt.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	f.db = db
-	f.join(Postgres, &member{runner: db, log: db.pg.LogFile()})
-	return nil
-}
-
 func (f *Factory) join(name string, m *member) {
 	f.members[name] = m
 	f.order = append(f.order, name)
@@ -177,39 +153,6 @@ func (f *Factory) addCollectors(names []string) error {
 	return nil
 }
 
-// migrate prepares the database that a collector's configuration names.
-func (f *Factory) migrate(ctx context.Context, config string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	return netns.Do(f.opt.Sites[f.opt.collectors()[0]].Netns, func() error {
-		cmd := exec.CommandContext(ctx, filepath.Join(f.opt.Bin, "andon-collector"), "migrate", "--config", config)
-		cmd.WaitDelay = time.Second // for what it may have started itself
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("andon-collector migrate: %w: %s", err, strings.TrimSpace(string(out)))
-		}
-		return nil
-	})
-}
-
-// MakeDatabase makes and prepares another database and returns how to connect to it.
-func (f *Factory) MakeDatabase(ctx context.Context, name string) (dsn string, err error) {
-	conn, err := pgx.Connect(ctx, f.DSN())
-	if err != nil {
-		return "", fmt.Errorf("make database: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize()); err != nil {
-		return "", fmt.Errorf("make database: %w", err)
-	}
-	dsn = f.db.pg.DatabaseDSN(name)
-	config := filepath.Join(f.opt.Dir, "database-"+name+".yaml")
-	// Neither broker nor HTTP is used by a migration.
-	if err := collectorConfig("127.0.0.1:1883", dsn, "127.0.0.1:0", "", certificate{}).write(config); err != nil {
-		return "", err
-	}
-	return dsn, f.migrate(ctx, config)
-}
-
 // addCell lays a cell's cable and prepares its agent.
 func (f *Factory) addCell(i int, c Cell) error {
 	broker := f.broker
@@ -265,9 +208,6 @@ func (f *Factory) report(e process.Exit) {
 	f.opt.Logger.Warn("process exited and is started again", "process", e.Name, "pid", e.PID,
 		"cause", cause, "pause", e.Restart, "last_words", e.Tail)
 }
-
-// DSN is how to connect to the factory's database.
-func (f *Factory) DSN() string { return f.db.pg.DSN() }
 
 // Bin is the folder of the binaries in use.
 func (f *Factory) Bin() string { return f.opt.Bin }
