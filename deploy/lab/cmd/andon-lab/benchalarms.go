@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,9 +10,7 @@ import (
 )
 
 type benchAlarmsCmd struct {
-	JSON  bool `name:"json" help:"Write JSON."`
-	Short bool `help:"A fraction of the work: to see that it runs, not to quote."`
-	binaries
+	benchFactoryFlags
 }
 
 func (*benchAlarmsCmd) Help() string {
@@ -29,17 +26,11 @@ Examples:
 }
 
 func (c *benchAlarmsCmd) Run(ctx context.Context, t terminal) error {
-	r, err := bench.Alarms(ctx, bench.Options{Short: c.Short, Bin: c.Bin, PgBin: c.PgBin, Logger: t.logger()})
+	r, err := bench.Alarms(ctx, c.options(t))
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(t.out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(r)
-	} else {
-		err = writeAlarmFigures(t.out, r)
-	}
+	err = c.write(t.out, r, func() error { return writeAlarmFigures(t.out, r) })
 	if missed, faults := r.Missed(); err == nil && missed > 0 {
 		return fmt.Errorf("%d of %d faults never reached the page", missed, faults)
 	}

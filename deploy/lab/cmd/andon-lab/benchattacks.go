@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -12,10 +11,9 @@ import (
 )
 
 type benchAttacksCmd struct {
-	JSON  bool     `name:"json" help:"Write JSON."`
-	Short bool     `help:"A second of each: to see that it runs, not to quote."`
-	Only  []string `placeholder:"NAME" help:"Only these attacks, by name; may be repeated."`
-	Bin   string   `placeholder:"DIR" help:"Where the binaries are; by default beside this one."`
+	benchFlags
+	Only []string `placeholder:"NAME" help:"Only these attacks, by name; may be repeated."`
+	Bin  string   `placeholder:"DIR" help:"Where the binaries are; by default beside this one."`
 }
 
 func (*benchAttacksCmd) Help() string {
@@ -39,13 +37,7 @@ func (c *benchAttacksCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(t.out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(r)
-	} else {
-		err = writeAttackFigures(t.out, r)
-	}
+	err = c.write(t.out, r, func() error { return writeAttackFigures(t.out, r) })
 	if faults := r.Faults(); err == nil && len(faults) > 0 {
 		return fmt.Errorf("the broker did not stand %d times: %s", len(faults), strings.Join(faults, "; "))
 	}

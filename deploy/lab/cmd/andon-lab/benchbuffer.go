@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"andon.internal/lab/bench"
 )
 
 type benchBufferCmd struct {
-	JSON  bool   `name:"json" help:"Write JSON."`
-	Short bool   `help:"A fraction of the work: to see that it runs, not to quote."`
-	Dir   string `placeholder:"DIR" help:"A folder on the disk that is measured, with room for 2 GiB; by default that for temporary files."`
-	Bin   string `placeholder:"DIR" help:"Where the binaries are; by default beside this one."`
+	benchFlags
+	Dir string `placeholder:"DIR" help:"A folder on the disk that is measured, with room for 2 GiB; by default that for temporary files."`
+	Bin string `placeholder:"DIR" help:"Where the binaries are; by default beside this one."`
 }
 
 func (*benchBufferCmd) Help() string {
@@ -32,12 +30,9 @@ func (c *benchBufferCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(t.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
-	}
-	writeMachine(t.out, &r.Machine, false)
-	_, err = fmt.Fprintf(t.out, "disk: %s, %s\n\n%s", r.Dir, r.Disk, r.Text)
-	return err
+	return c.write(t.out, r, func() error {
+		writeMachine(t.out, &r.Machine, false)
+		_, err := fmt.Fprintf(t.out, "disk: %s, %s\n\n%s", r.Dir, r.Disk, r.Text)
+		return err
+	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,9 +10,7 @@ import (
 )
 
 type benchMemoryCmd struct {
-	JSON  bool `name:"json" help:"Write JSON."`
-	Short bool `help:"A fraction of the work: to see that it runs, not to quote."`
-	binaries
+	benchFactoryFlags
 }
 
 func (*benchMemoryCmd) Help() string {
@@ -28,16 +25,11 @@ Examples:
 }
 
 func (c *benchMemoryCmd) Run(ctx context.Context, t terminal) error {
-	r, err := bench.Memory(ctx, bench.Options{Short: c.Short, Bin: c.Bin, PgBin: c.PgBin, Logger: t.logger()})
+	r, err := bench.Memory(ctx, c.options(t))
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(t.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
-	}
-	return writeMemoryFigures(t.out, r)
+	return c.write(t.out, r, func() error { return writeMemoryFigures(t.out, r) })
 }
 
 func writeMemoryFigures(out io.Writer, r *bench.MemoryReport) error {
