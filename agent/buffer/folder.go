@@ -219,40 +219,45 @@ func (f *Folder) file(name string, held map[Epoch]ranges.Set, next map[Epoch]uin
 		return info
 	}
 	defer func() { _ = w.Close() }() // was only read
-	bad := func(_ uint64, err error) error {
-		info.Err = errors.Join(info.Err, err)
-		return nil
-	}
-	_ = w.Each(string(format.RecordsBucket), func(_ uint64, key, _ []byte) error {
-		if k, ok := format.ParseKey(key); ok {
+	bad := func(err error) { info.Err = errors.Join(info.Err, err) }
+	for e := range w.Elements(format.RecordsBucket) {
+		k, ok := format.ParseKey(e.Key)
+		switch {
+		case e.Err != nil:
+			bad(e.Err)
+		case !ok:
+			bad(fmt.Errorf("%w: key %x", errDamaged, e.Key))
+		default:
 			set := held[k.Epoch]
 			set.Add(k.Position, k.Position+1)
 			held[k.Epoch] = set
 			next[k.Epoch] = max(next[k.Epoch], k.Position+1)
 			info.Live++
-			return nil
 		}
-		return bad(0, fmt.Errorf("%w: key %x", errDamaged, key))
-	}, bad)
-	_ = w.Each(string(format.EpochsBucket), func(_ uint64, key, value []byte) error {
-		n, err := format.DecodeCount(value)
-		if err != nil || len(key) != len(Epoch{}) {
-			return bad(0, fmt.Errorf("%w: count of an epoch", errDamaged))
+	}
+	for e := range w.Elements(format.EpochsBucket) {
+		n, err := format.DecodeCount(e.Value)
+		switch {
+		case e.Err != nil:
+			bad(e.Err)
+		case err != nil || len(e.Key) != len(Epoch{}):
+			bad(fmt.Errorf("%w: count of an epoch", errDamaged))
+		default:
+			info.Records, info.Rows, info.Bytes = info.Records+n.Records, info.Rows+n.Rows, info.Bytes+n.Bytes
+			next[Epoch(e.Key)] = max(next[Epoch(e.Key)], n.Next)
 		}
-		info.Records, info.Rows, info.Bytes = info.Records+n.Records, info.Rows+n.Rows, info.Bytes+n.Bytes
-		next[Epoch(key)] = max(next[Epoch(key)], n.Next)
-		return nil
-	}, bad)
-	_ = w.Each(string(format.CursorsBucket), func(_ uint64, key, value []byte) error {
-		c, err := format.DecodeCursor(value)
-		if err != nil {
-			return bad(0, err)
+	}
+	for e := range w.Elements(format.CursorsBucket) {
+		c, err := format.DecodeCursor(e.Value)
+		switch {
+		case e.Err != nil:
+			bad(e.Err)
+		case err != nil:
+			bad(err)
+		case c.Generation > cursors[string(e.Key)].Generation:
+			cursors[string(e.Key)] = c
 		}
-		if c.Generation > cursors[string(key)].Generation {
-			cursors[string(key)] = c
-		}
-		return nil
-	}, bad)
+	}
 	return info
 }
 

@@ -30,35 +30,39 @@ func (f *Folder) chain() (c chainContents, faults []string) {
 		return c, []string{chainFile + ": " + err.Error()}
 	}
 	defer func() { _ = w.Close() }() // was only read
-	bad := func(_ uint64, err error) error {
-		faults = append(faults, chainFile+": "+err.Error())
-		return nil
+	bad := func(err error) { faults = append(faults, chainFile+": "+err.Error()) }
+	for e := range w.Elements(linkBucket) {
+		l, err := decodeLink(e.Key, e.Value)
+		switch {
+		case e.Err != nil:
+			bad(e.Err)
+		case err != nil:
+			bad(err)
+		default:
+			c.links = append(c.links, l)
+		}
 	}
-	_ = w.Each(string(linkBucket), func(_ uint64, key, value []byte) error {
-		l, err := decodeLink(key, value)
-		if err != nil {
-			return bad(0, err)
-		}
-		c.links = append(c.links, l)
-		return nil
-	}, bad)
-	_ = w.Each(string(stateBucket), func(_ uint64, key, value []byte) error {
-		body, err := format.Unseal(value, stateVersion)
-		if err != nil {
-			return bad(0, fmt.Errorf("name of the active file: %w", err))
-		}
-		if string(key) == string(activeKey) {
+	for e := range w.Elements(stateBucket) {
+		body, err := format.Unseal(e.Value, stateVersion)
+		switch {
+		case e.Err != nil:
+			bad(e.Err)
+		case err != nil:
+			bad(fmt.Errorf("name of the active file: %w", err))
+		case string(e.Key) == string(activeKey):
 			c.state.active = string(body)
 		}
-		return nil
-	}, bad)
-	_ = w.Each(string(cursorBucket), func(_ uint64, key, value []byte) error {
-		body, err := format.Unseal(value, stateVersion)
-		if err != nil || len(body) < 8 {
-			return bad(0, fmt.Errorf("note of a cursor: %w", errDamaged))
+	}
+	for e := range w.Elements(cursorBucket) {
+		body, err := format.Unseal(e.Value, stateVersion)
+		switch {
+		case e.Err != nil:
+			bad(e.Err)
+		case err != nil || len(body) < 8:
+			bad(fmt.Errorf("note of a cursor: %w", errDamaged))
+		default:
+			c.state.cursors[string(e.Key)] = knownCursor{generation: binary.BigEndian.Uint64(body), lostWith: string(body[8:])}
 		}
-		c.state.cursors[string(key)] = knownCursor{generation: binary.BigEndian.Uint64(body), lostWith: string(body[8:])}
-		return nil
-	}, bad)
+	}
 	return c, faults
 }

@@ -80,13 +80,10 @@ func (c *Pages) walk(id uint64, depth int, fn func(flags uint32, key, value []by
 // did not take one.
 func EachElement(b []byte, count int, fn func(flags uint32, key, value []byte) bool) error {
 	for i := range count {
-		flags, value, err := LeafElement(b, i)
+		flags, key, value, err := LeafElement(b, i)
 		if err != nil {
 			return err
 		}
-		at := PageHead + i*LeafEntry
-		start := at + int(binary.NativeEndian.Uint32(b[at+4:]))
-		key := b[start : start+int(binary.NativeEndian.Uint32(b[at+8:]))]
 		if !fn(flags, key, value) {
 			return ErrDamaged
 		}

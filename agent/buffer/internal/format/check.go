@@ -103,7 +103,7 @@ func (c *Pages) tree(id uint64, depth, level int) error {
 func (c *Pages) leaf(b []byte, h PageHeader, depth, level int) error {
 	n := binary.NativeEndian
 	for i := range int(h.Count) {
-		flags, value, err := LeafElement(b, i)
+		flags, _, value, err := LeafElement(b, i)
 		if err != nil {
 			return err
 		}

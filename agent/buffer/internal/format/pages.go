@@ -180,17 +180,18 @@ func BranchElement(b []byte, i int) (child uint64, err error) {
 	return n.Uint64(b[at+8:]), nil
 }
 
-// LeafElement returns an element of a leaf page, a part of b, without its key.
-func LeafElement(b []byte, i int) (flags uint32, value []byte, err error) {
+// LeafElement returns an element of a leaf page; key and value are parts of b.
+func LeafElement(b []byte, i int) (flags uint32, key, value []byte, err error) {
 	at := PageHead + i*LeafEntry
 	if at+LeafEntry > len(b) {
-		return 0, nil, fmt.Errorf("%w: leaf element %d", ErrDamaged, i)
+		return 0, nil, nil, fmt.Errorf("%w: leaf element %d", ErrDamaged, i)
 	}
 	n := binary.NativeEndian
 	start := uint64(at) + uint64(n.Uint32(b[at+4:]))
-	key, size := uint64(n.Uint32(b[at+8:])), uint64(n.Uint32(b[at+12:]))
-	if start+key+size > uint64(len(b)) {
-		return 0, nil, fmt.Errorf("%w: leaf element %d", ErrDamaged, i)
+	middle := start + uint64(n.Uint32(b[at+8:]))
+	end := middle + uint64(n.Uint32(b[at+12:]))
+	if end > uint64(len(b)) {
+		return 0, nil, nil, fmt.Errorf("%w: leaf element %d", ErrDamaged, i)
 	}
-	return n.Uint32(b[at:]), b[start+key : start+key+size], nil
+	return n.Uint32(b[at:]), b[start:middle], b[middle:end], nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"os"
 )
 
@@ -42,65 +43,70 @@ func OpenWalker(path string) (*Walker, error) {
 // Close closes the file.
 func (w *Walker) Close() error { return w.f.Close() }
 
-// Each calls fn for the elements of a bucket that read back, with the page that they lie
-// in, and bad for every page that does not.
-func (w *Walker) Each(bucket string, fn func(page uint64, key, value []byte) error, bad func(page uint64, err error) error) error {
-	value, ok := w.buckets[bucket]
-	if !ok || len(value) < 16 {
-		return nil
-	}
-	if root := binary.NativeEndian.Uint64(value); root != 0 {
-		return w.below(root, 0, fn, bad)
-	}
-	inline := value[16:]
-	if len(inline) < PageHead || binary.NativeEndian.Uint16(inline[8:]) != LeafFlag {
-		return bad(0, fmt.Errorf("%w: bucket %s", ErrDamaged, bucket))
-	}
-	return w.elements(0, inline, int(binary.NativeEndian.Uint16(inline[10:])), fn, bad)
+// Element is an element of a bucket, or what does not read back in its place.
+type Element struct {
+	Page       uint64 // that it lies in, where known
+	Key, Value []byte // of the page; nil with Err
+	Err        error  // wraps ErrDamaged
 }
 
-func (w *Walker) below(id uint64, depth int, fn func(uint64, []byte, []byte) error, bad func(uint64, error) error) error {
+// Elements gives the elements of a bucket that read back, and one with Err for every page and
+// element that does not.
+func (w *Walker) Elements(bucket []byte) iter.Seq[Element] {
+	return func(yield func(Element) bool) {
+		value, ok := w.buckets[string(bucket)]
+		if !ok || len(value) < 16 {
+			return
+		}
+		if root := binary.NativeEndian.Uint64(value); root != 0 {
+			w.below(root, 0, yield)
+			return
+		}
+		inline := value[16:]
+		if len(inline) < PageHead || binary.NativeEndian.Uint16(inline[8:]) != LeafFlag {
+			yield(Element{Err: fmt.Errorf("%w: bucket %s", ErrDamaged, bucket)})
+			return
+		}
+		elements(0, inline, int(binary.NativeEndian.Uint16(inline[10:])), yield)
+	}
+}
+
+// below gives the elements under a page, and reports whether more are wanted.
+func (w *Walker) below(id uint64, depth int, yield func(Element) bool) bool {
 	if depth > MaxDepth {
-		return bad(id, fmt.Errorf("%w: pages nested too deep", ErrDamaged))
+		return yield(Element{Page: id, Err: fmt.Errorf("%w: pages nested too deep", ErrDamaged)})
 	}
 	b, h, err := w.Page(id)
 	switch {
 	case err != nil:
-		return bad(id, err)
+		return yield(Element{Page: id, Err: err})
 	case h.Flags == LeafFlag:
-		return w.elements(id, b, int(h.Count), fn, bad)
+		return elements(id, b, int(h.Count), yield)
 	case h.Flags != BranchFlag:
-		return bad(id, fmt.Errorf("%w: page %d is of no kind", ErrDamaged, id))
+		return yield(Element{Page: id, Err: fmt.Errorf("%w: page %d is of no kind", ErrDamaged, id)})
 	}
 	for i := range int(h.Count) {
 		child, err := BranchElement(b, i)
-		if err == nil {
-			err = w.below(child, depth+1, fn, bad)
-		} else {
-			err = bad(id, err)
-		}
+		more := err == nil && w.below(child, depth+1, yield)
 		if err != nil {
-			return err
+			more = yield(Element{Page: id, Err: err})
+		}
+		if !more {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
-func (w *Walker) elements(id uint64, page []byte, count int, fn func(uint64, []byte, []byte) error, bad func(uint64, error) error) error {
+func elements(id uint64, page []byte, count int, yield func(Element) bool) bool {
 	for i := range count {
-		_, value, err := LeafElement(page, i)
-		if err == nil {
-			at := PageHead + i*LeafEntry
-			start := at + int(binary.NativeEndian.Uint32(page[at+4:]))
-			err = fn(id, page[start:start+int(binary.NativeEndian.Uint32(page[at+8:]))], value)
-		} else {
-			err = bad(id, err)
-		}
-		if err != nil {
-			return err
+		e := Element{Page: id}
+		_, e.Key, e.Value, e.Err = LeafElement(page, i)
+		if !yield(e) {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // Record returns a record's bytes, given its bucket: those of a page of its own, or
@@ -122,6 +128,6 @@ func (w *Walker) Record(page uint64, bucket []byte) (at uint64, data []byte, err
 	if h.Flags != LeafFlag || h.Count != 1 {
 		return at, nil, fmt.Errorf("%w: not the page of a record", ErrDamaged)
 	}
-	_, data, err = LeafElement(b, 0)
+	_, _, data, err = LeafElement(b, 0)
 	return at, data, err
 }
