@@ -37,6 +37,7 @@ type Options struct {
 	Only   []string      // names of faults; all
 	Span   time.Duration // of the faults of a round; drawn from 20 to 60 s when 0
 	FS     string        // ext4 or xfs; ext4
+	Write  string        // of the cells' buffers: behind, ahead, or both: one cell each, by the seed; behind
 	Bin    string        // see factory.FindBinaries
 	PgBin  string
 	Keep   string       // a folder to which the logs are copied after a round that found something; none
@@ -95,7 +96,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	o.First, o.Rounds, o.FS = cmp.Or(o.First, 1), cmp.Or(o.Rounds, 1), cmp.Or(o.FS, "ext4")
+	o.First, o.Rounds, o.FS, o.Write = cmp.Or(o.First, 1), cmp.Or(o.Rounds, 1), cmp.Or(o.FS, "ext4"), cmp.Or(o.Write, writeBehind)
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
@@ -183,10 +184,10 @@ func (r *rig) build(ctx context.Context, rounds int) error {
 		Dir: dir, Bin: factory.FindBinaries(r.opt.Bin), PgBin: r.opt.PgBin, Sites: sites, TLS: true,
 		PgSettings: map[string]string{"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"},
 		Cells: []factory.Cell{
-			{Name: fileCell, Group: groups[fileCell], MaxDisk: "64MiB", Replay: factory.Replay{
+			{Name: fileCell, Group: groups[fileCell], Buffer: r.opt.buffer(fileCell), Replay: factory.Replay{
 				File: path, UnitPrefix: "engine-", Period: period, Speed: "1", Start: start,
 			}},
-			{Name: dynoCell, Group: groups[dynoCell], MaxDisk: "64MiB", Dynos: factory.Dynos{
+			{Name: dynoCell, Group: groups[dynoCell], Buffer: r.opt.buffer(dynoCell), Dynos: factory.Dynos{
 				Stations: units, Rate: float64(time.Second / period), Seed: r.opt.Seed, Programme: time.Minute, Idle: 2 * time.Second,
 			}},
 		},

@@ -18,6 +18,7 @@ type Round struct {
 	Seed        uint64        `json:"seed"`
 	Round       int           `json:"round"`
 	FS          string        `json:"fs"`
+	Write       string        `json:"write,omitempty"` // of the buffers: behind, ahead or both
 	Faults      []string      `json:"faults"`
 	Readings    int           `json:"readings"` // stored in it
 	Safe        int           `json:"safe"`     // that the live cell declared safe, since its world began
@@ -52,7 +53,7 @@ type event struct {
 
 // play strikes, cures, waits until the plant has recovered, and checks.
 func (r *rig) play(ctx context.Context, strikes []Strike) (*Round, error) {
-	out := &Round{Seed: r.opt.Seed, Round: r.round, FS: r.opt.FS}
+	out := &Round{Seed: r.opt.Seed, Round: r.round, FS: r.opt.FS, Write: r.opt.Write}
 	cures := map[int]cure{}
 	defer func() { // an interrupt: nothing may stay broken
 		for _, c := range cures {

@@ -114,10 +114,24 @@ func agentConfig(c Cell, data, broker, http string, own certificate) doc {
 		"http",
 		doc{"listen", http},
 	}
-	if c.MaxDisk != "" {
-		d = append(d, "buffer", doc{"max_disk", c.MaxDisk})
+	if b := c.Buffer.config(); len(b) > 0 {
+		d = append(d, "buffer", b)
 	}
 	return d
+}
+
+func (b Buffer) config() doc {
+	var out doc
+	if b.MaxDisk != "" {
+		out = append(out, "max_disk", b.MaxDisk)
+	}
+	if b.Write != "" {
+		out = append(out, "write", b.Write)
+	}
+	if b.Retain > 0 {
+		out = append(out, "retain", b.Retain.String())
+	}
+	return out
 }
 
 func (d Dynos) config() doc {

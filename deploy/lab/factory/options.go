@@ -67,8 +67,16 @@ type Cell struct {
 	Replay Replay // with a File
 	Live   Replay // another file beside it; none
 	Dynos  Dynos  // with Stations
-	// MaxDisk is what its buffer may take, such as 64MiB; the agent's default when empty.
-	MaxDisk string
+	// Buffer is how its buffer keeps readings.
+	Buffer Buffer
+}
+
+// Buffer is a buffer's settings, in the words of the agent's configuration. What is zero is
+// the agent's default.
+type Buffer struct {
+	MaxDisk string // such as 64MiB
+	Write   string // behind or ahead
+	Retain  time.Duration
 }
 
 // Site is where a process lives.

@@ -17,6 +17,7 @@ type chaosCmd struct {
 	Faults   []string      `placeholder:"NAME,..." help:"Only these faults; by default all, each once before any comes again."`
 	Span     time.Duration `placeholder:"TIME" help:"How long the faults of a round take, such as 15s; by default 20 s to 60 s, as drawn."`
 	FS       string        `name:"fs" enum:"ext4,xfs" default:"ext4" help:"The file system of cells and database: ext4 or xfs."`
+	Write    string        `enum:"behind,ahead,both" default:"behind" help:"How the cells' buffers write: behind, ahead, or both: one cell each, by the seed."`
 	Resume   string        `placeholder:"FILE" help:"Append each round to this file, go on behind the seed's last one there, and count all of them in the table."`
 	Keep     string        `placeholder:"DIR" help:"Copy the logs of a round that found something to this folder."`
 	Controls bool          `help:"Break one rule of the programs after the other, which are built with -tags andon_broken, and succeed if the checker finds each."`
@@ -35,7 +36,7 @@ It exits with 0 only if nothing was lost, doubled or is unexplained.
 Examples:
   andon-lab chaos --list
   andon-lab chaos --seed 7 --rounds 5
-  andon-lab chaos --seed 7 --faults power-cell,link-down --fs xfs
+  andon-lab chaos --seed 7 --faults power-cell,link-down --fs xfs --write ahead
   andon-lab chaos --controls --bin broken/bin
   andon-lab chaos --seed 7 --rounds 100 --resume chaos.jsonl`
 }
@@ -50,7 +51,7 @@ func (c *chaosCmd) controls(ctx context.Context, t terminal) error {
 			continue
 		}
 		fmt.Fprintln(t.out, "control", control.Name)
-		r, err := chaos.RunControl(ctx, chaos.Options{Seed: c.Seed, FS: c.FS, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out}, control)
+		r, err := chaos.RunControl(ctx, chaos.Options{Seed: c.Seed, FS: c.FS, Write: c.Write, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out}, control)
 		if err != nil {
 			return interrupted(ctx, err)
 		}
@@ -95,7 +96,7 @@ func (c *chaosCmd) Run(ctx context.Context, t terminal) error {
 	var saving error
 	bad := 0
 	err := chaos.Run(ctx, chaos.Options{
-		Seed: c.Seed, First: first, Rounds: c.Rounds, Only: c.Faults, Span: c.Span, FS: c.FS, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out,
+		Seed: c.Seed, First: first, Rounds: c.Rounds, Only: c.Faults, Span: c.Span, FS: c.FS, Write: c.Write, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out,
 		Done: func(r *chaos.Round) {
 			rounds = append(rounds, *r)
 			if !r.OK() {
