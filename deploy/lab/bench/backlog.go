@@ -40,7 +40,7 @@ func behindCable(ctx context.Context, o Options, load Load, cycles, seconds int,
 	f, err = launch(ctx, o, factory.Options{
 		Dir: data, PgSettings: map[string]string{"track_commit_timestamp": "on"}, Idle: true,
 		Cells: []factory.Cell{{
-			Name: cell, MaxDisk: "8GiB",
+			Name: cell, Buffer: factory.Buffer{MaxDisk: "8GiB"},
 			Replay: factory.Replay{File: old, UnitPrefix: oldPrefix, Period: period, Speed: "max", Start: past},
 			Live:   factory.Replay{File: fresh, UnitPrefix: freshPrefix, Period: period, Speed: "1"},
 		}},
