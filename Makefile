@@ -54,6 +54,10 @@ build: ## Static binaries in bin/
 chaos: prerequisites build ## Break everything, as root: the rules broken on purpose must be found, then three seeds of five rounds must find nothing (about 15 minutes)
 	@deploy/scripts/chaos
 
+.PHONY: power-cuts
+power-cuts: prerequisites build ## Cut the power of cells and database 900 times, as root (about half an hour)
+	@deploy/scripts/power-cuts
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	@deploy/scripts/fuzz

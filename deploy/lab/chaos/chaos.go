@@ -44,6 +44,9 @@ type Options struct {
 	Out    io.Writer    // hears every action; default: nobody
 	Done   func(*Round) // is called after every round
 
+	// PowerCuts has rounds of power cuts in place of faults that overlap.
+	PowerCuts bool
+
 	script []Strike // in place of what the seed draws
 }
 
@@ -67,10 +70,12 @@ type rig struct {
 	declared checker.Declared // what the file holds
 	journal  *journal
 	asking   sync.Mutex     // held while the cell of dynos is asked, or must not be
+	starting sync.Mutex     // guards starts
 	starts   map[string]int // of processes, by us
 	excused  map[string]bool
 	round    int
 	stored   int          // readings, when the last round was checked
+	safe     int          // of them declared safe by the cell of dynos, when the last round of power cuts was
 	over     atomic.Int64 // looks at which a cell was beyond its credit
 }
 
@@ -130,11 +135,7 @@ func inWorld(ctx context.Context, o Options, faults []*Fault, first, last int) (
 	defer func() { cancel(); asking.Wait(); err = errors.Join(err, askErr) }()
 	for n := first; n < last; n++ {
 		r.round = n
-		strikes := o.script
-		if strikes == nil {
-			strikes = plan(o.Seed, n, faults, o.Span)
-		}
-		round, err := r.play(ctx, strikes)
+		round, err := r.playRound(ctx, faults)
 		if err != nil {
 			return n, err
 		}
@@ -146,6 +147,17 @@ func inWorld(ctx context.Context, o Options, faults []*Fault, first, last int) (
 		}
 	}
 	return last, nil
+}
+
+// playRound plays one round.
+func (r *rig) playRound(ctx context.Context, faults []*Fault) (*Round, error) {
+	switch {
+	case r.opt.PowerCuts:
+		return r.playCuts(ctx)
+	case r.opt.script != nil:
+		return r.play(ctx, r.opt.script)
+	}
+	return r.play(ctx, plan(r.opt.Seed, r.round, faults, r.opt.Span))
 }
 
 // build makes the namespaces and disks and starts the factory in them.

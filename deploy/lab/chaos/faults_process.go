@@ -51,7 +51,9 @@ func (r *rig) start(ctx context.Context, name string) error {
 	if r.f.PID(name) != 0 {
 		return nil
 	}
+	r.starting.Lock()
 	r.starts[name]++
+	r.starting.Unlock()
 	return r.f.Restart(ctx, name)
 }
 

@@ -27,7 +27,8 @@ type Round struct {
 	Lost        int           `json:"lost"`
 	Doubled     int           `json:"doubled"`
 	Unexplained int           `json:"unexplained"`
-	Recovery    time.Duration `json:"recovery_ns"` // from the last cure until nothing older is held anywhere
+	Recovery    time.Duration `json:"recovery_ns"`    // from the last cure until nothing older is held anywhere
+	Cuts        *Cuts         `json:"cuts,omitempty"` // of a round of power cuts
 	Findings    []string      `json:"findings,omitempty"`
 }
 
@@ -99,6 +100,11 @@ func (r *rig) play(ctx context.Context, strikes []Strike) (*Round, error) {
 			return nil, fmt.Errorf("round %d: %w", r.round, err)
 		}
 	}
+	return r.conclude(ctx, out)
+}
+
+// conclude waits until the plant has recovered, and checks.
+func (r *rig) conclude(ctx context.Context, out *Round) (*Round, error) {
 	for _, name := range processes {
 		if err := r.start(ctx, name); err != nil {
 			return nil, err
