@@ -51,6 +51,11 @@ func Open(path string) (*Store, error) {
 	}
 	s := &Store{path: path}
 	err := s.guard(func() (err error) {
+		// The database has an error without a name for a file of a page, which a full disk or
+		// a power cut leaves of a first start.
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size() < 2*pageSize {
+			return fmt.Errorf("%w: %d bytes", ErrDamaged, info.Size())
+		}
 		s.db, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout: time.Second, FreelistType: bolt.FreelistMapType, PageSize: pageSize,
 		})
@@ -75,8 +80,8 @@ func OpenReadOnly(path string) (*Store, error) {
 	err := s.guard(func() (err error) {
 		if info, err := os.Stat(path); err != nil {
 			return err
-		} else if info.Size() == 0 {
-			return ErrDamaged // the database would fill it
+		} else if info.Size() < 2*pageSize {
+			return ErrDamaged // the database would fill an empty one
 		}
 		s.db, err = bolt.Open(path, 0, &bolt.Options{Timeout: 10 * time.Millisecond, ReadOnly: true, PageSize: pageSize})
 		if err != nil {

@@ -102,11 +102,13 @@ func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	used := filepath.Join(dir, "used.db")
 	open(t, used)
-	broken := filepath.Join(dir, "broken.db")
-	if err := os.WriteFile(broken, make([]byte, 1<<14), 0o600); err != nil {
-		t.Fatal(err)
+	broken, page := filepath.Join(dir, "broken.db"), filepath.Join(dir, "page.db")
+	for path, size := range map[string]int{broken: 1 << 14, page: 1 << 12} {
+		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for path, want := range map[string]error{used: state.ErrInUse, broken: state.ErrDamaged} {
+	for path, want := range map[string]error{used: state.ErrInUse, broken: state.ErrDamaged, page: state.ErrDamaged} {
 		if s, err := state.Open(path); !errors.Is(err, want) {
 			t.Errorf("Open(%s) = %v, %v, want %v", path, s, err, want)
 		}
