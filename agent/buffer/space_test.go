@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -20,31 +19,7 @@ import (
 // test.
 func mounted(t *testing.T, size int64) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root: it mounts a file system")
-	}
-	for _, program := range []string{"mkfs.ext4", "mount", "umount"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("this test needs %s: on Debian it is in e2fsprogs or mount", program)
-		}
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	run := func(name string, args ...string) {
-		t.Helper()
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Fatalf("this test needs %s, and a kernel with loop devices: %v\n%s", name, err, out)
-		}
-	}
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, size); err != nil {
-		t.Fatal(err)
-	}
-	run("mkfs.ext4", "-q", "-F", "-m", "0", image)
-	run("mount", "-o", "loop", image, dir)
-	t.Cleanup(func() { run("umount", dir) })
-	return dir
+	return newDisk(t, "ext4", size).dir
 }
 
 // occupy writes a file of somebody else's until nothing is left of the file system but

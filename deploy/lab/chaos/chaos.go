@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -46,6 +47,7 @@ type Options struct {
 
 	// PowerCuts has rounds of power cuts in place of faults that overlap.
 	PowerCuts bool
+	postgres  map[string]string // more settings of PostgreSQL
 
 	script []Strike // in place of what the seed draws
 }
@@ -192,9 +194,11 @@ func (r *rig) build(ctx context.Context, rounds int) error {
 		return err
 	}
 	var err error
+	settings := map[string]string{"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"}
+	maps.Copy(settings, r.opt.postgres)
 	r.f, err = factory.Start(ctx, factory.Options{
 		Dir: dir, Bin: factory.FindBinaries(r.opt.Bin), PgBin: r.opt.PgBin, Sites: sites, TLS: true,
-		PgSettings: map[string]string{"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"},
+		PgSettings: settings,
 		Cells: []factory.Cell{
 			{Name: fileCell, Group: groups[fileCell], Buffer: r.opt.buffer(fileCell), Replay: factory.Replay{
 				File: path, UnitPrefix: "engine-", Period: period, Speed: "1", Start: start,

@@ -16,7 +16,7 @@ import (
 // is not caught.
 type Control struct {
 	Name   string
-	Script []Strike // empty: a round of power cuts
+	Script []Strike
 }
 
 func strike(fault, target string, at, hold time.Duration) Strike {
@@ -46,7 +46,6 @@ func RunControl(ctx context.Context, o Options, c Control) (*Round, error) {
 	defer func() { _ = os.Unsetenv(variable) }()
 	var found *Round
 	o.script, o.Rounds, o.Span = c.Script, 1, 20*time.Second
-	o.PowerCuts = len(c.Script) == 0
 	o.Done = func(r *Round) { found = r }
 	if err := Run(ctx, o); err != nil {
 		return nil, fmt.Errorf("control %s: %w", c.Name, err)

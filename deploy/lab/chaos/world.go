@@ -123,6 +123,11 @@ func (w *world) addDisk(ctx context.Context, h *host, kind string) error {
 }
 
 func (d *disk) attach(ctx context.Context) error {
+	for tries := 0; d.looped() && tries < 1000; tries++ {
+		if err := pass(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
 	return run(ctx, "mount", "-o", "loop", d.image, d.mount)
 }
 

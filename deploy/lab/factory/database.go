@@ -81,7 +81,11 @@ func (d *database) Start(ctx context.Context) error {
 	if d.state == process.Running {
 		return fmt.Errorf("start %s: %w", Postgres, process.ErrRunning)
 	}
-	return d.startLocked(ctx)
+	err := d.startLocked(ctx)
+	if err != nil {
+		d.state = process.Stopped // and close does not try again
+	}
+	return err
 }
 
 // Stop ends the server in order.

@@ -50,11 +50,7 @@ func (c *chaosCmd) controls(ctx context.Context, t terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "broken rule\tlost\tdoubled\tunexplained\tcaught")
 	missed := 0
-	controls := chaos.Controls()
-	if c.Cuts {
-		controls = []chaos.Control{chaos.CutControl}
-	}
-	for _, control := range controls {
+	for _, control := range chaos.Controls() {
 		if len(c.Faults) > 0 && !slices.Contains(c.Faults, control.Name) {
 			continue
 		}
@@ -88,7 +84,10 @@ func (c *chaosCmd) Run(ctx context.Context, t terminal) error {
 	if c.Seed == 0 {
 		c.Seed = rand.Uint64N(1 << 32)
 	}
-	if c.Controls {
+	switch {
+	case c.Controls && c.Cuts:
+		return c.cutControls(ctx, t)
+	case c.Controls:
 		return c.controls(ctx, t)
 	}
 	var rounds []chaos.Round
