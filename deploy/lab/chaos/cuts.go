@@ -43,7 +43,10 @@ func (r *rig) playCuts(ctx context.Context) (*Round, error) {
 	for i, name := range names {
 		plan := planCuts(r.opt.Seed, r.round, name)
 		lanes.Go(func() {
-			if done[i], errs[i] = r.lane(cutting, name, plan); errs[i] != nil {
+			done[i], errs[i] = r.lane(cutting, name, plan)
+			if cutting.Err() != nil {
+				errs[i] = nil // of the end of another
+			} else if errs[i] != nil {
 				end()
 			}
 		})

@@ -21,7 +21,7 @@ type chaosCmd struct {
 	Resume   string        `placeholder:"FILE" help:"Append each round to this file, go on behind the seed's last one there, and count all of them in the table."`
 	Keep     string        `placeholder:"DIR" help:"Copy the logs of a round that found something to this folder."`
 	Cuts     bool          `name:"power-cuts" help:"Cut the power, and do nothing else but take links down: in a round 20 times at each cell and 5 times at the database, side by side, also while they are starting."`
-	Controls bool          `help:"Break one rule of the programs after the other, which are built with -tags andon_broken, and succeed if the checker finds each."`
+	Controls bool          `help:"Break one rule of the programs after the other, which are built with -tags andon_broken, and succeed if the checker finds each; with --power-cuts, leave out one sync after the other."`
 	List     bool          `help:"Name the faults and what is expected of each, and exit."`
 	binaries
 }
