@@ -134,6 +134,7 @@ func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
 	if err := b.step("write"); err != nil {
 		return format.Outcome{}, err
 	}
+	db.AllocSize = int(b.o.growBytes(f.size))
 	start := time.Now()
 	out, err := c.Apply(db, &b.scratch, int(b.o.maxFileBytes()))
 	if err == nil {

@@ -21,9 +21,8 @@ var errGone = errors.New("file is gone")
 // handles keeps few record files open. It is safe for concurrent use; a slow open
 // delays only those who want a file.
 type handles struct {
-	options    bolt.Options
-	allocBytes int // by how much a file grows at once
-	syncDir    func(dir string) error
+	options bolt.Options
+	syncDir func(dir string) error
 
 	mu   sync.Mutex
 	open []*handle // least recently used first
@@ -54,7 +53,6 @@ func (h *handles) acquire(f *handle) (*bolt.DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		db.AllocSize = h.allocBytes
 		f.db = db
 		h.open = append(h.open, f)
 	} else {
@@ -79,7 +77,6 @@ func (h *handles) create(path string) (*handle, error) {
 		_ = os.Remove(path + tmpSuffix) // the next start removes it too
 		return nil, err
 	}
-	db.AllocSize = h.allocBytes
 	f := &handle{path: path, db: db, users: 1}
 	h.open = append(h.open, f)
 	return f, nil

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
@@ -22,7 +21,7 @@ func Open(o Options) (*Buffer, error) {
 	}
 	b := &Buffer{
 		o: o, log: o.Logger, m: o.Metrics, x: newIndex(), began: time.Now().UnixNano(),
-		handles: &handles{options: bolt.Options{Timeout: time.Second, MaxSize: int(o.maxFileBytes())}, allocBytes: int(o.allocBytes()), syncDir: syncDir},
+		handles: &handles{options: o.files(), syncDir: syncDir},
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		cursors: map[string]cursor{}, names: map[string]bool{}, losses: map[string]*openLoss{}, space: make(chan struct{}),
 	}

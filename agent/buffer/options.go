@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"andon.internal/agent/buffer/internal/format"
 )
 
@@ -100,12 +102,24 @@ func (o *Options) maxAppend() int64 { return min(o.MaxMemory/2, o.RotateBytes/4+
 // maxBatch is how many stored bytes go into one transaction.
 func (o *Options) maxBatch() int64 { return min(4<<20, o.RotateBytes/16) }
 
-// allocBytes is by how much a file grows at once.
+// allocBytes is by how much a file grows at least.
 func (o *Options) allocBytes() int64 { return min(2<<20, o.RotateBytes/32) }
+
+// growBytes is by how much a file of that size grows at once, so that it stays within
+// RotateBytes. Each growth is one more sync; what is not written yet takes no space.
+func (o *Options) growBytes(size int64) int64 {
+	return max(o.allocBytes(), min(o.RotateBytes/4, o.RotateBytes-o.maxBatch()*5/4-size))
+}
 
 // fillBytes is the size from which on a file takes no further batch, so that it and
 // its map stay within RotateBytes.
 func (o *Options) fillBytes() int64 { return o.RotateBytes - o.maxBatch()*5/4 - o.allocBytes() }
+
+// files are the options of a record file. It is mapped whole from the start: mapped anew as it
+// grows, bbolt copies all that the transaction holds.
+func (o *Options) files() bolt.Options {
+	return bolt.Options{Timeout: time.Second, MaxSize: int(o.maxFileBytes()), InitialMmapSize: int(o.RotateBytes)}
+}
 
 // maxFileBytes is the size beyond which the database itself refuses to grow.
 func (o *Options) maxFileBytes() int64 { return o.RotateBytes + o.RotateBytes/8 + 2*int64(o.MaxRecord) }

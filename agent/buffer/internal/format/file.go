@@ -3,9 +3,11 @@ package format
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"andon.internal/shared/ranges"
 )
@@ -196,17 +198,18 @@ func (c *Change) put(records *bolt.Bucket, n *counts, scratch *[]byte) error {
 			return err
 		}
 		key := RecordKey(v.Key)
-		if records.Bucket(key) != nil {
-			gone, err := deleteRecord(records, key)
-			if err != nil {
-				return err
-			}
-			n.rows[v.Key.Epoch].Sub(gone)
-			n.rows[v.Key.Epoch].sum -= hashOf(v.Key.Position)
-		}
 		start := len(buf)
 		buf = v.AppendTo(buf)
 		b, err := records.CreateBucket(key)
+		if errors.Is(err, bolterrors.ErrBucketExists) {
+			gone, derr := deleteRecord(records, key)
+			if derr != nil {
+				return derr
+			}
+			n.rows[v.Key.Epoch].Sub(gone)
+			n.rows[v.Key.Epoch].sum -= hashOf(v.Key.Position)
+			b, err = records.CreateBucket(key)
+		}
 		if err != nil {
 			return err
 		}
