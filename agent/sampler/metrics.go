@@ -17,6 +17,7 @@ type Metrics struct {
 	clockSteps *prometheus.CounterVec
 	units      *prometheus.GaugeVec
 	late       *prometheus.HistogramVec
+	store      *prometheus.HistogramVec
 }
 
 // NewMetrics makes the metrics and registers them, unless reg is nil.
@@ -39,9 +40,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "andon_sampler_late_seconds", Help: "How long after it was due a reading was taken.",
 			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 10},
 		}, []string{"source"}),
+		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "andon_sampler_store_seconds", Help: "How long it took to take what a source gave into the buffer: its next readings wait for that.",
+			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 10},
+		}, []string{"source"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.readings, m.records, m.flagged, m.refused, m.errors, m.fullWaits, m.clockSteps, m.units, m.late)
+		reg.MustRegister(m.readings, m.records, m.flagged, m.refused, m.errors, m.fullWaits, m.clockSteps, m.units, m.late, m.store)
 	}
 	return m
 }
@@ -52,7 +57,7 @@ type counters struct {
 	openErrors, readErrors, storeErrors             prometheus.Counter
 	fullWaits, clockSteps                           prometheus.Counter
 	units                                           prometheus.Gauge
-	late                                            prometheus.Observer
+	late, store                                     prometheus.Observer
 }
 
 func (m *Metrics) of(name string) counters {
@@ -69,6 +74,7 @@ func (m *Metrics) of(name string) counters {
 		clockSteps:  m.clockSteps.WithLabelValues(name),
 		units:       m.units.WithLabelValues(name),
 		late:        m.late.WithLabelValues(name),
+		store:       m.store.WithLabelValues(name),
 	}
 }
 

@@ -296,6 +296,7 @@ func (s *Sampler) read(ctx context.Context) (ended bool) {
 		if !s.store(ctx, &b) {
 			return false
 		}
+		s.counts.store.Observe(time.Since(taken).Seconds())
 		if b.Cursor == nil {
 			wait(ctx, s.cfg.Gather-time.Since(taken))
 		}

@@ -78,3 +78,33 @@ func TestBenchFlash(t *testing.T) {
 	}
 	expectNothingLeft(t, dir)
 }
+
+// The short form of the benchmark of the sampler: the cell's disk was full, and slow, and its
+// network stuck, and the agent took readings in all of that. How late is for bench jitter
+// to say.
+func TestBenchJitter(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a factory")
+	}
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root: it makes a loop device and a control group")
+	}
+	t.Parallel()
+	dir := place(t)
+	var r bench.JitterReport
+	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "jitter", "--short", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Phases) != 5 || r.Disk == "" {
+		t.Fatalf("%+v", r)
+	}
+	for i := range r.Phases {
+		if p := &r.Phases[i]; p.Taken == 0 || p.Late.N == 0 || p.Store.N == 0 || p.Late.Max < p.Late.P99 || p.Store.P99 < p.Store.P50 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if full, slow, stuck := &r.Phases[1], &r.Phases[2], &r.Phases[3]; full.Failed == 0 || slow.Commits == 0 || slow.CommitMS < 40 || stuck.Commits == 0 {
+		t.Errorf("nothing ailed the cell: %+v, %+v, %+v", full, slow, stuck)
+	}
+	expectNothingLeft(t, dir)
+}

@@ -11,6 +11,7 @@ import (
 // What tests look at.
 var (
 	SpreadOf   = spread
+	BoundOf    = boundOf
 	ParseStat  = parseStat
 	CPUSeconds = cpuSeconds
 	Decided    = decided

@@ -51,6 +51,7 @@ type commands struct {
 		Buffer  benchBufferCmd  `cmd:"" help:"Measure what the buffer makes durable on a disk, beside a plain file."`
 		Drain   benchDrainCmd   `cmd:"" help:"Measure what fresh readings feel of a backlog that comes home."`
 		Flash   benchFlashCmd   `cmd:"" help:"Measure what is written to the disk while the link is healthy."`
+		Jitter  benchJitterCmd  `cmd:"" help:"Measure how late readings are taken while the disk or the network is ill."`
 		Memory  benchMemoryCmd  `cmd:"" help:"Measure what an agent takes of memory with ten million readings buffered."`
 		Alarms  benchAlarmsCmd  `cmd:"" help:"Measure the path from the reading that decides an alarm to the page."`
 	} `cmd:"" help:"Measure."`
