@@ -164,6 +164,9 @@ func (v *view) judgeCell(id telemetry.Node, n Node) Cell {
 		if wait > maxWait {
 			why = append(why, fmt.Sprintf("holds %d readings back, the oldest for %v", h.Rows, span(wait)))
 		}
+		if h.DiskFault != "" {
+			why = append(why, "has a fault of its disk: "+h.DiskFault)
+		}
 		if h.Clock != telemetry.TimeOK && h.Clock != telemetry.TimeSource {
 			why = append(why, "has a clock that is "+h.Clock.String())
 		}

@@ -129,6 +129,12 @@ func (s *Sentry) Take(e feed.Event) {
 	if e.Skew.Known {
 		s.engine.Clock(e.Node.Group, e.Node.ID, e.Skew.By)
 	}
+	switch h := e.Heartbeat; {
+	case e.Kind == feed.NodeBorn:
+		s.engine.Disk(e.Node.Group, e.Node.ID, e.Birth.Heartbeat.DiskFault != "")
+	case h != nil:
+		s.engine.Disk(e.Node.Group, e.Node.ID, h.DiskFault != "")
+	}
 	switch e.Kind {
 	case feed.NodeBorn:
 		s.nodeBorn(now, e.Node)

@@ -21,7 +21,7 @@ func names(r *sentinel.Rules) string {
 
 func TestShippedRulesLoad(t *testing.T) {
 	r := rules.Shipped()
-	const want = "thermal-runaway/critical sustained-overpressure/high node-offline/high data-silence/high clock-skew/medium"
+	const want = "thermal-runaway/critical sustained-overpressure/high node-offline/high data-silence/high disk-fault/high clock-skew/medium"
 	if got := names(r); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -60,7 +60,7 @@ func TestOperatorsRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "thermal-runaway/low sustained-overpressure/high node-offline/high data-silence/high clock-skew/medium warm/low"
+	const want = "thermal-runaway/low sustained-overpressure/high node-offline/high data-silence/high disk-fault/high clock-skew/medium warm/low"
 	if got := names(r); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -58,13 +58,18 @@ func Join(files ...*Rules) *Rules {
 	return out
 }
 
+// toldUnits are the functions of what is told of a node, and their units: the skew of its
+// clock, and whether something is wrong with its disk.
+var toldUnits = map[string]string{"skew": "s", "disk": ""}
+
 // compiled is a rule made ready.
 type compiled struct {
 	Rule
 	features []named // in the order of their names
 	signals  []string
 	silence  string // the feature that is silence, or ""
-	skew     string // the feature that is the skew of a node's clock, or ""
+	told     string // the feature that is told of a node, or ""
+	toldFn   string // its function: see toldUnits
 	enable   *predicate
 	when     *predicate
 	clear    *predicate // nil: when `when` is no longer true
@@ -203,8 +208,8 @@ func (c *compiled) takeFeatures(p *telemetry.Profile, taken map[string]any, at f
 			}
 			c.silence = name
 		}
-		if f.Fn == "skew" {
-			c.skew = name
+		if _, ok := toldUnits[f.Fn]; ok {
+			c.told, c.toldFn = name, f.Fn
 		}
 		c.features = append(c.features, named{name, f})
 	}
@@ -212,11 +217,11 @@ func (c *compiled) takeFeatures(p *telemetry.Profile, taken map[string]any, at f
 	if c.silence != "" && len(c.Features) > 1 {
 		at("features", errors.New("silence stands alone: it has no reading to go with"))
 	}
-	if c.skew != "" && len(c.Features) > 1 {
-		at("features", errors.New("skew stands alone: it is of a node, and has no reading to go with"))
+	if c.told != "" && len(c.Features) > 1 {
+		at("features", fmt.Errorf("%s stands alone: it is of a node, and has no reading to go with", c.toldFn))
 	}
-	if c.skew != "" && c.Profile != "" {
-		at("profile", errors.New("skew is of a node, whatever its units are"))
+	if c.told != "" && c.Profile != "" {
+		at("profile", fmt.Errorf("%s is of a node, whatever its units are", c.toldFn))
 	}
 }
 

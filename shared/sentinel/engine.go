@@ -152,8 +152,25 @@ func (e *Engine) Heard(now time.Time, group, id string) []Transition {
 // Clock says how far the clock of a node that was heard is off, in either direction. It
 // counts from the next sign of life.
 func (e *Engine) Clock(group, id string, off time.Duration) {
+	e.tellOf(group, id, "skew", max(off, -off).Seconds())
+}
+
+// Disk says whether something is wrong with the disk of a node that was heard. It counts
+// from the next sign of life.
+func (e *Engine) Disk(group, id string, fault bool) {
+	v := 0.0
+	if fault {
+		v = 1
+	}
+	e.tellOf(group, id, "disk", v)
+}
+
+func (e *Engine) tellOf(group, id, fn string, v float64) {
 	if n := e.nodes[nodeKey{group, id}]; n != nil {
-		n.skew, n.skewed = max(off, -off), true
+		if n.told == nil {
+			n.told = map[string]float64{}
+		}
+		n.told[fn] = v
 	}
 }
 

@@ -364,6 +364,31 @@ rules:
 	r.want("48.0 clock-skew raised", "68.0 clock-skew cleared")
 }
 
+// TestDiskOfANode is told of the node while the cell says that something is wrong with it.
+func TestDiskOfANode(t *testing.T) {
+	rules, err := sentinel.Load("r.yaml", []byte(`apiVersion: andon/v1
+rules:
+- {alarm: disk-fault, features: {bad: {fn: disk}}, when: bad > 0, on_delay: 5s, priority: high}
+`), profiles.Builtin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, engine: sentinel.NewEngine(rules), now: begin}
+	beats := func(n int, fault bool) {
+		for range n {
+			r.now = r.now.Add(2 * time.Second)
+			r.engine.Disk("plant", "cell-01", fault)
+			r.note(r.engine.Heard(r.now, "plant", "cell-01"))
+		}
+	}
+	beats(5, false) // s 10
+	beats(2, true)  // not for 5 s
+	beats(3, false) // s 20
+	beats(5, true)
+	beats(1, false)
+	r.want("27.0 disk-fault raised", "32.0 disk-fault cleared")
+}
+
 func TestSkewStandsAlone(t *testing.T) {
 	_, err := sentinel.Load("r.yaml", []byte(`apiVersion: andon/v1
 rules:

@@ -25,7 +25,7 @@ type figure interface {
 // kind is what a function needs in its feature.
 type kind struct {
 	signal, window, tau, test, of bool
-	make                          func(f *Feature) figure // nil for silence and skew
+	make                          func(f *Feature) figure // nil for silence and what is told of a node
 }
 
 var kinds = map[string]kind{
@@ -37,7 +37,8 @@ var kinds = map[string]kind{
 	"slope":     {signal: true, window: true, make: newSlope},
 	"frac_true": {signal: true, window: true, test: true, make: newFracTrue},
 	"silence":   {of: true},
-	"skew":      {},
+	"skew":      {}, // s: see Engine.Clock
+	"disk":      {}, // 1 while there is something wrong: see Engine.Disk
 }
 
 func kindNames() string {

@@ -26,11 +26,12 @@ func (e *Engine) truths(i *instance, now time.Time) (when, clear truth) {
 		}
 		env = i.silenceEnv(i.age(now))
 	}
-	if r.skew != "" {
-		if !i.node.skewed {
+	if r.told != "" {
+		v, known := i.node.told[r.toldFn]
+		if !known {
 			return unknown, unknown
 		}
-		env = map[string]any{r.skew: i.node.skew.Seconds()}
+		env = map[string]any{r.told: v}
 	}
 	when = r.when.eval(&e.machine, env)
 	switch {
@@ -151,8 +152,10 @@ func (e *Engine) tell(k Kind, i *instance, now time.Time) {
 	if i.rule.silence != "" && (i.node == nil || !i.node.dead) {
 		t.Figures = append(t.Figures, Figure{i.rule.silence, i.age(now).Seconds(), "s"})
 	}
-	if i.rule.skew != "" && i.node.skewed {
-		t.Figures = append(t.Figures, Figure{i.rule.skew, i.node.skew.Seconds(), "s"})
+	if r := i.rule; r.told != "" {
+		if v, known := i.node.told[r.toldFn]; known {
+			t.Figures = append(t.Figures, Figure{r.told, v, toldUnits[r.toldFn]})
+		}
 	}
 	e.out = append(e.out, t)
 }

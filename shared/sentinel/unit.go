@@ -10,9 +10,8 @@ import (
 type node struct {
 	group, id string
 	heard     time.Time
-	dead      bool          // its death was announced
-	skew      time.Duration // how far its clock is off, in either direction
-	skewed    bool          // skew is known
+	dead      bool               // its death was announced
+	told      map[string]float64 // what was said of it, by function: see toldUnits
 	instances []*instance
 }
 
@@ -124,7 +123,7 @@ func (e *Engine) ensure(u *unit, alarm string) []*instance {
 
 // ofNode reports whether the rule is about a node and not about its units.
 func (c *compiled) ofNode() bool {
-	if c.skew != "" {
+	if c.told != "" {
 		return true
 	}
 	return c.silence != "" && c.Features[c.silence].Of == "node"

@@ -10,6 +10,7 @@ const (
 	metricOldest   = "Andon/Buffer/Oldest ms"
 	metricLost     = "Andon/Buffer/Lost"
 	metricDiskFree = "Andon/Disk Free"
+	metricDisk     = "Andon/Disk Fault"
 	metricClock    = "Andon/Clock"
 	metricStops    = "Andon/Stops"
 	metricRules    = "Andon/Rules"
@@ -23,6 +24,7 @@ type Heartbeat struct {
 	Bytes     uint64                // of these records
 	OldestMS  uint64                // age of the oldest of them
 	DiskFree  uint64                // bytes free where the buffer lies
+	DiskFault string                // what is wrong there; empty: nothing
 	Clock     telemetry.TimeQuality // of the node's clock
 	Stops     uint32                // active stops
 	RulesHash string                // of the rules in force
@@ -47,6 +49,7 @@ func (h *Heartbeat) metrics(list []Metric, birth bool) []Metric {
 		Metric{Name: metricOldest, DataType: UInt64, Value: UlongValue(h.OldestMS)},
 		Metric{Name: metricLost, DataType: UInt64, Value: UlongValue(h.Lost)},
 		Metric{Name: metricDiskFree, DataType: UInt64, Value: UlongValue(h.DiskFree)},
+		Metric{Name: metricDisk, DataType: String, Value: StringValue(h.DiskFault)},
 		Metric{Name: metricClock, DataType: String, Value: StringValue(h.Clock.String())},
 		Metric{Name: metricStops, DataType: UInt32, Value: UlongValue(uint64(h.Stops))},
 		Metric{Name: metricRules, DataType: String, Value: StringValue(h.RulesHash)},
@@ -79,6 +82,8 @@ func ParseHeartbeat(p *Payload) (h Heartbeat, ok bool) {
 			h.Lost = number
 		case metricDiskFree:
 			h.DiskFree = number
+		case metricDisk:
+			h.DiskFault = text
 		case metricClock:
 			h.Clock = parseClock(text)
 		case metricStops:

@@ -113,7 +113,7 @@ func randomRecord(rnd *rand.Rand, p *telemetry.Profile, rows int) *telemetry.Rec
 
 func sampleHeartbeat() sparkplug.Heartbeat {
 	return sparkplug.Heartbeat{
-		Rows: 1234, Records: 12, Bytes: 1 << 33, OldestMS: 86_400_000, DiskFree: math.MaxUint64,
+		Rows: 1234, Records: 12, Bytes: 1 << 33, OldestMS: 86_400_000, DiskFree: math.MaxUint64, DiskFault: "it is gone",
 		Clock: telemetry.TimeUnsynced, Stops: 2, RulesHash: "5f1c", Lost: 3,
 	}
 }
