@@ -13,14 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/internal/disktest"
 )
 
 // mounted returns the folder of a small file system of its own, which is gone after the
 // test.
-func mounted(t *testing.T, size int64) string {
-	t.Helper()
-	return newDisk(t, "ext4", size).dir
-}
+func mounted(t *testing.T, size int64) string { return disktest.Mount(t, size).Dir }
 
 // occupy writes a file of somebody else's until nothing is left of the file system but
 // about so many bytes.

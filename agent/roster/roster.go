@@ -6,10 +6,13 @@
 // same run, and that a record in the buffer stays readable after its profile has
 // left the configuration: a profile is remembered by its fingerprint for ever.
 //
-// Births, deaths and profiles are durable when the method returns, unless the store
+// Births, deaths and profiles are in the store when the method returns, unless it
 // fails: then they count in memory, that is logged, and [Roster.Save] tries again, so
-// that a dead disk stops no line. Counts are durable after Save, which [Roster.Run]
-// calls; after a crash the count of a live source's run may lag by what was read since.
+// that a dead disk stops no line. A store that writes behind, as state.Front does where the
+// disk is slow, may lose the latest of them in a crash: then a run that began goes on as
+// another run, and one that ended is on test again until its source says otherwise. Counts
+// are in the store after Save, which [Roster.Run] calls; after a crash the count of a live
+// source's run may lag by what was read since.
 package roster
 
 import (
@@ -33,7 +36,8 @@ import (
 const DefaultSaveEvery = 10 * time.Minute
 
 // KV is the durable store that a roster writes to. Put and Delete return when the
-// change is on disk. Get returns nil and no error for a key that is not there.
+// change is on disk, or is sure to be written as soon as that can be. Get returns nil and no
+// error for a key that is not there.
 type KV interface {
 	Get(bucket, key string) ([]byte, error)
 	Put(bucket, key string, value []byte) error

@@ -1,8 +1,9 @@
 // Package state is a small durable map for what the agent must remember beside its
 // records: the session counter, the units on test, the profiles it has used.
 //
-// It is one bbolt file. Every change is on disk when the call returns, so it is for
-// things that change seldom. Counters are kept apart from the buckets of values.
+// It is one bbolt file, a [Store], in which every change is on disk when the call returns, so
+// it is for things that change seldom. Counters are kept apart from the buckets of values.
+// The agent uses it by way of a [Front], for which nobody waits when the disk is stuck.
 package state
 
 import (

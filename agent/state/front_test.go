@@ -1,0 +1,173 @@
+package state_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"andon.internal/agent/internal/disktest"
+	"andon.internal/agent/state"
+)
+
+func front(t *testing.T, path string) *state.Front {
+	t.Helper()
+	f := state.NewFront(state.FrontOptions{})
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if path != "" {
+		attach(t, f, path)
+	}
+	return f
+}
+
+func attach(t *testing.T, f *state.Front, path string) {
+	t.Helper()
+	s, err := state.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Attach(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFrontIsOnDisk: with a disk that answers, a change is there when the call returns.
+func TestFrontIsOnDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	f := state.NewFront(state.FrontOptions{Patience: time.Minute})
+	attach(t, f, path)
+	for _, err := range []error{f.Put("a", "x", []byte("1")), f.Put("a", "y", nil), f.Put("a", "z", []byte("2")), f.Delete("a", "z")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want := uint64(1); want < 4; want++ {
+		if n, err := f.Next("session"); n != want || err != nil {
+			t.Errorf("Next = %d, %v, want %d", n, err, want)
+		}
+	}
+	if since, err := f.Behind(); !since.IsZero() || err != nil {
+		t.Errorf("behind since %v: %v", since, err)
+	}
+	if f.Written() == 0 {
+		t.Error("nothing was counted as written")
+	}
+	if err := errors.Join(f.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Put("a", "x", nil); !errors.Is(err, state.ErrClosed) {
+		t.Errorf("Put after Close: %v", err)
+	}
+	s := open(t, path)
+	for key, want := range map[string]string{"x": "1", "y": ""} {
+		if v, err := s.Get("a", key); v == nil || string(v) != want || err != nil {
+			t.Errorf("%s is %q, %v, want %q", key, v, err, want)
+		}
+	}
+	if v, err := s.Get("a", "z"); v != nil || err != nil {
+		t.Errorf("z is %q, %v", v, err)
+	}
+	if n, err := s.Next("session"); n != 4 || err != nil {
+		t.Errorf("the store counts on at %d, %v", n, err)
+	}
+}
+
+// TestFrontWithoutADisk: numbers never repeat, whatever the disk then turns out to have.
+func TestFrontWithoutADisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := open(t, path)
+	if err := s.Put("a", "x", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next("session"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint64]bool{1: true}
+	last := uint64(0)
+	next := func(f *state.Front) {
+		t.Helper()
+		n, err := f.Next("session")
+		if err != nil || seen[n] || n <= last {
+			t.Errorf("Next = %d, %v, after %d", n, err, last)
+		}
+		seen[n], last = true, n
+	}
+	f := front(t, "")
+	if err := f.Put("a", "x", []byte("2")); !errors.Is(err, state.ErrNoStore) {
+		t.Errorf("Put: %v", err)
+	}
+	if v, err := f.Get("a", "x"); v != nil || err != nil {
+		t.Errorf("x is %q, %v", v, err)
+	}
+	next(f)
+	next(f)
+	if last < 1<<40 || last > 1<<53 {
+		t.Errorf("%d is not far above what is counted, or no number for JSON", last)
+	}
+	attach(t, f, path)
+	next(f)
+	if v, err := f.Get("a", "x"); string(v) != "1" || err != nil {
+		t.Errorf("x is %q, %v", v, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next(front(t, path))
+}
+
+// TestFrontOfAStuckDisk: a disk that hangs is waited for once, and has everything when it
+// answers again.
+func TestFrontOfAStuckDisk(t *testing.T) {
+	disk := disktest.Mount(t, 16<<20)
+	path := filepath.Join(disk.Dir, "state.db")
+	f := front(t, path)
+	if n, err := f.Next("session"); n != 1 || err != nil {
+		t.Fatalf("Next = %d, %v", n, err)
+	}
+	disk.Freeze()
+	began := time.Now()
+	for i := range 20 {
+		if err := f.Put("runs", "line", []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("20 changes took %v: all of them waited", took)
+	}
+	if n, err := f.Next("session"); n < 1<<40 || err != nil {
+		t.Errorf("Next = %d, %v: it is not on disk", n, err)
+	}
+	if v, err := f.Get("runs", "line"); string(v) != "\x13" || err != nil {
+		t.Errorf("the last change is %q, %v", v, err)
+	}
+	if since, _ := f.Behind(); since.IsZero() {
+		t.Error("it does not say that the disk is late")
+	}
+	disk.Thaw()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		since, _ := f.Behind()
+		if since.IsZero() {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the disk never caught up")
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, path)
+	if v, err := s.Get("runs", "line"); string(v) != "\x13" || err != nil {
+		t.Errorf("on disk is %q, %v", v, err)
+	}
+	if err := s.Close(); err != nil { // before the disk goes
+		t.Fatal(err)
+	}
+}
