@@ -20,7 +20,9 @@ import (
 // Alarm, more bytes at once than could ever find room, a cursor out of bounds.
 func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
 	now := time.Now()
-	ahead := c != nil || b.o.WriteAhead
+	b.mu.Lock()
+	ahead := c != nil || b.aheadLocked()
+	b.mu.Unlock()
 	p := parcel{entries: make([]*entry, len(items)), items: items, limit: Bulk}
 	if err := p.prepare(&b.o, now, ahead); err != nil {
 		return 0, fmt.Errorf("append to buffer: %w", err)
@@ -33,6 +35,9 @@ func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
 	defer b.mu.Unlock()
 	if b.closed {
 		return 0, ErrClosed
+	}
+	if c != nil && b.detached != nil {
+		return 0, fmt.Errorf("append to buffer: %w: %w", ErrDetached, b.detached)
 	}
 	if c != nil && !b.names[c.Name] && len(b.names) >= maxCursors {
 		return 0, fmt.Errorf("append to buffer: more than %d cursors", maxCursors)

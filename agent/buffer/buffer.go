@@ -37,12 +37,14 @@ type Buffer struct {
 
 	taken, stored, device atomic.Int64 // bytes: see Written
 
-	reading sync.Mutex // one reader of files at a time, so that few are open
+	attaching sync.Mutex // held by Attach
+	reading   sync.Mutex // one reader of files at a time, so that few are open
 
 	// mu guards everything below. It is never held while the disk is used.
 	mu         sync.Mutex
 	x          index
 	closed     bool
+	detached   error             // why the folder is not in use: see attach.go; nil while it is
 	cursors    map[string]cursor // on disk
 	names      map[string]bool   // of all cursors, also those still to be written
 	generation uint64            // of the latest cursor
@@ -104,6 +106,9 @@ func (b *Buffer) Cursor(name string) ([]byte, error) {
 	defer b.mu.Unlock()
 	if b.closed {
 		return nil, ErrClosed
+	}
+	if b.detached != nil {
+		return nil, fmt.Errorf("how far the source was read is on the disk, and will be read when that can be: %w: %w", ErrDetached, b.detached)
 	}
 	c, ok := b.cursors[name]
 	if known := b.known[name]; !ok && known.lostWith != "" {
@@ -229,6 +234,10 @@ func (b *Buffer) shut() error {
 	if b.full {
 		b.full = false
 		close(b.space)
+	}
+	if b.detached != nil {
+		defer b.mu.Unlock()
+		return wrap("close buffer", b.lostAtEndLocked())
 	}
 	b.mu.Unlock()
 	if err == nil {

@@ -8,7 +8,7 @@
 //
 //   - A record's name, its epoch and position, never changes and is never used
 //     twice. Every Open begins a new epoch, whose header is on disk before Open
-//     returns.
+//     returns; where the folder cannot be used, [OpenDetached] begins one in memory.
 //   - What is not acknowledged within the linger is on disk one synced write later.
 //     Appends made with a cursor, and all appends in write-ahead mode, are on disk
 //     before they are given out.

@@ -36,6 +36,14 @@ func (b *Buffer) run() {
 // dueLocked returns when the flusher has something to do; zero when nothing waits.
 func (b *Buffer) dueLocked(now time.Time) time.Time {
 	var due time.Time
+	if b.detached != nil {
+		for _, open := range b.losses {
+			if due.IsZero() || open.due.Before(due) {
+				due = open.due
+			}
+		}
+		return due
+	}
 	by := func(t time.Time) {
 		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
 			due = t
@@ -89,6 +97,9 @@ type plan struct {
 
 // flush writes what is due, or everything. It is called with disk held.
 func (b *Buffer) flush(all bool) error {
+	if b.idle(all) {
+		return nil
+	}
 	now := time.Now()
 	b.lookForSpace(now)
 	b.mu.Lock()

@@ -135,6 +135,16 @@ func (h *handles) takeOut(f *handle, do func() error) error {
 	return nil
 }
 
+// adopt takes over the open files of other handles, which are not used any more.
+func (h *handles) adopt(other *handles) {
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open = append(h.open, other.open...)
+	other.open = nil
+}
+
 // close closes all files. Nobody may use one any more.
 func (h *handles) close() error {
 	h.mu.Lock()

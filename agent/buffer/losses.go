@@ -91,7 +91,7 @@ func (b *Buffer) closeLossLocked(reason string, now time.Time) {
 	delete(b.losses, reason)
 	b.log.Error("readings are lost", "reason", reason, "records", open.records, "readings", open.info.Rows,
 		"from_position", open.info.From, "to_position", open.info.To)
-	e := lossEntry(&open.info, now, b.o.WriteAhead)
+	e := lossEntry(&open.info, now, b.aheadLocked())
 	if open.bury {
 		e.bury = &open.info
 	}

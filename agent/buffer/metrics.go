@@ -80,6 +80,7 @@ var gauges = []struct {
 	{"disk_limit_bytes", "Size that the files may have.", func(s Stats) float64 { return float64(s.DiskLimit) }},
 	{"files", "Record files on disk.", func(s Stats) float64 { return float64(s.Files) }},
 	{"full", "1 while appends find no room.", func(s Stats) float64 { return truth(s.Full) }},
+	{"detached", "1 while the folder cannot be used at all: records are in memory only.", func(s Stats) float64 { return truth(s.Detached != nil) }},
 	{"no_space", "1 while the file system has no space left for what the files may still take.", func(s Stats) float64 { return truth(s.NoSpace) }},
 }
 

@@ -34,6 +34,12 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 	m.set.RemoveSet(sent)
 	l := b.newLink()
 	m.to, m.seq = l.id, l.seq
+	if b.detached != nil { // nothing is on disk, and nothing can be
+		defer b.mu.Unlock()
+		b.switchLocked(old, newEpoch(l), m, sent)
+		b.moves = nil
+		return nil
+	}
 	b.mu.Unlock()
 
 	if err := b.step("begin"); err != nil {

@@ -19,25 +19,35 @@ func Open(o Options) (*Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Buffer{
-		o: o, log: o.Logger, m: o.Metrics, x: newIndex(), began: time.Now().UnixNano(),
-		handles: &handles{options: o.files(), syncDir: syncDir},
-		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		cursors: map[string]cursor{}, names: map[string]bool{}, losses: map[string]*openLoss{}, space: make(chan struct{}),
-	}
-	err = b.start()
-	if noSpace(err) && b.chain == nil && b.dropBallast() {
-		err = b.start() // once more, with what that gave back
-	}
-	if err != nil {
-		if b.chain != nil {
-			err = errors.Join(err, b.handles.close(), b.chain.close())
-		}
+	b := newBuffer(o)
+	if err := b.open(); err != nil {
 		return nil, fmt.Errorf("open buffer %s: %w", o.Dir, err)
 	}
 	b.m.attach(b.Stats)
 	go b.run()
 	return b, nil
+}
+
+// newBuffer returns a buffer of checked options that is not open.
+func newBuffer(o Options) *Buffer {
+	return &Buffer{
+		o: o, log: o.Logger, m: o.Metrics, x: newIndex(), began: time.Now().UnixNano(),
+		handles: &handles{options: o.files(), syncDir: syncDir},
+		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		cursors: map[string]cursor{}, names: map[string]bool{}, losses: map[string]*openLoss{}, space: make(chan struct{}),
+	}
+}
+
+// open opens the folder. On an error everything is closed again.
+func (b *Buffer) open() error {
+	err := b.start()
+	if noSpace(err) && b.chain == nil && b.dropBallast() {
+		err = b.start() // once more, with what that gave back
+	}
+	if err != nil && b.chain != nil {
+		err = errors.Join(err, b.handles.close(), b.chain.close())
+	}
+	return err
 }
 
 func (b *Buffer) start() error {

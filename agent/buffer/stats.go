@@ -11,7 +11,7 @@ func (b *Buffer) Stats() Stats {
 	x := &b.x
 	s := Stats{
 		Unwritten: int(x.unwritten.Records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
-		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, WriteError: b.writeErr,
+		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, WriteError: b.writeErr, Detached: b.detached,
 	}
 	now := time.Now()
 	for _, ep := range x.epochs {
@@ -51,12 +51,15 @@ type Written struct {
 	Device int64 // bytes of the pages that were written for that, for deletes and for the chain, about
 }
 
-// Written returns what was taken and written since Open. It waits for nothing, and may be
-// called after Close.
+// Written returns what was taken and written since Open. It does not wait for the
+// disk, and may be called after Close.
 func (b *Buffer) Written() Written {
 	w := Written{Taken: b.taken.Load(), Stored: b.stored.Load(), Device: b.device.Load()}
-	if b.chain != nil {
-		w.Device += b.chain.written.Load()
+	b.mu.Lock()
+	c := b.chain
+	b.mu.Unlock()
+	if c != nil {
+		w.Device += c.written.Load()
 	}
 	return w
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
@@ -87,6 +88,7 @@ type Stats struct {
 	LostRows     uint64        // readings lost to overflow, oversize or damage since Open
 	LostRecords  uint64        // records likewise
 	WriteError   error         // why the last write failed; nil after one that succeeded
+	Detached     error         // why the folder is not in use at all; nil while it is: see OpenDetached
 }
 
 var (
@@ -101,6 +103,8 @@ var (
 	ErrCursorLost = errors.New("the place up to which the source was read is lost")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("buffer is closed")
+	// ErrNewer is wrapped by Open when the files are in a form that this version does not know.
+	ErrNewer = format.ErrNewer
 	// ErrInUse is returned by Open when another process has the folder open.
 	ErrInUse = errors.New("buffer folder is in use by another process")
 )

@@ -143,7 +143,9 @@ func (s *session) nextDeath(now time.Time, dst []byte) (string, []byte, bool) {
 func (s *session) nextHeartbeat(now time.Time, dst []byte) (string, []byte, bool) {
 	s.heartbeat = now.Add(s.up.cfg.Heartbeat)
 	h := s.figures()
-	s.lookAtChain(s.up.buf.Chain())
+	chain := s.up.buf.Chain()
+	s.lookAtChain(chain)
+	s.lookForOthers(now, chain)
 	s.settleUnits(h.Records)
 	return s.nodeTopic(sparkplug.NData), h.Append(dst, milli(now), s.take(sparkplug.NData)), true
 }

@@ -21,6 +21,7 @@ type syncState struct {
 
 	// As the birth told it:
 	current telemetry.Epoch
+	prev    buffer.Epoch // the one before it
 	listed  []buffer.Epoch
 	limits  map[telemetry.Epoch]uint64      // positions below were assigned, of ended epochs
 	told    map[telemetry.Epoch]ranges.Set  // what the collector may lack: sent before the birth
@@ -56,11 +57,22 @@ func (s *session) beginSync(now time.Time, chain, held []buffer.EpochState) {
 			s.sync.limits[c.Epoch] = c.Next
 		}
 	}
+	if n := len(held); n > 0 {
+		s.sync.prev = held[n-1].Prev
+	}
 	for e := range s.up.sent {
 		done := func(c buffer.EpochState) bool { return c.Epoch == e }
 		if !slices.ContainsFunc(held, done) { // the buffer has done with it
 			delete(s.up.sent, e)
 		}
+	}
+}
+
+// lookForOthers lets the node be born again when the buffer has found epochs before the
+// current one, which the birth did not list: it had no disk then.
+func (s *session) lookForOthers(now time.Time, chain []buffer.EpochState) {
+	if n := len(chain); n > 0 && chain[n-1].Epoch == s.sync.current && chain[n-1].Prev != s.sync.prev {
+		s.askBirth(now)
 	}
 }
 

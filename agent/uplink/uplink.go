@@ -39,7 +39,7 @@ type Units interface {
 	Changed() <-chan struct{}
 }
 
-// Sessions counts connections durably: see agent/state.
+// Sessions counts connections; no number comes twice, also after a crash: see agent/state.
 type Sessions interface {
 	Next(counter string) (uint64, error)
 }

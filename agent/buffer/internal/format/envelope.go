@@ -51,6 +51,8 @@ var (
 
 	// ErrDamaged is what a record or file that does not read back is reported with.
 	ErrDamaged = errors.New("damaged")
+	// ErrNewer is returned for a form that this version does not know.
+	ErrNewer = errors.New("a newer version wrote it")
 )
 
 // Size is the length of the envelope's stored form.
@@ -90,7 +92,7 @@ func parseHead(b []byte) (Envelope, error) {
 		return v, fmt.Errorf("%w: not a record of %d bytes", ErrDamaged, len(b))
 	}
 	if b[3] != recordVersion && b[3] != movedVersion {
-		return v, fmt.Errorf("record format %d is not known; a newer version wrote it", b[3])
+		return v, fmt.Errorf("record format %d is not known; %w", b[3], ErrNewer)
 	}
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	u32 := func(at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }

@@ -70,7 +70,7 @@ func (c *Contents) Read(tx *bolt.Tx) error {
 	case c.Signed:
 		return fmt.Errorf("%w: format %d", ErrDamaged, v)
 	default:
-		return fmt.Errorf("record file of format %d is not known; a newer version wrote it", v)
+		return fmt.Errorf("record file of format %d is not known; %w", v, ErrNewer)
 	}
 	if c.Signed && c.Txid != c.last {
 		return fmt.Errorf("%w: the root is of transaction %d instead of %d", ErrDamaged, c.Txid, c.last)

@@ -18,7 +18,7 @@ func Unseal(v []byte, version byte) ([]byte, error) {
 		return nil, ErrDamaged
 	}
 	if v[0] != version {
-		return nil, fmt.Errorf("format %d is not known; a newer version wrote it", v[0])
+		return nil, fmt.Errorf("format %d is not known; %w", v[0], ErrNewer)
 	}
 	return v[1 : len(v)-4], nil
 }
