@@ -44,7 +44,9 @@ type Agent struct {
 	boot    [16]byte
 	http    *ops.Server
 	local   *local.Server // nil where there is none
-	state   *state.Store
+	bare    bool          // it has no file
+	state   *state.Front
+	disk    disk
 	card    *card
 	buffer  *buffer.Buffer
 	roster  *roster.Roster
@@ -118,8 +120,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		"epoch", telemetry.Epoch(a.buffer.Epoch()).String(), "broker", a.cfg.MQTT.URL, "data", string(a.cfg.Data))
 	a.steps.start("http", httpPatience, a.http.Run)
 	a.steps.start("socket", httpPatience, a.runLocal)
+	a.steps.add("try the disk once more", a.lastTry)
+	a.steps.start("disk", diskPatience, a.watchDisk)
 	a.steps.start("card", diskPatience, a.card.run)
-	a.steps.start("roster", diskPatience, a.roster.Run)
+	a.steps.start("roster", diskPatience, func(ctx context.Context) error { return exceptNoDisk(a.roster.Run(ctx)) })
 	if a.certificates.store != nil {
 		a.steps.start("clock", diskPatience, a.clock.Run)
 		a.steps.start("certificate", diskPatience, a.keeper.Run)
@@ -165,7 +169,7 @@ func (a *Agent) endForgotten(ctx context.Context) {
 			continue
 		}
 		a.log.Info("a source has left the configuration; its runs end", "source", name)
-		err := sampler.EndRuns(ctx, a.samplerConfig(name), store{a.buffer}, a.roster, "source removed")
+		err := sampler.EndRuns(ctx, a.samplerConfig(name), store{buffer: a.buffer}, a.roster, "source removed")
 		if err != nil && ctx.Err() == nil {
 			a.log.Error("runs of a removed source go on", "source", name, "error", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"andon.internal/agent/identity"
 	"andon.internal/agent/inspect"
 	"andon.internal/agent/local"
+	"andon.internal/agent/state"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/telemetry"
 )
@@ -58,29 +59,61 @@ func (r *recent[T]) get(fresh func() T) T {
 
 // openLocal opens the socket. An agent without one is worth more than none.
 func (a *Agent) openLocal() {
-	s, err := local.Listen(string(a.cfg.Data), a.answers(), a.log)
+	s, err := a.listenLocal()
 	if err != nil {
-		a.log.Error("no local socket: andon-agent status and buffer cannot ask this agent", "error", err)
-		return
+		var e error
+		if s, e = local.ListenBare(string(a.cfg.Data), a.answers(), a.log); e != nil {
+			a.log.Error("no local socket: andon-agent status and buffer cannot ask this agent", "error", errors.Join(err, e))
+			return
+		}
+		a.log.Warn("no local socket in the data folder: andon-agent status and buffer ask by one without a file", "error", err)
+		a.bare = true
 	}
 	a.local = s
 	a.steps.add("close socket", s.Close)
 }
 
+// listenLocal opens the socket in the data folder, which must be in use: else the socket
+// there may be another agent's.
+func (a *Agent) listenLocal() (*local.Server, error) {
+	if !a.state.Attached() {
+		return nil, state.ErrNoStore
+	}
+	return local.Listen(string(a.cfg.Data), a.answers(), a.log)
+}
+
 // localRetry is how long it takes until a socket that could not be opened is tried again.
 const localRetry = 2 * time.Second
 
-// runLocal serves at the socket. One that could not be opened, as on a disk that was full
-// at the start, is opened as soon as it can be.
-func (a *Agent) runLocal(ctx context.Context) (err error) {
-	s := a.local
+// runLocal serves at the socket. One that could not be opened in the data folder, as on a
+// disk that was full at the start, is opened as soon as it can be, and takes the place of the
+// one without a file.
+func (a *Agent) runLocal(ctx context.Context) error {
+	if a.local == nil {
+		return a.runLate(ctx, func() {})
+	}
+	if !a.bare {
+		return a.local.Run(ctx)
+	}
+	until, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.local.Run(until) }()
+	err := a.runLate(ctx, cancel)
+	return errors.Join(err, <-done)
+}
+
+// runLate opens the socket in the data folder when that is possible, calls opened, and
+// serves there.
+func (a *Agent) runLate(ctx context.Context, opened func()) (err error) {
+	var s *local.Server
 	for s == nil {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(localRetry):
 		}
-		late, e := local.Listen(string(a.cfg.Data), a.answers(), a.log)
+		late, e := a.listenLocal()
 		if e != nil {
 			continue // the start said so
 		}
@@ -88,6 +121,7 @@ func (a *Agent) runLocal(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, late.Close()) }()
 		s = late
 	}
+	opened()
 	return s.Run(ctx)
 }
 

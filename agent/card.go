@@ -42,22 +42,30 @@ const cardVersion = 1
 type card struct {
 	endurance int64
 	began     time.Time
-	before    cardDoc
+	state     *state.Front
 
 	mu     sync.Mutex
-	state  *state.Store
+	before cardDoc
 	buffer *buffer.Buffer // nil before it is open
 }
 
 // openCard reads what earlier agents counted.
-func openCard(s *state.Store, endurance int64) (*card, error) {
+func openCard(s *state.Front, endurance int64) (*card, error) {
 	c := &card{endurance: endurance, began: time.Now(), state: s}
-	b, err := s.Get(cardBucket, cardKey)
+	return c, c.load()
+}
+
+// load reads what earlier agents counted, also later where there was no disk at the start.
+func (c *card) load() error {
+	b, err := c.state.Get(cardBucket, cardKey)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c.before, err = parseCard(b)
-	return c, err
+	before, err := parseCard(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = before
+	return err
 }
 
 // parseCard reads the counts; those that do not read begin anew, which only makes the
@@ -84,8 +92,8 @@ func (c *card) counts(b *buffer.Buffer) {
 func (c *card) now() (all cardDoc, since int64) {
 	c.mu.Lock()
 	b := c.buffer
-	c.mu.Unlock()
 	all = c.before
+	c.mu.Unlock()
 	since = c.state.Written()
 	if b != nil {
 		w := b.Written()
@@ -122,7 +130,7 @@ func (c *card) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := c.save(); err != nil {
+		if err := exceptNoDisk(c.save()); err != nil {
 			return err
 		}
 	}

@@ -85,6 +85,9 @@ var drivers = map[string]func(SourceConfig, shop) (source.Source, error){
 	"simulated": newSimulated,
 }
 
+// rereadable reports whether the source sets cursors: what it delivered can be had again.
+func (s *SourceConfig) rereadable() bool { return s.Driver == "replay" }
+
 // shop is what drivers are made with.
 type shop struct {
 	profiles  []*telemetry.Profile

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,11 +37,22 @@ func (a *Agent) addChecks() {
 	})
 }
 
-func (a *Agent) checkBuffer() error {
-	s := a.buffer.Stats()
-	if s.WriteError != nil {
-		return fmt.Errorf("write to disk: %w", s.WriteError)
+// checkDisk says what is wrong with the disk, but for its being full.
+func (a *Agent) checkDisk() error {
+	if err := a.diskFault(); err != nil {
+		return err
 	}
+	if err := a.buffer.Stats().WriteError; err != nil {
+		return fmt.Errorf("write to disk: %w", err)
+	}
+	return nil
+}
+
+func (a *Agent) checkBuffer() error {
+	if err := a.checkDisk(); err != nil {
+		return err
+	}
+	s := a.buffer.Stats()
 	if s.NoSpace {
 		return fmt.Errorf("no space left on the disk of %s, and %d bytes of max_disk are not used: make space; until then policy %s applies to what the files have",
 			a.cfg.Data, s.DiskLimit-s.DiskBytes, a.cfg.Buffer.Policy)
@@ -86,11 +98,24 @@ func (a *Agent) checkDatabase() error {
 // year2020 in unix ns: a wall clock before it was never set.
 const year2020 = 1577836800e9
 
+// maxFault is how many bytes of a fault a heartbeat tells.
+const maxFault = 300
+
+func clipped(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
+}
+
 // heartbeat fills in what the uplink does not know of the machine.
 func (a *Agent) heartbeat(h *sparkplug.Heartbeat) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(string(a.cfg.Data), &fs); err == nil {
 		h.DiskFree = fs.Bavail * uint64(fs.Bsize)
+	}
+	if err := a.checkDisk(); err != nil {
+		h.DiskFault = clipped(err.Error(), maxFault)
 	}
 	if clock.Now().Wall < year2020 {
 		h.Clock = telemetry.TimeUnsynced

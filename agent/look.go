@@ -55,8 +55,11 @@ type holder interface {
 }
 
 // open finds out who has the buffer.
-func (l *Look) open() (holder, error) {
+func (l *Look) open(ctx context.Context) (holder, error) {
 	f, err := buffer.OpenFolder(filepath.Join(l.data, "buffer"))
+	if !errors.Is(err, buffer.ErrInUse) && local.Answers(ctx, l.data) {
+		return &live{l.data, local.Client(l.data)}, nil // it runs without its disk
+	}
 	switch {
 	case err == nil:
 		return &stopped{l, f}, nil
@@ -81,7 +84,7 @@ func (l *Look) hint(err error) error {
 
 // Status asks the agent. Where none runs it returns nil, and what its files hold.
 func (l *Look) Status(ctx context.Context) (*inspect.Status, *inspect.Holdings, error) {
-	h, err := l.open()
+	h, err := l.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,7 +109,7 @@ var errEnough = errors.New("enough")
 
 // Holdings returns what the buffer holds.
 func (l *Look) Holdings(ctx context.Context) (inspect.Holdings, error) {
-	h, err := l.open()
+	h, err := l.open(ctx)
 	if err != nil {
 		return inspect.Holdings{}, err
 	}
@@ -134,7 +137,7 @@ func (l *Look) Holdings(ctx context.Context) (inspect.Holdings, error) {
 // Verify reads every record and calls damage for what does not read back.
 func (l *Look) Verify(ctx context.Context, damage func(inspect.Damage) error) (inspect.Tally, error) {
 	var t inspect.Tally
-	h, err := l.open()
+	h, err := l.open(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -155,7 +158,7 @@ func (l *Look) Verify(ctx context.Context, damage func(inspect.Damage) error) (i
 // first to see which signals occur.
 func (l *Look) Export(ctx context.Context, format string, f inspect.Filter, w writer, damage func(inspect.Damage) error) (inspect.Tally, error) {
 	var t inspect.Tally
-	h, err := l.open()
+	h, err := l.open(ctx)
 	if err != nil {
 		return t, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"andon.internal/agent/buffer"
@@ -59,26 +58,9 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 			a.http.Handle(pattern, h)
 		}
 	}
-	data := string(a.cfg.Data)
-	if err := a.openState(filepath.Join(data, "state.db")); err != nil {
-		return hintData(err, data)
-	}
-	a.steps.add("close state", a.state.Close)
-	if err := a.claim(); err != nil {
+	if err := a.openDisk(); err != nil {
 		return err
 	}
-	if a.card, err = openCard(a.state, int64(a.cfg.Buffer.Endurance)); a.card == nil {
-		return err
-	} else if err != nil {
-		a.log.Warn("counts of what was written to the disk begin anew", "error", err)
-	}
-	a.card.register(a.cfg.Registry)
-	a.steps.add("note what was written", a.card.save)
-	if a.buffer, err = buffer.Open(a.bufferOptions()); err != nil {
-		return hintData(err, data)
-	}
-	a.steps.add("close buffer", a.buffer.Close)
-	a.card.counts(a.buffer)
 	a.openLocal()
 	if a.roster, err = roster.Open(a.state, roster.Options{Logger: a.log}); err != nil {
 		return err
@@ -103,23 +85,22 @@ const startCounter = "agent-start"
 // openState opens the state. A damaged file is set aside: without it the agent knows
 // of no units on test but those of cursors, and counts its sessions anew, which is
 // better than not to start.
-func (a *Agent) openState(path string) error {
+func (a *Agent) openState(path string) (*state.Store, error) {
 	for tries := 0; ; tries++ {
 		s, err := state.Open(path)
 		if err == nil {
 			if _, err = s.Next(startCounter); err == nil {
-				a.state = s
-				return nil
+				return s, nil
 			}
 			err = errors.Join(err, s.Close())
 		}
 		if !errors.Is(err, state.ErrDamaged) || tries > 0 {
-			return err
+			return nil, err
 		}
 		aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
 		a.log.Error("the state is damaged and set aside", "file", path, "as", aside, "error", err)
 		if err := os.Rename(path, aside); err != nil {
-			return fmt.Errorf("set aside damaged state: %w", err)
+			return nil, fmt.Errorf("set aside damaged state: %w", err)
 		}
 	}
 }
@@ -134,18 +115,6 @@ func (a *Agent) bufferOptions() buffer.Options {
 		Policy: policy, ThinKeep: b.ThinKeep, Quota: b.Quota,
 		Child: a.cfg.BufferChild, Logger: a.log, Metrics: buffer.NewMetrics(a.cfg.Registry),
 	}
-}
-
-// hintData says what to do when another agent has the data folder, or the system does
-// not let this one have it. Other errors say it themselves.
-func hintData(err error, data string) error {
-	if errors.Is(err, state.ErrInUse) || errors.Is(err, buffer.ErrInUse) {
-		return ops.Hint(err, "another andon-agent runs with the data folder "+data+"; stop it, or give this one a folder of its own")
-	}
-	if system := syscall.Errno(0); errors.As(err, &system) {
-		return ops.Hint(err, "the data folder "+data+" must be writable by this user, on a local disk")
-	}
-	return err
 }
 
 func (a *Agent) newUplink() (err error) {
@@ -166,7 +135,7 @@ func (a *Agent) newUplink() (err error) {
 func (a *Agent) newSamplers(sources []source.Source) error {
 	a.metrics = sampler.NewMetrics(a.cfg.Registry)
 	for i, src := range sources {
-		s, err := sampler.New(a.samplerConfig(a.cfg.Sources[i].Name), src, store{a.buffer}, a.roster)
+		s, err := sampler.New(a.samplerConfig(a.cfg.Sources[i].Name), src, store{a.buffer, !a.cfg.Sources[i].rereadable()}, a.roster)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", a.cfg.Sources[i].Name, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"andon.internal/agent/state"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/profiles"
 )
@@ -151,8 +152,8 @@ const (
 // buffer was taken by one cell, and the ledger knows it by that cell's name: under another
 // one readings would be booked for the wrong machine, and those whose acknowledgement was
 // lost a second time.
-func (a *Agent) claim() error {
-	b, err := a.state.Get(nameBucket, nameKey)
+func (a *Agent) claim(s *state.Store) error {
+	b, err := s.Get(nameBucket, nameKey)
 	if err != nil {
 		return fmt.Errorf("read whose data folder it is: %w", err)
 	}
@@ -160,7 +161,7 @@ func (a *Agent) claim() error {
 	case a.cfg.name():
 		return nil
 	case "":
-		if err := a.state.Put(nameBucket, nameKey, []byte(a.cfg.name())); err != nil {
+		if err := s.Put(nameBucket, nameKey, []byte(a.cfg.name())); err != nil {
 			return fmt.Errorf("note whose data folder it is: %w", err)
 		}
 		return nil

@@ -8,8 +8,12 @@ import (
 	"andon.internal/agent/sampler"
 )
 
-// store is the buffer as samplers see it.
-type store struct{ buffer *buffer.Buffer }
+// store is the buffer as samplers see it. A live source has no cursor, and does not wait for
+// a disk to say so.
+type store struct {
+	buffer *buffer.Buffer
+	live   bool
+}
 
 // cursorPrefix keeps the names of sources apart from other cursors.
 const cursorPrefix = "source/"
@@ -39,7 +43,11 @@ func (s store) Append(sourceName string, items []sampler.Item, cursor []byte) er
 
 // Cursor returns what was last stored for the source.
 func (s store) Cursor(sourceName string) ([]byte, error) {
-	return s.buffer.Cursor(cursorPrefix + sourceName)
+	c, err := s.buffer.Cursor(cursorPrefix + sourceName)
+	if s.live && errors.Is(err, buffer.ErrDetached) {
+		return nil, nil
+	}
+	return c, err
 }
 
 // WaitSpace waits until the buffer takes records again.

@@ -37,7 +37,7 @@ const (
 
 // Server answers at the socket of one data folder.
 type Server struct {
-	path     string
+	path     string // empty without a file: see ListenBare
 	listener net.Listener
 	http     *http.Server
 	log      *slog.Logger
@@ -55,6 +55,11 @@ func Listen(dir string, h http.Handler, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen at %s: %w", s.path, err)
 	}
+	s.serve(l, h)
+	return s, nil
+}
+
+func (s *Server) serve(l net.Listener, h http.Handler) {
 	s.listener = netutil.LimitListener(l, maxConns)
 	s.http = &http.Server{
 		Handler:           h,
@@ -63,9 +68,8 @@ func Listen(dir string, h http.Handler, log *slog.Logger) (*Server, error) {
 		WriteTimeout:      patience,
 		IdleTimeout:       patience,
 		MaxHeaderBytes:    maxHead,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return s, nil
 }
 
 // bind makes the socket in a folder that nobody else may enter, and puts it in its place
@@ -127,7 +131,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve %s: %w", s.path, err)
 	case <-ctx.Done():
 	}
-	_ = os.Remove(s.path) // the next start replaces it
+	if s.path != "" {
+		_ = os.Remove(s.path) // the next start replaces it
+	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if s.http.Shutdown(late) != nil {
@@ -146,6 +152,9 @@ func (s *Server) Close() error {
 	if errors.Is(err, net.ErrClosed) {
 		return nil // Run did
 	}
+	if s.path == "" {
+		return err
+	}
 	return errors.Join(err, os.Remove(s.path))
 }
 
@@ -160,14 +169,6 @@ func Client(dir string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives:     true,
 		ResponseHeaderTimeout: 2 * patience,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			path, done, err := short(dir, Name)
-			if err != nil {
-				return nil, err
-			}
-			defer done()
-			d := net.Dialer{Timeout: patience}
-			return d.DialContext(ctx, "unix", path)
-		},
+		DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, dir) },
 	}}
 }
