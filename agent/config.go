@@ -45,7 +45,8 @@ type Config struct {
 	// files of the buffer are looked at that were not closed; nil: the agent does it itself.
 	BufferChild []string
 
-	now func() time.Time // the system's clock, for certificates; nil: time.Now
+	now          func() time.Time // the system's clock, for certificates; nil: time.Now
+	diskPatience time.Duration    // for the disk at the start; 0: startPatience
 }
 
 // MQTTConfig says where the broker is.

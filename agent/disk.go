@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,16 @@ import (
 // diskEvery is how often a data folder that cannot be used is tried again.
 const diskEvery = 2 * time.Second
 
+// How long the disk may take at the start, where the buffer may have much to look at, and
+// at the end.
+const (
+	startPatience = 30 * time.Second
+	lastPatience  = 10 * time.Second
+)
+
+// errStuckDisk is told of a disk that neither takes what is written nor refuses it.
+var errStuckDisk = errors.New("the disk does not answer")
+
 // stuckAfter is how long changes of the state wait to be written until that is told.
 const stuckAfter = 5 * time.Second
 
@@ -25,6 +36,16 @@ type disk struct {
 	mu    sync.Mutex
 	fault error // nil while it is in use
 	since time.Time
+
+	taking sync.Mutex     // held by whoever takes it into use; over what follows
+	first  <-chan attempt // what comes of the start's attempt, which took too long; else nil
+	loaded bool           // what the state has of the start before is known
+}
+
+// attempt is what came of opening what lies in the data folder.
+type attempt struct {
+	buffer *buffer.Buffer
+	err    error
 }
 
 func (d *disk) set(fault error) {
@@ -48,22 +69,19 @@ func (d *disk) now() (fault error, since time.Time) {
 func (a *Agent) openDisk() error {
 	a.state = state.NewFront(state.FrontOptions{Logger: a.log})
 	a.steps.add("close state", a.state.Close)
-	fault := a.takeState()
+	options := a.bufferOptions()
+	got := a.openFirst(options)
+	fault := got.err
 	if mistaken(fault) {
 		return a.hintData(fault)
 	}
+	a.buffer, a.disk.loaded = got.buffer, a.state.Attached()
 	var err error
 	if a.card, err = openCard(a.state, int64(a.cfg.Buffer.Endurance)); err != nil {
 		a.log.Warn("counts of what was written to the disk begin anew", "error", err)
 	}
 	a.card.register(a.cfg.Registry)
 	a.steps.add("note what was written", func() error { return exceptNoDisk(a.card.save()) })
-	options := a.bufferOptions()
-	if fault == nil {
-		if a.buffer, fault = buffer.Open(options); mistaken(fault) {
-			return a.hintData(fault)
-		}
-	}
 	if fault != nil {
 		if a.buffer, err = buffer.OpenDetached(options, fault); err != nil {
 			return err
@@ -75,6 +93,45 @@ func (a *Agent) openDisk() error {
 	a.steps.add("close buffer", a.buffer.Close)
 	a.card.counts(a.buffer)
 	return nil
+}
+
+// openFirst opens state and buffer, as long as the disk lets it within its time.
+func (a *Agent) openFirst(o buffer.Options) attempt {
+	done := make(chan attempt, 1)
+	go func() {
+		var got attempt
+		if got.err = a.takeState(); got.err == nil {
+			got.buffer, got.err = buffer.Open(o)
+		}
+		done <- got
+	}()
+	late := time.NewTimer(cmp.Or(a.cfg.diskPatience, startPatience))
+	defer late.Stop()
+	select {
+	case got := <-done:
+		return got
+	case <-late.C:
+		a.disk.first = done
+		return attempt{err: errStuckDisk}
+	}
+}
+
+// endFirst ends the attempt that took too long, when it has: what it opened is closed, to be
+// opened behind what was begun meanwhile.
+func (a *Agent) endFirst() error {
+	if a.disk.first == nil {
+		return nil
+	}
+	select {
+	case got := <-a.disk.first:
+		a.disk.first = nil
+		if got.buffer != nil {
+			return got.buffer.Close()
+		}
+		return nil // it is tried anew
+	default:
+		return errStuckDisk
+	}
 }
 
 // takeState opens the state and makes the data folder that of the cell.
@@ -130,8 +187,17 @@ func (a *Agent) watchDisk(ctx context.Context) error {
 
 // lastTry is before the end: what cannot be written then is lost, which the buffer says.
 func (a *Agent) lastTry() error {
-	if fault, _ := a.disk.now(); fault != nil {
-		a.disk.set(a.attachDisk())
+	if fault, _ := a.disk.now(); fault == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- a.attachDisk() }()
+	late := time.NewTimer(lastPatience)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		a.disk.set(err)
+	case <-late.C:
 	}
 	return nil
 }
@@ -139,10 +205,18 @@ func (a *Agent) lastTry() error {
 // attachDisk takes the data folder into use where it is not. The state comes first: it says
 // whose folder it is, and a source's cursor needs the profiles in it.
 func (a *Agent) attachDisk() error {
+	a.disk.taking.Lock()
+	defer a.disk.taking.Unlock()
+	if err := a.endFirst(); err != nil {
+		return err
+	}
 	if !a.state.Attached() {
 		if err := a.takeState(); err != nil {
 			return err
 		}
+	}
+	if !a.disk.loaded {
+		a.disk.loaded = true
 		if err := a.card.load(); err != nil {
 			a.log.Warn("counts of what was written to the disk begin anew", "error", err)
 		}
@@ -176,7 +250,7 @@ func (a *Agent) diskFault() error {
 	case since.IsZero() || time.Since(since) < stuckAfter:
 		return nil
 	case err == nil:
-		err = errors.New("the disk does not answer")
+		err = errStuckDisk
 	}
 	return fmt.Errorf("write the state, since %s: %w; units that come and go are known in memory only", since.UTC().Format(time.RFC3339), err)
 }

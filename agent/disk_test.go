@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"andon.internal/agent"
 	"andon.internal/agent/internal/disktest"
@@ -67,6 +68,7 @@ func (p *plant) complete(prefix string) {
 // TestItStartsWithoutADisk: whatever is wrong with the data folder, what is live flows, what
 // can be read again waits, and it is told; and when the folder can be used, all comes, once.
 func TestItStartsWithoutADisk(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		spoil func(t *testing.T, data string) (cure func())
 		why   string
@@ -184,6 +186,7 @@ func startsWithout(t *testing.T, cfg agent.Config, why string, spoil func(data s
 
 // TestAFolderOfAnotherCellIsNotTakenLater: a disk that comes back must be the cell's own.
 func TestAFolderOfAnotherCellIsNotTakenLater(t *testing.T) {
+	t.Parallel()
 	cfg := cellConfig(t, freeAddress(t), csvOf(1, 10))
 	other := cfg
 	other.Node, other.Sources = "cell-08", nil
@@ -206,6 +209,7 @@ func TestAFolderOfAnotherCellIsNotTakenLater(t *testing.T) {
 
 // TestAStuckDiskStopsNothing: while every write hangs, sessions begin and readings flow.
 func TestAStuckDiskStopsNothing(t *testing.T) {
+	t.Parallel()
 	disk := disktest.Mount(t, 48<<20)
 	broker := freeAddress(t)
 	cfg := withDynos(cellConfig(t, broker, csvOf(1, 1)))
@@ -222,4 +226,56 @@ func TestAStuckDiskStopsNothing(t *testing.T) {
 	eventually(t, "it is ready", func() bool { return len(a.ready()) == 0 })
 	a.stop()
 	p.complete("dyno-")
+}
+
+// TestADiskThatIsStuckAtTheStart: the line does not wait for it, and has it when it answers.
+func TestADiskThatIsStuckAtTheStart(t *testing.T) {
+	t.Parallel()
+	disk := disktest.Mount(t, 48<<20)
+	broker := freeAddress(t)
+	cfg := withDynos(cellConfig(t, broker, csvOf(2, 500)))
+	cfg.Data = config.Path(filepath.Join(disk.Dir, "data"))
+	before := cfg
+	before.Sources = cfg.Sources[:1]
+	a := start(t, before)
+	eventually(t, "the file is buffered", func() bool { return a.metric("andon_buffer_rows") == "1000" })
+	a.stop()
+	disk.Freeze()
+	startBroker(t, broker)
+	p := startPlant(t, broker, cell)
+	cfg.SetDiskPatience(200 * time.Millisecond)
+	a = start(t, cfg)
+	eventually(t, "live readings arrive", func() bool { return p.of("dyno-") > 20 })
+	if reason := a.ready()["buffer"]; !strings.Contains(reason, "the disk does not answer") {
+		t.Errorf("its health is %q", reason)
+	}
+	disk.Thaw()
+	eventually(t, "what was on it arrives", func() bool { return p.of("press-") == 1000 })
+	eventually(t, "it is ready", func() bool { return len(a.ready()) == 0 })
+	a.stop()
+	p.complete("dyno-")
+	p.complete("press-")
+}
+
+// TestAReloadWaitsForTheDisk: it would end the agent that has the readings in memory.
+func TestAReloadWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	s := serveCell(t, freeAddress(t))
+	writeFile(t, s.dir, "press.yaml", pressProfile)
+	writeFile(t, s.dir, "data.csv", csvOf(1, 10))
+	s.file(replayed)
+	writeFile(t, s.dir, "data", "")
+	s.start()
+	s.says("no usable disk", 1)
+	s.again <- struct{}{}
+	s.says("not taken over while there is no usable disk", 1)
+	if err := os.Remove(filepath.Join(s.dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	s.says("the data folder is in use now", 1)
+	s.again <- struct{}{}
+	s.says("the configuration was taken over", 1)
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
 }

@@ -29,3 +29,6 @@ func (s *Steps) Undo() error { return s.undo() }
 
 // SetClock sets the system's clock, as certificates are judged by it.
 func (c *Config) SetClock(now func() time.Time) { c.now = now }
+
+// SetDiskPatience sets how long the disk may take at the start.
+func (c *Config) SetDiskPatience(d time.Duration) { c.diskPatience = d }
