@@ -57,10 +57,10 @@ func (d *disk) set(fault error) {
 	d.fault = fault
 }
 
-func (d *disk) now() (fault error, since time.Time) {
+func (d *disk) now() (since time.Time, fault error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.fault, d.since
+	return d.since, d.fault
 }
 
 // openDisk opens what lies in the data folder. Where that cannot be used the agent starts
@@ -168,7 +168,7 @@ func (a *Agent) watchDisk(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		fault, since := a.disk.now()
+		since, fault := a.disk.now()
 		if fault == nil {
 			return nil
 		}
@@ -187,7 +187,7 @@ func (a *Agent) watchDisk(ctx context.Context) error {
 
 // lastTry is before the end: what cannot be written then is lost, which the buffer says.
 func (a *Agent) lastTry() error {
-	if fault, _ := a.disk.now(); fault == nil {
+	if _, fault := a.disk.now(); fault == nil {
 		return nil
 	}
 	done := make(chan error, 1)
@@ -241,7 +241,7 @@ func (a *Agent) liveSources() []string {
 
 // diskFault says why the data folder is not in use, or does not take what is written.
 func (a *Agent) diskFault() error {
-	if fault, since := a.disk.now(); fault != nil {
+	if since, fault := a.disk.now(); fault != nil {
 		return fmt.Errorf("no usable disk since %s: %w; readings are kept in memory only: %s",
 			since.UTC().Format(time.RFC3339), fault, a.cure(fault))
 	}

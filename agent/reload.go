@@ -69,7 +69,7 @@ func serve[T any](ctx context.Context, a *Agent, again <-chan T, reread func() (
 		case err := <-done:
 			return nil, err
 		case <-again:
-			if fault, _ := a.disk.now(); fault != nil {
+			if _, fault := a.disk.now(); fault != nil {
 				a.log.Error("the configuration is not taken over while there is no usable disk: the readings in memory would be lost", "error", fault)
 				continue
 			}
