@@ -3,19 +3,19 @@ package telemetry
 // Reason says why positions were lost.
 type Reason string
 
-// The reasons for a loss.
+// The reasons for a loss. What was dropped while it was on its way has the reason for which
+// it was dropped: the ledger decides whether it came, as it does of every loss.
 const (
 	LossOverflow Reason = "overflow" // the buffer was full
 	LossCrash    Reason = "crash"    // taken by a crash before they were durable
 	LossDamaged  Reason = "damaged"  // the stored record no longer reads back
 	LossOversize Reason = "oversize" // one record larger than the wire allows
-	LossInDoubt  Reason = "in-doubt" // dropped while on its way; the ledger decides
 )
 
 // Known reports whether r is one of the reasons above.
 func (r Reason) Known() bool {
 	switch r {
-	case LossOverflow, LossCrash, LossDamaged, LossOversize, LossInDoubt:
+	case LossOverflow, LossCrash, LossDamaged, LossOversize:
 		return true
 	}
 	return false
