@@ -27,7 +27,10 @@ func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
 	if err := p.prepare(&b.o, now, ahead); err != nil {
 		return 0, fmt.Errorf("append to buffer: %w", err)
 	}
-	if c != nil && (c.Name == "" || len(c.Name) > maxLabelSize || len(c.Data) > maxCursorData) {
+	if c != nil {
+		p.limit = Bulk // what can wait takes none of the room that is kept for alarms
+	}
+	if c != nil && (c.Name == "" || c.Name == sparesCursor || len(c.Name) > maxLabelSize || len(c.Data) > maxCursorData) {
 		return 0, fmt.Errorf("append to buffer: cursor %.40q with a name of %d bytes and data of %d", c.Name, len(c.Name), len(c.Data))
 	}
 

@@ -63,6 +63,8 @@ type Buffer struct {
 	full    bool    // no room: the policy says what is lost, and sources with a cursor wait
 	stuffed bool    // and nothing older can be let go of either
 	thinned thinned // how far policy Thin has come
+	shedAt  *Key    // nothing before it can be let go of but alarms; nil where that is not known
+	spares  []spare // what is let go of last, though it is of class Bulk
 
 	cramped  int64         // what the files may take while the file system has no more; 0 while it has
 	spaceDue time.Time     // when to look whether it has; zero when that is not wanted

@@ -201,6 +201,9 @@ func (f *Folder) Inventory() (Inventory, error) {
 	inv.SetAside = sizesOf(f.dir, names.aside)
 	inv.Epochs = epochsOf(s.links, held, next)
 	for name, c := range cursors {
+		if name == sparesCursor {
+			continue
+		}
 		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.Generation, Bytes: len(c.Data), Lost: s.state.cursors[name].lostWith})
 	}
 	return inv, f.unchanged()

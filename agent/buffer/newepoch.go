@@ -107,6 +107,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 	}
 	old.ended = EndClosed
 	old.next = max(min(sent.End(), old.next), old.held.End())
+	b.moveSparesLocked(m, ep.next)
 	b.x.addEpoch(ep)
 	b.noted, b.rejected = 0, 0
 	if b.x.show(ep) {

@@ -69,6 +69,7 @@ func (b *Buffer) start() error {
 	for _, m := range moves {
 		b.resumeMove(m)
 	}
+	b.restoreSpares()
 	losses := b.lossesOf(inv.damaged)
 	relinked, unused := b.dropUnused()
 	changed = append(changed, relinked...)

@@ -216,6 +216,9 @@ func (b *Buffer) Inventory() Inventory {
 		inv.Files = append(inv.Files, info)
 	}
 	for name := range b.names {
+		if name == sparesCursor {
+			continue
+		}
 		c := b.cursors[name]
 		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.Generation, Bytes: len(c.Data), Lost: b.known[name].lostWith})
 	}

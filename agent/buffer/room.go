@@ -7,7 +7,8 @@ import (
 
 // Policy says what is lost when records find no room: see [Options]. A source that can
 // be read again, one that appends with a cursor, waits under each of them. Alarms have
-// room of their own beyond the quota, that others cannot fill, and are let go of last.
+// room of their own beyond the quota, that others cannot fill; under DropOldest and Thin the
+// oldest of them are let go of when nothing else is left. See [Buffer.Spare].
 type Policy uint8
 
 // The policies.

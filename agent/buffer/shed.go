@@ -82,11 +82,11 @@ func (t *thinned) keep(k int) bool {
 // returns how much will be, once the loss records are safe.
 func (b *Buffer) shed(want int64, now time.Time) int64 {
 	s := shedding{b: b, now: now, want: want}
-	if b.o.Policy == Thin {
-		b.mu.Lock()
+	b.mu.Lock()
+	if s.after = b.shedAt; b.o.Policy == Thin {
 		s.after = b.thinned.at
-		b.mu.Unlock()
 	}
+	b.mu.Unlock()
 	for rounds := 0; !s.done(); {
 		more, err := s.some()
 		if err != nil {
@@ -94,18 +94,23 @@ func (b *Buffer) shed(want int64, now time.Time) int64 {
 			break
 		}
 		if !more {
-			// Thin has seen all: it begins anew, unless that has freed nothing.
-			if rounds++; b.o.Policy != Thin || rounds > 2 {
+			// All of it was seen: it begins anew, in the end with what is around alarms.
+			if rounds++; rounds > 3 {
 				break
 			}
-			s.after, s.begun = nil, false
+			s.after, s.begun, s.lone, s.last = nil, false, nil, rounds == 3
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.endLocked()
-	if b.o.Policy == Thin {
+	switch {
+	case b.o.Policy == Thin:
 		b.thinned.at = s.after
+	case s.done() && !s.last:
+		b.shedAt = s.after
+	default:
+		b.shedAt = nil
 	}
 	b.m.shed.Add(float64(s.records))
 	return s.freed
@@ -118,6 +123,7 @@ type shedding struct {
 	want  int64
 	after *Key // looked at up to here
 	begun bool // the stretches of policy Thin are set
+	last  bool // nothing else is left: what is around alarms goes too
 
 	loss    LossInfo // of what is let go of; To is 0 where there is nothing
 	records uint64
@@ -198,7 +204,10 @@ func (s *shedding) oneLocked(f *file, h *head) {
 	}
 	l := LossInfo{Epoch: h.Key.Epoch, From: p, To: p + 1, Reason: ReasonOverflow}
 	switch h.Class {
-	case Bulk:
+	case Bulk, Alarm:
+		if !s.last && (h.Class == Alarm || b.sparedLocked(h.Key, h.Label)) {
+			return
+		}
 		if b.o.Policy == Thin && b.thinned.keep(b.o.ThinKeep) {
 			return
 		}
@@ -251,9 +260,10 @@ func (s *shedding) takeLocked(l *LossInfo, h *head) {
 
 // tellLocked adds a record to the loss at hand, or ends that and begins another. What is
 // told of a stretch that policy Thin went through names all its positions: those that were
-// kept count as come when they do.
+// kept count as come when they do. So does one of a stretch in which much lies around alarms:
+// a record of each piece would be more than what is let go of.
 func (s *shedding) tellLocked(l *LossInfo, h *head) {
-	if s.loss.To != 0 && (s.loss.join(l) || (s.b.o.Policy == Thin || l.From < h.Key.Position) && s.loss.absorb(l)) {
+	if s.loss.To != 0 && (s.loss.join(l) || (s.b.o.Policy == Thin || s.told >= maxTold/2 || l.From < h.Key.Position) && s.loss.absorb(l)) {
 		return
 	}
 	s.endLocked()

@@ -207,8 +207,10 @@ func (b *Buffer) lookForCursors(s cursorState, damaged map[string]map[string]cur
 			b.known[name] = known
 		}
 		if known.lostWith != "" {
-			b.log.Error("cursor is lost: its source is not read until it has another name, or the file is back",
-				"cursor", name, "file", known.lostWith)
+			if name != sparesCursor {
+				b.log.Error("cursor is lost: its source is not read until it has another name, or the file is back",
+					"cursor", name, "file", known.lostWith)
+			}
 			delete(b.cursors, name)
 			b.names[name] = true
 		}

@@ -15,7 +15,7 @@ type Class uint8
 // The classes. Their numbers are stored and never change.
 const (
 	Bulk  Class = 0 // readings
-	Alarm Class = 1 // alarm events and stop results: on disk within the alarm linger
+	Alarm Class = 1 // readings around an alarm, alarm events: on disk within the alarm linger, let go of last
 	Loss  Class = 2 // made by the buffer itself: its data tell what is lost
 )
 
