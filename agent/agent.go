@@ -18,6 +18,7 @@ import (
 	"andon.internal/agent/uplink"
 	"andon.internal/shared/ops"
 	"andon.internal/shared/profiles"
+	"andon.internal/shared/sentinel"
 	"andon.internal/shared/telemetry"
 )
 
@@ -51,6 +52,7 @@ type Agent struct {
 	buffer  *buffer.Buffer
 	roster  *roster.Roster
 	certificates
+	rules    *sentinel.Rules // by which the samplers' guards judge
 	uplink   *uplink.Uplink
 	samplers []*sampler.Sampler
 	metrics  *sampler.Metrics

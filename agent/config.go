@@ -32,8 +32,11 @@ type Config struct {
 	Buffer BufferConfig `yaml:"buffer"`
 
 	// Profiles are files and folders of profiles beside the built-in dyno and turbofan.
-	Profiles []config.Path  `yaml:"profiles"`
-	Sources  []SourceConfig `yaml:"sources"`
+	Profiles []config.Path `yaml:"profiles"`
+	// Rules are files or folders with alarm rules beside the built-in ones, as the
+	// collector has them. What lies around an alarm is kept longest where the buffer is full.
+	Rules   []config.Path  `yaml:"rules"`
+	Sources []SourceConfig `yaml:"sources"`
 
 	HTTP ops.HTTPConfig `yaml:"http"` // 127.0.0.1:0
 	Log  ops.LogConfig  `yaml:"log"`

@@ -9,6 +9,7 @@ import (
 
 	"andon.internal/agent/buffer"
 	"andon.internal/agent/clock"
+	"andon.internal/agent/guard"
 	"andon.internal/agent/roster"
 	"andon.internal/agent/sampler"
 	"andon.internal/agent/source"
@@ -17,11 +18,16 @@ import (
 	"andon.internal/agent/state"
 	"andon.internal/agent/uplink"
 	"andon.internal/shared/ops"
+	"andon.internal/shared/rules"
 	"andon.internal/shared/telemetry"
 )
 
-// sources makes the sources of the configuration.
+// sources reads the rules and makes the sources of the configuration.
 func (a *Agent) sources(known []*telemetry.Profile) ([]source.Source, error) {
+	var err error
+	if a.rules, err = rules.All(a.cfg.Rules, known); err != nil {
+		return nil, fmt.Errorf("load rules: %w", err)
+	}
 	with := shop{
 		profiles: known, log: a.log,
 		replay: replay.NewMetrics(a.cfg.Registry), simulated: simulated.NewMetrics(a.cfg.Registry),
@@ -135,7 +141,9 @@ func (a *Agent) newUplink() (err error) {
 func (a *Agent) newSamplers(sources []source.Source) error {
 	a.metrics = sampler.NewMetrics(a.cfg.Registry)
 	for i, src := range sources {
-		s, err := sampler.New(a.samplerConfig(a.cfg.Sources[i].Name), src, store{a.buffer, !a.cfg.Sources[i].rereadable()}, a.roster)
+		cfg := a.samplerConfig(a.cfg.Sources[i].Name)
+		cfg.Guard = guard.New(a.rules)
+		s, err := sampler.New(cfg, src, store{a.buffer, !a.cfg.Sources[i].rereadable()}, a.roster)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", a.cfg.Sources[i].Name, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/guard"
 	"andon.internal/agent/sampler"
 )
 
@@ -26,6 +27,9 @@ func (s store) Append(sourceName string, items []sampler.Item, cursor []byte) er
 			Class: buffer.Bulk, Data: it.Data, Label: it.Unit,
 			Rows: it.Rows, First: it.First, Last: it.Last,
 		}
+		if it.Around {
+			out[i].Class = buffer.Alarm
+		}
 	}
 	var c *buffer.Cursor
 	if cursor != nil {
@@ -37,8 +41,15 @@ func (s store) Append(sourceName string, items []sampler.Item, cursor []byte) er
 		return errors.Join(sampler.ErrFull, err)
 	case errors.Is(err, buffer.ErrTooLarge):
 		return errors.Join(sampler.ErrTooLarge, err)
+	case err != nil:
+		return err
 	}
-	return err
+	for _, it := range items {
+		if it.Raised {
+			s.buffer.Spare(it.Unit, guard.Before)
+		}
+	}
+	return nil
 }
 
 // Cursor returns what was last stored for the source.

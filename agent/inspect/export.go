@@ -95,7 +95,7 @@ func (e *Exporter) Add(s *buffer.Stored) error {
 		return nil
 	}
 	from, to := e.filter.bounds()
-	if s.Class != buffer.Bulk || s.Rows == 0 || !e.filter.unit(s.Label) || s.Last < from || s.First >= to {
+	if s.Class == buffer.Loss || s.Rows == 0 || !e.filter.unit(s.Label) || s.Last < from || s.First >= to {
 		return nil
 	}
 	r, err := record.Decode(s.Data, func(fp uint64) *telemetry.Profile { return e.profiles[fp] })
@@ -139,7 +139,7 @@ type Occurring struct {
 // Add looks at a record.
 func (o *Occurring) Add(s *buffer.Stored) {
 	from, to := o.Filter.bounds()
-	if s.Class != buffer.Bulk || !o.Filter.unit(s.Label) || s.Last < from || s.First >= to {
+	if s.Class == buffer.Loss || !o.Filter.unit(s.Label) || s.Last < from || s.First >= to {
 		return
 	}
 	if fp, err := record.Fingerprint(s.Data); err == nil {

@@ -42,6 +42,13 @@ type Item struct {
 	Data        []byte // belongs to the buffer after an Append that gave no error
 	Rows        int
 	First, Last int64 // unix ns of the first and last reading; of an end without readings: its time
+	Around      bool  // lies around an alarm: it is lost last
+	Raised      bool  // the alarm was raised by it: what the unit gave shortly before is lost last too
+}
+
+// Guard says which records lie around an alarm: see agent/guard.
+type Guard interface {
+	Watch(now time.Time, r *telemetry.Record) (around, raised bool)
 }
 
 // Buffer is where records go.
@@ -90,6 +97,7 @@ type Config struct {
 	RetryMax time.Duration     // longest wait; default DefaultRetryMax
 	Logger   *slog.Logger      // default: none
 	Metrics  *Metrics          // default: counted, not registered
+	Guard    Guard             // default: nothing lies around an alarm
 }
 
 func (c Config) withDefaults() (Config, error) {

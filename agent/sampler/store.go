@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"andon.internal/agent/record"
 	"andon.internal/agent/source"
@@ -95,7 +96,7 @@ func (s *Sampler) put(ctx context.Context, b *source.Batch, from, to int) bool {
 		}
 		cursor = encodeMark(m)
 	}
-	err := s.append(ctx, encode(ch.records), cursor, middle > 0)
+	err := s.append(ctx, s.encode(ch.records), cursor, middle > 0)
 	if errors.Is(err, ErrTooLarge) {
 		s.group.restore(s.base.Runs)
 		s.group.take(b.Events[:from])
@@ -199,8 +200,9 @@ func (s *Sampler) append(ctx context.Context, items []Item, cursor []byte, divis
 }
 
 // encode turns records into items with memory of their own.
-func encode(records []*telemetry.Record) []Item {
+func (s *Sampler) encode(records []*telemetry.Record) []Item {
 	items := make([]Item, len(records))
+	now := time.Now()
 	var scratch []byte
 	for i, r := range records {
 		scratch = record.Append(scratch[:0], r)
@@ -209,6 +211,9 @@ func encode(records []*telemetry.Record) []Item {
 			it.First, it.Last = r.Times[0], r.Times[n-1]
 		} else if r.End != nil {
 			it.First, it.Last = r.End.Time, r.End.Time
+		}
+		if s.cfg.Guard != nil {
+			it.Around, it.Raised = s.cfg.Guard.Watch(now, r)
 		}
 		items[i] = it
 	}

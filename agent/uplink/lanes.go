@@ -195,7 +195,7 @@ func (s *session) prepare(now time.Time, st buffer.Stored) *outgoing {
 	o := &outgoing{stored: st}
 	var err error
 	switch st.Class {
-	case buffer.Bulk:
+	case buffer.Bulk, buffer.Alarm:
 		if o.record, err = record.Decode(st.Data, s.up.units.Profile); err == nil {
 			p := o.record.Profile
 			o.run = births.Run{Unit: o.record.Unit, Born: o.record.Born, Fingerprint: p.Fingerprint()}
