@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/clock"
 	"andon.internal/agent/local"
 	"andon.internal/agent/roster"
 	"andon.internal/agent/sampler"
@@ -67,6 +68,9 @@ func New(cfg Config) (*Agent, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Now
 	}
 	if cfg.Registry == nil {
 		cfg.Registry = ops.NewRegistry()

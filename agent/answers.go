@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"andon.internal/agent/buffer"
-	"andon.internal/agent/clock"
 	"andon.internal/agent/identity"
 	"andon.internal/agent/inspect"
 	"andon.internal/agent/local"
@@ -199,9 +198,9 @@ func (a *Agent) status() inspect.Status {
 		Version: ops.Version(), Group: a.cfg.Group, Node: a.cfg.Node, Epoch: telemetry.Epoch(a.buffer.Epoch()).String(),
 		Boot: inspect.BootText(a.boot), PID: os.Getpid(), UptimeSeconds: time.Since(a.began).Seconds(), Data: string(a.cfg.Data),
 		Link: a.link(), Buffer: inspect.FillOf(a.buffer.Stats()), Sources: a.sourceStates(), Card: a.card.status(),
-		Clock: inspect.Clock{State: "set", Time: time.Now().UTC()}, Troubles: []string{},
+		Clock: inspect.Clock{State: "set", Time: a.wall().UTC()}, Troubles: []string{},
 	}
-	if clock.Now().Wall < year2020 {
+	if a.cfg.Clock().Wall < year2020 {
 		s.Clock.State = "never set"
 		s.Troubles = append(s.Troubles, "clock: it was never set; readings are dated when the plant knows the time")
 	}

@@ -25,7 +25,7 @@ func (a *Agent) openCertificates() (err error) {
 		return nil
 	}
 	c.clock, err = clock.OpenTrusted(a.state, clock.TrustedOptions{
-		System: a.cfg.now, Built: ops.BuildInfo().Time, Logger: a.log,
+		System: a.wall, Built: ops.BuildInfo().Time, Logger: a.log,
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/clock"
 	"andon.internal/agent/identity"
 	"andon.internal/agent/uplink"
 	"andon.internal/shared/config"
@@ -48,8 +49,11 @@ type Config struct {
 	// files of the buffer are looked at that were not closed; nil: the agent does it itself.
 	BufferChild []string
 
-	now          func() time.Time // the system's clock, for certificates; nil: time.Now
-	diskPatience time.Duration    // for the disk at the start; 0: startPatience
+	diskPatience time.Duration // for the disk at the start; 0: startPatience
+
+	// Clock reads the machine's clocks, for all that is stamped and for what certificates are
+	// judged by. How long something takes is measured without it. nil: clock.Now.
+	Clock func() clock.Time
 }
 
 // MQTTConfig says where the broker is.

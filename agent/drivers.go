@@ -91,6 +91,7 @@ func (s *SourceConfig) rereadable() bool { return s.Driver == "replay" }
 // shop is what drivers are made with.
 type shop struct {
 	profiles  []*telemetry.Profile
+	now       func() time.Time // the wall clock
 	replay    *replay.Metrics
 	simulated *simulated.Metrics
 	log       *slog.Logger
@@ -122,7 +123,7 @@ func newReplay(s SourceConfig, with shop) (source.Source, error) {
 	return replay.New(replay.Config{
 		File: string(r.File), Format: r.Format, Profile: profile, UnitPrefix: r.UnitPrefix,
 		Period: r.Period, Speed: r.Speed.factor(), Loop: r.Loop, Start: r.Start,
-		Logger: with.log, Metrics: with.replay,
+		Now: with.now, Logger: with.log, Metrics: with.replay,
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"andon.internal/agent/clock"
 )
 
 // The smallest limits of a buffer.
@@ -27,8 +29,10 @@ func (s *Steps) Start(name string, patience time.Duration, run func(context.Cont
 
 func (s *Steps) Undo() error { return s.undo() }
 
-// SetClock sets the system's clock, as certificates are judged by it.
-func (c *Config) SetClock(now func() time.Time) { c.now = now }
+// SetClock sets the wall clock of a machine that has no other.
+func (c *Config) SetClock(now func() time.Time) {
+	c.Clock = func() clock.Time { return clock.Time{Wall: now().UnixNano()} }
+}
 
 // SetDiskPatience sets how long the disk may take at the start.
 func (c *Config) SetDiskPatience(d time.Duration) { c.diskPatience = d }

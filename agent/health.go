@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"andon.internal/agent/clock"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -108,6 +107,9 @@ func clipped(text string, limit int) string {
 	return strings.ToValidUTF8(text[:limit], "") + "..."
 }
 
+// wall is the wall clock.
+func (a *Agent) wall() time.Time { return time.Unix(0, a.cfg.Clock().Wall) }
+
 // heartbeat fills in what the uplink does not know of the machine.
 func (a *Agent) heartbeat(h *sparkplug.Heartbeat) {
 	var fs unix.Statfs_t
@@ -117,7 +119,7 @@ func (a *Agent) heartbeat(h *sparkplug.Heartbeat) {
 	if err := a.checkDisk(); err != nil {
 		h.DiskFault = clipped(err.Error(), maxFault)
 	}
-	if clock.Now().Wall < year2020 {
+	if a.cfg.Clock().Wall < year2020 {
 		h.Clock = telemetry.TimeUnsynced
 	}
 }

@@ -29,7 +29,7 @@ func (a *Agent) sources(known []*telemetry.Profile) ([]source.Source, error) {
 		return nil, fmt.Errorf("load rules: %w", err)
 	}
 	with := shop{
-		profiles: known, log: a.log,
+		profiles: known, now: a.wall, log: a.log,
 		replay: replay.NewMetrics(a.cfg.Registry), simulated: simulated.NewMetrics(a.cfg.Registry),
 	}
 	var out []source.Source
@@ -128,7 +128,7 @@ func (a *Agent) newUplink() (err error) {
 	cfg := uplink.Config{
 		Node: telemetry.Node{Group: a.cfg.Group, ID: a.cfg.Node}, URL: a.cfg.MQTT.URL, TLS: a.certificates.store,
 		PrimaryHost: a.cfg.MQTT.PrimaryHost, BacklogShare: a.cfg.MQTT.BacklogShare, MaxRate: int64(a.cfg.MQTT.MaxRate),
-		Version: ops.Version(), Boot: a.boot, Health: a.heartbeat,
+		Version: ops.Version(), Boot: a.boot, Clock: a.cfg.Clock, Health: a.heartbeat,
 		Logger: a.log, Metrics: uplink.NewMetrics(a.cfg.Registry),
 	}
 	if a.certificates.store != nil {
@@ -153,5 +153,5 @@ func (a *Agent) newSamplers(sources []source.Source) error {
 }
 
 func (a *Agent) samplerConfig(name string) sampler.Config {
-	return sampler.Config{Name: name, Boot: a.boot, Logger: a.log, Metrics: a.metrics}
+	return sampler.Config{Name: name, Boot: a.boot, Clock: a.cfg.Clock, Logger: a.log, Metrics: a.metrics}
 }

@@ -46,7 +46,7 @@ func (s *SimulatedConfig) driver(with shop) simulated.Config {
 		Profile:  profiles.Find(profiles.Builtin(), "dyno"),
 		Stations: s.Stations, Prefix: s.Prefix, First: s.First, Rate: s.Rate, Seed: s.Seed,
 		Programme: s.Programme, Idle: s.Idle, Latency: s.Latency, Drop: s.Drop,
-		Logger: with.log, Metrics: with.simulated,
+		Now: with.now, Logger: with.log, Metrics: with.simulated,
 	}
 	for _, f := range s.Faults {
 		c.Faults = append(c.Faults, simulated.Planned{

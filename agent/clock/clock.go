@@ -33,7 +33,7 @@ func (t Time) Offset() int64 {
 // Now reads both clocks. Safe for concurrent use.
 func Now() Time {
 	var ts unix.Timespec
-	wall := time.Now().UnixNano()
+	wall := set(time.Now().UnixNano())
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
 		return Time{Wall: wall}
 	}

@@ -69,7 +69,7 @@ func (s *session) nodeBirth(now time.Time, dst []byte) (string, []byte, bool) {
 	s.beginSync(now, chain, held)
 	s.lookAtChain(held)
 	b := sparkplug.NodeBirth{
-		Time: milli(now), BdSeq: s.bdSeq, Session: s.number, Version: u.cfg.Version, Boot: u.cfg.Boot,
+		Time: s.up.stamp(), BdSeq: s.bdSeq, Session: s.number, Version: u.cfg.Version, Boot: u.cfg.Boot,
 		Chain: wireChain(chain), Heartbeat: s.figures(),
 	}
 	s.take(sparkplug.NBirth)
@@ -114,7 +114,7 @@ func (s *session) unitBirth(now time.Time, dst []byte, r births.Run, p *telemetr
 		last = nil
 	}
 	birth := sparkplug.UnitBirth{
-		Time: milli(now), Unit: r.Unit, Profile: p, FirstAlias: b.FirstAlias,
+		Time: s.up.stamp(), Unit: r.Unit, Profile: p, FirstAlias: b.FirstAlias,
 		Born: r.Born, Backlog: b.Backlog, Last: last,
 	}
 	return s.unitTopic(sparkplug.DBirth, r.Unit), birth.Append(dst, s.take(sparkplug.DBirth)), true
@@ -132,7 +132,7 @@ func (s *session) nextDeath(now time.Time, dst []byte) (string, []byte, bool) {
 		if s.reg.IsCurrent(r.Unit, r.Born) {
 			s.reg.Died(r.Unit)
 			return s.unitTopic(sparkplug.DDeath, r.Unit),
-				sparkplug.AppendUnitDeath(dst, milli(now), s.take(sparkplug.DDeath)), true
+				sparkplug.AppendUnitDeath(dst, s.up.stamp(), s.take(sparkplug.DDeath)), true
 		}
 	}
 	return "", dst, false
@@ -147,7 +147,7 @@ func (s *session) nextHeartbeat(now time.Time, dst []byte) (string, []byte, bool
 	s.lookAtChain(chain)
 	s.lookForOthers(now, chain)
 	s.settleUnits(h.Records)
-	return s.nodeTopic(sparkplug.NData), h.Append(dst, milli(now), s.take(sparkplug.NData)), true
+	return s.nodeTopic(sparkplug.NData), h.Append(dst, s.up.stamp(), s.take(sparkplug.NData)), true
 }
 
 // maxSentRanges is how many ranges the positions sent of an epoch may lie in before

@@ -109,7 +109,7 @@ func (s *session) linkOptions() link.Options {
 		// A new id each time: a broker may take long to give up a stuck one.
 		ClientID:    fmt.Sprintf("%s%x", sparkplug.ClientPrefix(cfg.Node.Group, cfg.Node.ID), random),
 		WillTopic:   topic(sparkplug.NDeath),
-		WillPayload: sparkplug.AppendNodeDeath(nil, milli(time.Now()), s.bdSeq),
+		WillPayload: sparkplug.AppendNodeDeath(nil, s.up.stamp(), s.bdSeq),
 		Subscribe:   []string{topic(sparkplug.NCmd), topic(sparkplug.DCmd)},
 		KeepAlive:   cfg.KeepAlive, PingTimeout: cfg.PingTimeout,
 		ConnectTimeout: cfg.ConnectTimeout, WriteTimeout: cfg.WriteTimeout,
@@ -250,7 +250,7 @@ func (s *session) end(why error) {
 	switch {
 	case errors.Is(why, errStopped) || errors.Is(why, errHostGone):
 		topic := s.nodeTopic(sparkplug.NDeath)
-		s.link.Close(topic, sparkplug.AppendNodeDeath(nil, milli(time.Now()), s.bdSeq), u.cfg.Farewell)
+		s.link.Close(topic, sparkplug.AppendNodeDeath(nil, s.up.stamp(), s.bdSeq), u.cfg.Farewell)
 		u.cfg.Metrics.messages.WithLabelValues("NDEATH").Inc()
 	case errors.Is(why, errSilent) || errors.Is(why, errNoNewFork):
 		s.link.Drop()
@@ -273,8 +273,8 @@ func (s *session) unitTopic(t sparkplug.MessageType, unit string) string {
 	return sparkplug.Topic{Type: t, Group: s.up.cfg.Node.Group, Node: s.up.cfg.Node.ID, Device: unit}.String()
 }
 
-// milli is a time as Sparkplug has it: ms since 1970.
-func milli(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }
+// stamp is the cell's wall clock as Sparkplug has it: ms since 1970.
+func (u *Uplink) stamp() uint64 { return uint64(max(u.cfg.Clock().Wall/1e6, 0)) }
 
 // sentOf returns the positions of an epoch that this process has sent.
 func (u *Uplink) sentOf(epoch [16]byte) *ranges.Set {

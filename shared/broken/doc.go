@@ -1,7 +1,8 @@
 // Package broken breaks a rule on purpose, so that the chaos rig can show that it would
 // notice. Only a program built with the tag andon_broken can be broken, by the environment
 // variable ANDON_BROKEN, which names one of the rules below; in any other Is is false
-// and what stands behind it is not compiled in.
+// and what stands behind it is not compiled in. An agent of that build also lets its wall
+// clock be set, by the file that ANDON_CLOCK names: see agent/clock.
 package broken
 
 // The rules that can be broken.

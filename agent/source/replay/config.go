@@ -45,8 +45,9 @@ type Config struct {
 	// times in the file as they are.
 	Start time.Time
 
-	Logger  *slog.Logger // default: none
-	Metrics *Metrics     // default: counted, not registered
+	Now     func() time.Time // the wall clock; default time.Now
+	Logger  *slog.Logger     // default: none
+	Metrics *Metrics         // default: counted, not registered
 }
 
 // New checks the configuration and does no I/O.
@@ -80,6 +81,9 @@ func New(c Config) (*Source, error) {
 		if err := telemetry.CheckID("unit", c.UnitPrefix+"1"); err != nil {
 			return nil, fmt.Errorf("replay %s: unit_prefix: %w", c.File, err)
 		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -19,7 +19,7 @@ type pace struct {
 // startPace goes on with the schedule of the position. What became due since the
 // last Open is due at once.
 func (s *Source) startPace(now time.Time) {
-	s.pace = pace{speed: s.cfg.Speed, origin: s.at.Start, since: now}
+	s.pace = pace{speed: s.cfg.Speed, origin: s.at.Start, since: time.Now()}
 	if s.cfg.Speed == 0 {
 		s.at.Speed = 0
 		return

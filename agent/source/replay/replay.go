@@ -24,7 +24,6 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"time"
 
 	"andon.internal/agent/source"
 	"andon.internal/shared/telemetry"
@@ -62,7 +61,7 @@ func (s *Source) Open(ctx context.Context, from source.Resume) (err error) {
 	if s.index, err = s.readIndex(ctx); err != nil {
 		return err
 	}
-	now := time.Now()
+	now := s.cfg.Now()
 	s.at, s.fresh = s.begin(now), from.Cursor == nil
 	if from.Cursor != nil {
 		if s.at, err = s.resume(from.Cursor); err != nil {
@@ -158,7 +157,7 @@ func (s *Source) Read(ctx context.Context, b *source.Batch) error {
 // endOrphans ends some of the runs that this replay cannot continue.
 func (s *Source) endOrphans(b *source.Batch) {
 	n := min(len(s.orphans), maxOrphans)
-	now := time.Now().UnixNano()
+	now := s.cfg.Now().UnixNano()
 	for _, r := range s.orphans[:n] {
 		b.AddDeath(r.Unit, now, "interrupted")
 	}

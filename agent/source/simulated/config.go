@@ -30,8 +30,9 @@ type Config struct {
 
 	Queue int // readings between the stations and the consumer; 65,536
 
-	Logger  *slog.Logger // nothing is logged without one
-	Metrics *Metrics     // nothing is registered without one
+	Now     func() time.Time // the wall clock, which may be set at any moment; time.Now
+	Logger  *slog.Logger     // nothing is logged without one
+	Metrics *Metrics         // nothing is registered without one
 }
 
 // Planned is a fault that a configuration asks for.
@@ -44,6 +45,9 @@ type Planned struct {
 }
 
 func (c *Config) withDefaults() {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	def := func(v *int, d int) {
 		if *v == 0 {
 			*v = d

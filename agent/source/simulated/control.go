@@ -44,7 +44,7 @@ func (s *Source) drain(b *source.Batch) (time.Duration, error) {
 	if s.stop == nil {
 		return 0, fmt.Errorf("simulated source: %w", source.ErrRefused)
 	}
-	now := time.Now().UnixNano()
+	now := s.machineTime()
 	n := 0
 	for n < len(s.queue) && s.queue[n].at <= now {
 		e := &s.queue[n].event

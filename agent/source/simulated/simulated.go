@@ -24,9 +24,10 @@ type Source struct {
 	mu       sync.Mutex
 	stations []*station
 	queue    []queued
-	rng      *rand.Rand // latency and drops
-	planned  []Planned  // not yet begun
-	opened   int64
+	rng      *rand.Rand        // latency and drops
+	planned  []Planned         // not yet begun
+	opened   int64             // unix ns, by the wall clock then
+	begun    time.Time         // the same moment, monotonic
 	values   []telemetry.Value // scratch of one reading
 
 	ready chan struct{} // capacity 1: something was queued
@@ -37,7 +38,7 @@ type Source struct {
 // queued is an event on its way to the consumer.
 type queued struct {
 	event source.Event
-	at    int64 // unix ns of its arrival
+	at    int64 // machineTime of its arrival
 }
 
 // New checks the configuration. It starts nothing.
@@ -57,8 +58,8 @@ func (s *Source) Open(_ context.Context, from source.Resume) error {
 	if s.stop != nil {
 		return errors.New("simulated source: already open")
 	}
-	now := time.Now()
-	s.opened = now.UnixNano()
+	s.begun = time.Now()
+	s.opened = s.config.Now().UnixNano()
 	s.rng = rand.New(rand.NewPCG(s.config.Seed, uint64(s.opened)))
 	s.planned = append([]Planned(nil), s.config.Faults...)
 	s.stations, s.queue = nil, nil
@@ -75,7 +76,7 @@ func (s *Source) Open(_ context.Context, from source.Resume) error {
 	s.ready, s.done = make(chan struct{}, 1), make(chan struct{})
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
-	go s.run(ctx, now, s.done)
+	go s.run(ctx, s.begun, s.done)
 	return nil
 }
 
@@ -103,15 +104,19 @@ func (s *Source) run(ctx context.Context, start time.Time, done chan struct{}) {
 			return
 		case <-timer.C:
 		}
-		s.tick(time.Now(), time.Since(due))
+		s.tick(time.Since(due))
 	}
 }
 
-// tick takes a reading of every unit at now.
-func (s *Source) tick(now time.Time, late time.Duration) {
+// machineTime is the time by which machines run and readings arrive, in unix ns: the wall
+// clock's at the start, and monotonic from there. Only what is told has the wall clock's.
+func (s *Source) machineTime() int64 { return s.opened + int64(time.Since(s.begun)) }
+
+// tick takes a reading of every unit now.
+func (s *Source) tick(late time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := now.UnixNano()
+	t, wall := s.machineTime(), s.config.Now().UnixNano()
 	s.beginPlannedLocked(t)
 	for _, st := range s.stations {
 		if st.born == 0 {
@@ -119,12 +124,12 @@ func (s *Source) tick(now time.Time, late time.Duration) {
 				continue
 			}
 			st.mount(&s.config, t)
-			s.pushLocked(source.Event{Kind: source.Birth, Unit: st.unit, Time: t, Profile: s.config.Profile}, t)
+			s.pushLocked(source.Event{Kind: source.Birth, Unit: st.unit, Time: wall, Profile: s.config.Profile}, t)
 		}
 		over := st.advance(t)
-		s.takeLocked(st, t, late)
+		s.takeLocked(st, t, wall, late)
 		if over {
-			s.pushLocked(source.Event{Kind: source.Death, Unit: st.unit, Time: t, Reason: "finished"}, t)
+			s.pushLocked(source.Event{Kind: source.Death, Unit: st.unit, Time: wall, Reason: "finished"}, t)
 			st.unmount(&s.config, t)
 		}
 	}
@@ -135,7 +140,7 @@ func (s *Source) tick(now time.Time, late time.Duration) {
 }
 
 // takeLocked reads the station's sensors, unless the reading is dropped on its way.
-func (s *Source) takeLocked(st *station, t int64, late time.Duration) {
+func (s *Source) takeLocked(st *station, t, wall int64, late time.Duration) {
 	s.values = st.sensors.Read(s.values[:0], st.machine, st.faults, st.now)
 	s.config.Metrics.taken.Inc()
 	if s.config.Drop > 0 && s.rng.Float64() < s.config.Drop {
@@ -148,7 +153,7 @@ func (s *Source) takeLocked(st *station, t int64, late time.Duration) {
 	}
 	arrival := t + int64(s.rng.ExpFloat64()*float64(s.config.Latency))
 	s.pushLocked(source.Event{
-		Kind: source.Reading, Unit: st.unit, Time: t, Quality: telemetry.QualitySimulated,
+		Kind: source.Reading, Unit: st.unit, Time: wall, Quality: telemetry.QualitySimulated,
 		Values: append([]telemetry.Value(nil), s.values...), Late: late,
 	}, arrival)
 }
