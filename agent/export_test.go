@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"andon.internal/agent/clock"
+	"andon.internal/agent/state"
 )
 
 // The smallest limits of a buffer.
@@ -28,6 +29,9 @@ func (s *Steps) Start(name string, patience time.Duration, run func(context.Cont
 }
 
 func (s *Steps) Undo() error { return s.undo() }
+
+// Sessions numbers connections by the counters of a state.
+func Sessions(s *state.Store) interface{ Next(string) (uint64, error) } { return sessions{s} }
 
 // SetClock sets the wall clock of a machine that has no other.
 func (c *Config) SetClock(now func() time.Time) {

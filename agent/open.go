@@ -134,7 +134,7 @@ func (a *Agent) newUplink() (err error) {
 	if a.certificates.store != nil {
 		cfg.Told = a.certificates.clock.Confirm // whom the broker lets acknowledge has a certificate
 	}
-	a.uplink, err = uplink.New(cfg, a.buffer, a.roster, a.state)
+	a.uplink, err = uplink.New(cfg, a.buffer, a.roster, sessions{a.state})
 	return err
 }
 

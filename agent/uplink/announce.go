@@ -114,7 +114,7 @@ func (s *session) unitBirth(now time.Time, dst []byte, r births.Run, p *telemetr
 		last = nil
 	}
 	birth := sparkplug.UnitBirth{
-		Time: s.up.stamp(), Unit: r.Unit, Profile: p, FirstAlias: b.FirstAlias,
+		Time: s.up.stamp(), Session: s.number, Unit: r.Unit, Profile: p, FirstAlias: b.FirstAlias,
 		Born: r.Born, Backlog: b.Backlog, Last: last,
 	}
 	return s.unitTopic(sparkplug.DBirth, r.Unit), birth.Append(dst, s.take(sparkplug.DBirth)), true

@@ -155,6 +155,11 @@ func (t *Table) unitBirth(n *node, m Message, now time.Time) Result {
 	if err != nil {
 		return Result{Reason: BadBirth, Err: err, Gap: gap}
 	}
+	if b.Session != 0 && b.Session != n.session {
+		r := t.drop(n, now, WrongSession, nil) // of another box of this name: its aliases are not this one's
+		r.Gap = gap
+		return r
+	}
 	if err := t.remember(n, b); err != nil {
 		return Result{Reason: TooManyUnits, Err: err, Gap: gap}
 	}

@@ -116,6 +116,10 @@ func TestWhatDoesNotFitIsDropped(t *testing.T) {
 			n.Session++
 			return n.Loss(telemetry.Loss{Epoch: n.Epoch, From: 0, To: 1, Reason: telemetry.LossCrash})
 		}, session.WrongSession, true},
+		{"unit's birth of another session", func(n *edgetest.Node) edgetest.Message {
+			n.Session++
+			return n.UnitBirth("unit-2", 1, false)
+		}, session.WrongSession, true},
 		{"unit without a birth", func(n *edgetest.Node) edgetest.Message {
 			r := reading(n, 1)
 			r.Unit = "other"

@@ -20,7 +20,7 @@ const (
 type NodeBirth struct {
 	Time      uint64 // ms since 1970 UTC
 	BdSeq     uint8  // that of the will of the same connection
-	Session   uint64 // counts the node's connections, durably
+	Session   uint64 // names the node's connection; its lower 32 bits count them, durably
 	Version   string // of the agent
 	Boot      [16]byte
 	Chain     []ChainEpoch // oldest first; the last is the current epoch; at most [MaxChain]

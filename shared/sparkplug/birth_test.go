@@ -184,6 +184,7 @@ func TestParseUnitBirthRefuses(t *testing.T) {
 		{"version beyond int32", "u", set("Andon/ProfileVersion", sparkplug.LongValue(1<<40)), "version"},
 		{"born as text", "u", set("Andon/Born", text("1")), "wrong type"},
 		{"backlog as text", "u", set("Andon/Backlog", text("1")), "wrong type"},
+		{"session as text", "u", set("Andon/Session", text("1")), "wrong type"},
 		{"gap in the aliases", "u", func(p *sparkplug.Payload) { p.Metric("cycles").Alias = 999 }, "does not follow"},
 		{"alias twice", "u", func(p *sparkplug.Payload) { p.Metric("cycles").Alias = 301 }, "does not follow"},
 		{"signal without an alias", "u", func(p *sparkplug.Payload) { p.Metric("cycles").HasAlias = false }, "does not follow"},

@@ -133,7 +133,7 @@ func sampleNodeBirth() *sparkplug.NodeBirth {
 
 func sampleUnitBirth() *sparkplug.UnitBirth {
 	return &sparkplug.UnitBirth{
-		Time: now, Unit: "engine-1", Profile: mixed(), FirstAlias: 300, Born: (now-60_000)*milli + 7, Backlog: true,
+		Time: now, Session: 1 << 60, Unit: "engine-1", Profile: mixed(), FirstAlias: 300, Born: (now-60_000)*milli + 7, Backlog: true,
 		Last: []telemetry.Value{telemetry.DoubleValue(-0.5), {}, telemetry.IntegerValue(-9), telemetry.BooleanValue(true)},
 	}
 }

@@ -28,6 +28,7 @@ const (
 // UnitBirth is a DBIRTH of a unit of an Andon node.
 type UnitBirth struct {
 	Time       uint64 // ms since 1970 UTC
+	Session    uint64 // of the node's birth that it belongs to; 0: not said, as by earlier agents
 	Unit       string
 	Profile    *telemetry.Profile
 	FirstAlias uint64            // signal i has the alias FirstAlias+i
@@ -42,7 +43,7 @@ func (b *UnitBirth) Layout() Layout { return Layout{b.Profile, b.FirstAlias} }
 // Append appends the DBIRTH to dst and returns it.
 func (b *UnitBirth) Append(dst []byte, seq uint8) []byte {
 	p := Payload{Timestamp: b.Time, HasTimestamp: true, Seq: uint64(seq), HasSeq: true}
-	p.Metrics = make([]Metric, 0, 5+len(b.Profile.Signals))
+	p.Metrics = make([]Metric, 0, 6+len(b.Profile.Signals))
 	p.Metrics = append(p.Metrics,
 		Metric{Name: metricProfile, DataType: String, Value: StringValue(b.Profile.Name)},
 		Metric{Name: metricProfileVersion, DataType: Int64, Value: LongValue(int64(b.Profile.Version))},
@@ -50,6 +51,9 @@ func (b *UnitBirth) Append(dst []byte, seq uint8) []byte {
 		Metric{Name: metricBorn, DataType: Int64, Value: LongValue(b.Born)},
 		Metric{Name: metricBacklog, DataType: Boolean, Value: BoolValue(b.Backlog)},
 	)
+	if b.Session != 0 {
+		p.Metrics = append(p.Metrics, Metric{Name: metricSession, DataType: UInt64, Value: UlongValue(b.Session)})
+	}
 	for i := range b.Profile.Signals {
 		s := &b.Profile.Signals[i]
 		m := Metric{
@@ -110,6 +114,8 @@ func parseUnitBirth(unit string, p *Payload) (*UnitBirth, error) {
 			b.Born, ok = m.Value.Int64(Int64)
 		case metricBacklog:
 			b.Backlog, ok = m.Value.Bool()
+		case metricSession:
+			b.Session, ok = m.Value.Uint64(UInt64)
 		}
 		if !ok {
 			return nil, fmt.Errorf("%s is of the wrong type", m.Name)

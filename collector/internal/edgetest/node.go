@@ -133,7 +133,7 @@ func (n *Node) UnitBirth(unit string, born int64, backlog bool) Message {
 		n.alias += uint64(len(n.Profile.Signals))
 	}
 	b := sparkplug.UnitBirth{
-		Time: n.now(), Unit: unit, Profile: n.Profile, FirstAlias: first, Born: born, Backlog: backlog,
+		Time: n.now(), Session: n.Session, Unit: unit, Profile: n.Profile, FirstAlias: first, Born: born, Backlog: backlog,
 	}
 	return Message{n.topic(sparkplug.DBirth, unit), b.Append(nil, n.seq())}
 }
