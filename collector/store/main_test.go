@@ -139,7 +139,12 @@ type fixture struct {
 
 func setUp(tb testing.TB, change ...func(*store.Config)) *fixture {
 	tb.Helper()
-	f := &fixture{tb: tb, dsn: newDatabase(tb)}
+	return migrated(tb, newDatabase(tb), change...)
+}
+
+func migrated(tb testing.TB, dsn string, change ...func(*store.Config)) *fixture {
+	tb.Helper()
+	f := &fixture{tb: tb, dsn: dsn}
 	f.s = f.open(change...)
 	if err := f.s.Migrate(tb.Context()); err != nil {
 		tb.Fatal(err)

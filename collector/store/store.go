@@ -91,6 +91,7 @@ type Store struct {
 	cfg      Config
 	pool     *pgxpool.Pool
 	settings string // the statement that begins every transaction
+	wal      wal
 
 	mu       sync.Mutex
 	identity string // of the database last seen; "" before the first

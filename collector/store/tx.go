@@ -14,8 +14,9 @@ import (
 // rollbackTimeout bounds the one round trip of giving up a transaction.
 const rollbackTimeout = 2 * time.Second
 
-// identitySQL names the database and its timeline.
-const identitySQL = `SELECT id::text || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) FROM epoch_of_database`
+// identitySQL names the database and its timeline, and says how much of its log is on disk.
+const identitySQL = `SELECT id::text || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+ pg_current_wal_flush_lsn() - '0/0' FROM epoch_of_database`
 
 // leaseSQL holds off a new holder until we have committed, but not a renewal:
 // FOR KEY SHARE conflicts with FOR UPDATE only.
@@ -38,13 +39,14 @@ func (s *Store) begin(ctx context.Context, l *Lease, first ...call) (*tx, error)
 		return nil, err
 	}
 	t := &tx{conn: conn, pg: conn.Conn().PgConn()}
-	held := l == nil
+	held, before := l == nil, s.wal.now()
 	calls := []call{
 		{sql: "BEGIN"},
 		{sql: s.settings},
 		{sql: identitySQL, row: func(v [][]byte) error {
-			t.identity = string(v[0])
-			return nil
+			flushed, err := parseInt(v[1])
+			t.identity = s.wal.identity(string(v[0]), uint64(flushed), before)
+			return err
 		}},
 	}
 	if l != nil {
