@@ -32,6 +32,7 @@ type epoch struct {
 	link
 	held    ranges.Set        // visible and not acknowledged
 	kept    uint64            // acknowledged and retained
+	acked   ranges.Set        // acknowledged to this process, retained or not
 	mem     map[uint64]*entry // records whose bytes are in memory
 	hidden  []*entry          // not visible yet, in the order of their positions
 	marks   marks             // when its positions were assigned

@@ -21,6 +21,7 @@ const (
 	ReasonOverflow = "overflow" // the buffer was full
 	ReasonOversize = "oversize" // larger than Options.MaxRecord
 	ReasonDamaged  = "damaged"  // it no longer reads back
+	ReasonDatabase = "database" // it was acknowledged, and the database no longer has it
 )
 
 const (

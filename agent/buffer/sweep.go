@@ -27,6 +27,7 @@ func (b *Buffer) Ack(e Epoch, s ranges.Set) error {
 	if got.Empty() {
 		return nil
 	}
+	ep.acked.AddSet(got)
 	now := time.Now()
 	b.lastAck = now
 	if retain {

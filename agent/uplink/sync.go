@@ -120,7 +120,7 @@ func (s *session) finishSync(now time.Time) error {
 			return s.fork(now, unknown)
 		}
 	}
-	var again uint64
+	var again, gone uint64
 	for epoch, told := range s.sync.told {
 		lacks := told.Clone()
 		if has := s.sync.has[epoch]; has != nil {
@@ -128,11 +128,15 @@ func (s *session) finishSync(now time.Time) error {
 		}
 		if !lacks.Empty() {
 			again += s.up.buf.Requeue(epoch, lacks)
+			gone += s.up.buf.Gone(epoch, lacks)
 		}
 	}
 	if again > 0 {
 		s.up.cfg.Metrics.requeued.Add(float64(again))
 		s.log.Warn("the database lacks records that it had acknowledged; sending them again", "records", again)
+	}
+	if gone > 0 {
+		s.log.Error("the database lacks records that it had acknowledged, and they are not here any more; telling them as lost", "records", gone)
 	}
 	s.up.buf.Settle(s.sync.listed)
 	s.sync.done, s.sync.by, s.sync.timeout = true, time.Time{}, 0

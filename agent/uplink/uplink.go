@@ -26,6 +26,7 @@ type Buffer interface {
 	Changed() <-chan struct{}
 	Ack(e buffer.Epoch, s ranges.Set) error
 	Requeue(e buffer.Epoch, s ranges.Set) uint64
+	Gone(e buffer.Epoch, lacks ranges.Set) uint64
 	Chain() []buffer.EpochState
 	Settle(epochs []buffer.Epoch)
 	NewEpoch(sent ranges.Set) error

@@ -17,6 +17,7 @@ var lossMeaning = map[string]string{
 	"crash":    "a crash or power cut came before they were on disk",
 	"damaged":  "the stored record no longer reads back",
 	"oversize": "one record is larger than what is sent",
+	"database": "the database was put back to an earlier state",
 }
 
 // lossView is how many records of a cell were lost for one reason.

@@ -10,12 +10,13 @@ const (
 	LossCrash    Reason = "crash"    // taken by a crash before they were durable
 	LossDamaged  Reason = "damaged"  // the stored record no longer reads back
 	LossOversize Reason = "oversize" // one record larger than the wire allows
+	LossDatabase Reason = "database" // acknowledged, and no longer in the database: it was put back to an earlier state
 )
 
 // Known reports whether r is one of the reasons above.
 func (r Reason) Known() bool {
 	switch r {
-	case LossOverflow, LossCrash, LossDamaged, LossOversize:
+	case LossOverflow, LossCrash, LossDamaged, LossOversize, LossDatabase:
 		return true
 	}
 	return false

@@ -99,7 +99,7 @@ func TestRecordRowsAndFits(t *testing.T) {
 
 func TestReasonKnown(t *testing.T) {
 	for _, r := range []telemetry.Reason{
-		telemetry.LossOverflow, telemetry.LossCrash, telemetry.LossDamaged, telemetry.LossOversize,
+		telemetry.LossOverflow, telemetry.LossCrash, telemetry.LossDamaged, telemetry.LossOversize, telemetry.LossDatabase,
 	} {
 		if !r.Known() {
 			t.Errorf("%q is not known", r)
