@@ -52,6 +52,7 @@ type Buffer struct {
 	known      map[string]knownCursor
 
 	losses   map[string]*openLoss // by reason
+	told     []toldLoss           // the last ones that became records
 	lossWait time.Duration        // until an open loss of a full buffer is closed
 	lost     tally                // records and rows, since Open
 

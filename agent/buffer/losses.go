@@ -96,6 +96,7 @@ func (b *Buffer) closeLossLocked(reason string, now time.Time) {
 		e.bury = &open.info
 	}
 	b.x.enqueue(e, now, b.o.markStep())
+	b.rememberLocked(e.key, &open.info)
 	if b.x.show(b.x.current()) {
 		b.signalChanged()
 	}

@@ -37,4 +37,19 @@ func TestTellsWhatTheDatabaseLost(t *testing.T) {
 	if positions.Len() != 1 {
 		t.Errorf("told at positions %s, want one", positions)
 	}
+	// An older copy lacks that record too, and what came behind it.
+	plant.mu.Lock()
+	before := plant.ledger[epoch].End()
+	plant.ledger[epoch].Remove(positions.End()-1, before)
+	plant.mu.Unlock()
+	p.cut()
+	eventually(t, "all of it is told", func() bool {
+		var lost ranges.Set
+		for _, s := range plant.all(isLoss) {
+			if s.header.Position >= before {
+				lost.Add(s.loss.From, s.loss.To)
+			}
+		}
+		return lost.Len() == 10+before-(positions.End()-1) && lost.Contains(10) && lost.Contains(before-1)
+	})
 }
