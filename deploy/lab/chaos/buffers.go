@@ -18,5 +18,8 @@ func (o *Options) buffer(cell string) factory.Buffer {
 			b.Write = writeAhead
 		}
 	}
+	if o.retains(cell) {
+		b.Retain = retention // which writes ahead
+	}
 	return b
 }

@@ -50,6 +50,7 @@ type Options struct {
 	postgres  map[string]string // more settings of PostgreSQL
 
 	script []Strike // in place of what the seed draws
+	losing bool     // the faults are among those by which a database loses commits
 }
 
 const (
@@ -75,6 +76,10 @@ type rig struct {
 	starting sync.Mutex     // guards starts
 	starts   map[string]int // of processes, by us
 	excused  map[string]bool
+	poisoned poisoned
+	after    []func(context.Context, *Round) error // what faults of the round look at when all is whole
+	restored bool                                  // the database lost commits: records are sent again
+	cloned   bool                                  // readings of the dynos may have been stored under another name
 	round    int
 	stored   int          // readings, when the last round was checked
 	safe     int          // of them declared safe by the cell of dynos, when the last round of power cuts was
@@ -104,6 +109,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	o.First, o.Rounds, o.FS, o.Write = cmp.Or(o.First, 1), cmp.Or(o.Rounds, 1), cmp.Or(o.FS, "ext4"), cmp.Or(o.Write, writeBehind)
+	o.losing = o.script == nil && slices.ContainsFunc(faults, func(f *Fault) bool { return slices.Contains(losing, f.Name) })
 	if o.Out == nil {
 		o.Out = io.Discard
 	}

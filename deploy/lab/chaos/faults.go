@@ -83,5 +83,10 @@ var Faults = []*Fault{
 	{"damaged-buffer", "the agent starts; readings that do not read back are lost and told", []string{dynoCell}, []string{"disk", "process", "link"}, 500 * time.Millisecond, 2 * time.Second, []string{"crash", "damaged"}, damage},
 	{"rolled-back", "no fresh reading is taken for one of before", []string{dynoCell}, []string{"disk", "process"}, 3 * time.Second, 10 * time.Second, crash, rollBack},
 
-	{"malformed", "quarantined or refused; the others are not concerned", cells, []string{"attacker"}, 2 * time.Second, 15 * time.Second, nil, malformed},
+	{"malformed", "quarantined once each, dropped or refused, and counted; the others are not concerned", cells, []string{"attacker"}, 2 * time.Second, 15 * time.Second, nil, malformed},
+	{"database-restored", "an older copy takes its place: with retain sent again, exact; without, what it lacks is lost and told", []string{everything}, onProcess, 3 * time.Second, 15 * time.Second, nil, databaseRestored},
+	{"standby-promoted", "one that lacks commits, on a new timeline: as database-restored", []string{everything}, onProcess, 3 * time.Second, 15 * time.Second, nil, standbyPromoted},
+	{"two-live-clones", "a second agent runs from a copy of the disk: each reading of the first once, whoever sent it; noticed", []string{dynoCell}, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, twoClones},
+	{"certificate-expired", "the cell says so and buffers, and drains with a new one; exact", cells, []string{"process", "link"}, 9 * time.Second, 20 * time.Second, nil, certificateExpired},
+	{"replayed-data", "records that come a second time, a second later, are recognised; exact", cells, []string{"replay"}, 2 * time.Second, 15 * time.Second, nil, replay},
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -55,6 +54,7 @@ type event struct {
 // play strikes, cures, waits until the plant has recovered, and checks.
 func (r *rig) play(ctx context.Context, strikes []Strike) (*Round, error) {
 	out := &Round{Seed: r.opt.Seed, Round: r.round, FS: r.opt.FS, Write: r.opt.Write}
+	r.after = nil
 	cures := map[int]cure{}
 	defer func() { // an interrupt: nothing may stay broken
 		for _, c := range cures {
@@ -115,10 +115,15 @@ func (r *rig) conclude(ctx context.Context, out *Round) (*Round, error) {
 	if err := r.await(ctx, out, healed); err != nil {
 		return nil, err
 	}
+	for _, look := range r.after {
+		if err := look(ctx, out); err != nil {
+			return nil, fmt.Errorf("round %d: %w", r.round, err)
+		}
+	}
 	if err := r.judge(ctx, out, healed); err != nil {
 		return nil, err
 	}
-	r.say("%d readings, %d declared safe, %d repeats, %d lost, %d doubled, %d unexplained, recovered in %.1f s", out.Readings, out.Safe, out.Repeats, out.Lost, out.Doubled, out.Unexplained, out.Recovery.Seconds())
+	r.say("%d readings, %d declared safe (%d of them told as lost), %d repeats, %d lost, %d doubled, %d unexplained, recovered in %.1f s", out.Readings, out.Safe, out.Told, out.Repeats, out.Lost, out.Doubled, out.Unexplained, out.Recovery.Seconds())
 	for n, f := range out.Findings {
 		if n == shown {
 			r.say("! and %d more", len(out.Findings)-n)
@@ -127,10 +132,7 @@ func (r *rig) conclude(ctx context.Context, out *Round) (*Round, error) {
 		r.say("! %s", f)
 	}
 	if !out.OK() && r.opt.Keep != "" {
-		if err := os.MkdirAll(r.opt.Keep, 0o755); err != nil {
-			return nil, err
-		}
-		return out, run(ctx, "cp", "-a", filepath.Join(r.w.dir, "lab"), filepath.Join(r.opt.Keep, fmt.Sprintf("seed-%d-round-%d", r.opt.Seed, r.round)))
+		return out, r.keep(ctx, out)
 	}
 	return out, nil
 }
@@ -159,9 +161,10 @@ func (r *rig) await(ctx context.Context, out *Round, healed time.Time) error {
 // fill is what is needed of andon-agent status --json.
 type fill struct {
 	Link struct {
-		Connected bool `json:"connected"`
-		Synced    bool `json:"synced"`
-		Hold      bool `json:"hold"`
+		Session   uint64 `json:"session"`
+		Connected bool   `json:"connected"`
+		Synced    bool   `json:"synced"`
+		Hold      bool   `json:"hold"`
 
 		CreditRecords   int64 `json:"credit_records"`
 		InFlightRecords int64 `json:"in_flight_records"`

@@ -40,7 +40,10 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 		return err
 	}
 	safe, err := checker.CheckSafe(ctx, conn, r.journal.profile.Name, r.journal.profile.Signals,
-		r.journal.declared(d.Until), func(reason string) bool { return reason != "crash" && r.excused[reason] })
+		r.journal.declared(d.Until), checker.Excuses{
+			Lost:  func(reason string) bool { return reason != "crash" && r.excused[reason] },
+			Moved: r.cloned,
+		})
 	if err != nil {
 		return err
 	}
@@ -53,12 +56,21 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	out.Doubled = file.Doubled + safe.Doubled
 	out.Unexplained += file.Different + file.Unexpected + file.Disordered + safe.Different
 	out.Findings = append(append(out.Findings, file.Examples...), safe.Examples...)
+	if r.cloned {
+		file.Ledger.Unexplained = 0 // a moved record whose readings were there has a position and no rows
+	}
 	if l := &file.Ledger; !l.OK() {
 		out.unexplained("the ledger disagrees with the tables")
 		out.Findings = append(out.Findings, l.Examples...)
 	}
+	if err := r.judgeQuarantine(ctx, conn, file.Ledger.Quarantined, out); err != nil {
+		return err
+	}
+	if err := r.judgeRequeued(ctx, out); err != nil {
+		return err
+	}
 	if n := r.over.Swap(0); n > 0 {
-		out.unexplained("cells were seen beyond their credit %d times", n)
+		out.unexplained(overdrawn+" %d times", n)
 	}
 	if err := r.losses(ctx, conn, out); err != nil {
 		return err
@@ -84,7 +96,7 @@ func (r *rig) losses(ctx context.Context, conn *pgx.Conn, out *Round) error {
 	_, err = pgx.ForEachRow(rows, []any{&node, &reason, &records, &readings}, func() error {
 		// The cell of the file loses nothing but positions: their lines are read again.
 		if !r.excused[reason] || node == fileCell && reason != "crash" {
-			out.unexplained("%s lost %d readings in %d stretches: %s", node, readings, records, reason)
+			out.unexplained("%s lost %d readings in %d "+stretches+"%s", node, readings, records, reason)
 		}
 		return nil
 	})

@@ -22,6 +22,7 @@ type Ledger struct {
 	Unexplained uint64 `json:"unexplained"` // committed, but have neither rows nor a reason to have none
 	Overlapping uint64 `json:"overlapping"` // in two of committed, lost and quarantined
 	Untold      uint64 `json:"untold"`      // lost or quarantined without a row that says why
+	Silent      uint64 `json:"silent"`      // of closed epochs, below others of them, and of no fate
 	Broken      uint64 `json:"broken"`      // whose row numbers are not 0, 1, 2, ..., each once
 	Miscounted  uint64 `json:"miscounted"`  // units whose runs count other readings than are stored
 
@@ -31,7 +32,7 @@ type Ledger struct {
 // OK reports whether nothing is wrong. Losses and quarantined positions that are
 // told are not wrong here.
 func (l *Ledger) OK() bool {
-	return l.Unledgered == 0 && l.Unexplained == 0 && l.Overlapping == 0 && l.Untold == 0 && l.Broken == 0 && l.Miscounted == 0
+	return l.Unledgered == 0 && l.Unexplained == 0 && l.Overlapping == 0 && l.Untold == 0 && l.Silent == 0 && l.Broken == 0 && l.Miscounted == 0
 }
 
 func (l *Ledger) example(format string, args ...any) {
@@ -44,6 +45,7 @@ func (l *Ledger) example(format string, args ...any) {
 type epoch struct {
 	id                             string
 	node                           int32
+	closed                         bool       // nothing of it comes any more
 	committed, lost, quarantined   ranges.Set // the ledger
 	repeats                        uint64
 	stored, told, aside, explained ranges.Set // rows; loss; quarantine; loss records that came
@@ -120,6 +122,12 @@ func (l *Ledger) judge(e *epoch) {
 	find(&l.Overlapping, e.committed.Intersect(e.lost), "are committed and lost")
 	find(&l.Overlapping, e.committed.Intersect(e.quarantined), "are committed and quarantined")
 	find(&l.Overlapping, e.lost.Intersect(e.quarantined), "are lost and quarantined")
+	if e.closed {
+		fate := e.committed.Clone()
+		fate.AddSet(e.lost)
+		fate.AddSet(e.quarantined)
+		find(&l.Silent, minus(ranges.Of(ranges.Range{From: 0, To: fate.End()}), fate), "are of a closed epoch, and neither committed nor lost nor quarantined")
+	}
 	find(&l.Untold, minus(e.lost, e.told), "are lost without a reason")
 	find(&l.Untold, minus(e.quarantined, e.aside), "are quarantined without a reason")
 }
@@ -130,10 +138,11 @@ func readLedger(ctx context.Context, conn *pgx.Conn) (map[int32]*epoch, error) {
 	var key, node int32
 	var id, committed, lost, quarantined string
 	var repeats uint64
-	err := each(ctx, conn, `select e.epoch_key, e.node_key, e.epoch_id, l.committed::text, l.lost::text, l.quarantined::text, l.repeats
+	var closed bool
+	err := each(ctx, conn, `select e.epoch_key, e.node_key, e.epoch_id, l.committed::text, l.lost::text, l.quarantined::text, l.repeats, e.closed_at is not null
 		from epoch e join ledger l using (epoch_key)`,
-		[]any{&key, &node, &id, &committed, &lost, &quarantined, &repeats}, func() (err error) {
-			e := &epoch{id: id, node: node, repeats: repeats}
+		[]any{&key, &node, &id, &committed, &lost, &quarantined, &repeats, &closed}, func() (err error) {
+			e := &epoch{id: id, node: node, repeats: repeats, closed: closed}
 			epochs[key] = e
 			for set, text := range map[*ranges.Set]string{&e.committed: committed, &e.lost: lost, &e.quarantined: quarantined} {
 				if *set, err = multirange(text); err != nil {

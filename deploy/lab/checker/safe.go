@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -22,7 +23,8 @@ type Place struct {
 type Safe struct {
 	Declared int `json:"declared"`
 	Stored   int `json:"stored"`
-	Told     int `json:"told"` // not stored, and told as lost for a reason that is allowed, or quarantined
+	Told     int `json:"told"`  // not stored, and told as lost for a reason that is allowed, or quarantined
+	Moved    int `json:"moved"` // stored under another name
 
 	Missing   int `json:"missing"`   // neither stored nor told
 	Different int `json:"different"` // stored with other values, or at another time
@@ -40,10 +42,15 @@ func (s *Safe) example(format string, args ...any) {
 	}
 }
 
+// Excuses are what may have become of a reading that was declared safe.
+type Excuses struct {
+	Lost  func(reason string) bool // lost, for this reason
+	Moved bool                     // stored under another name, also under that of another: its epoch was forked
+}
+
 // CheckSafe compares readings that were declared safe, by their names, with what one
-// profile's table holds. excused says for which reasons such a reading may be lost. A unit
-// of this profile never has two readings of one time.
-func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []telemetry.Signal, safe map[Place]Reading, excused func(reason string) bool) (*Safe, error) {
+// profile's table holds. A unit of this profile never has two readings of one time.
+func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []telemetry.Signal, safe map[Place]Reading, may Excuses) (*Safe, error) {
 	stored, err := readings(ctx, conn.PgConn(), profile, signals, "true")
 	if err != nil {
 		return nil, fmt.Errorf("read the readings of %s: %w", profile, err)
@@ -64,16 +71,24 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 		}
 	}
 	s.Stored = len(found)
-	told, err := readTold(ctx, conn, excused)
+	told, err := readTold(ctx, conn, may.Lost)
 	if err != nil {
 		return nil, err
 	}
-	for at := range safe {
+	contents := map[string]bool{} // what is stored, under whatever name
+	for i := range stored {
+		if may.Moved {
+			contents[stored[i].content()] = true
+		}
+	}
+	for at, reading := range safe {
 		set := told[at.Epoch]
 		switch {
 		case found[at]:
 		case set.Contains(at.Position):
 			s.Told++
+		case contents[reading.content()]:
+			s.Moved++
 		default:
 			s.Missing++
 			s.example("epoch %s position %d row %d: declared safe, and not there", at.Epoch.Short(), at.Position, at.Row)
@@ -87,31 +102,47 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 	return s, nil
 }
 
-// readTold reads the positions that are lost for an allowed reason, or quarantined.
+// content is what a reading says, whatever its name.
+func (r *Reading) content() string {
+	out := strconv.AppendInt(nil, r.Time, 10)
+	for _, v := range r.Values {
+		out = fmt.Appendf(out, " %t %x", v.Missing(), v.Bits())
+	}
+	return string(out)
+}
+
+// readTold reads the positions that are lost for an allowed reason, or quarantined. What was
+// told as lost and came after all is neither: of that nothing may be missing.
 func readTold(ctx context.Context, conn *pgx.Conn, excused func(reason string) bool) (map[telemetry.Epoch]ranges.Set, error) {
 	told := map[telemetry.Epoch]ranges.Set{}
 	var id, text, reason string
-	add := func() error {
-		e, err := telemetry.ParseEpoch(id)
-		if err != nil {
+	read := func(do func(telemetry.Epoch, ranges.Set)) func() error {
+		return func() error {
+			e, err := telemetry.ParseEpoch(id)
+			if err != nil {
+				return err
+			}
+			set, err := multirange(text)
+			if err == nil {
+				do(e, set)
+			}
 			return err
 		}
-		set, err := multirange(text)
-		if err != nil {
-			return err
-		}
-		if reason == "" || excused(reason) {
-			all := told[e]
-			all.AddSet(set)
-			told[e] = all
-		}
-		return nil
 	}
-	err := each(ctx, conn, `select e.epoch_id, l.positions::text, l.reason from loss l join epoch e using (epoch_key)`,
-		[]any{&id, &text, &reason}, add)
+	add := func(e telemetry.Epoch, set ranges.Set) {
+		all := told[e]
+		all.AddSet(set)
+		told[e] = all
+	}
+	err := each(ctx, conn, `select e.epoch_id, (l.positions * ledger.lost)::text, l.reason
+		from loss l join epoch e using (epoch_key) join ledger using (epoch_key)`,
+		[]any{&id, &text, &reason}, read(func(e telemetry.Epoch, set ranges.Set) {
+			if excused(reason) {
+				add(e, set)
+			}
+		}))
 	if err != nil {
 		return nil, err
 	}
-	reason = ""
-	return told, each(ctx, conn, `select e.epoch_id, l.quarantined::text from ledger l join epoch e using (epoch_key)`, []any{&id, &text}, add)
+	return told, each(ctx, conn, `select e.epoch_id, l.quarantined::text from ledger l join epoch e using (epoch_key)`, []any{&id, &text}, read(add))
 }

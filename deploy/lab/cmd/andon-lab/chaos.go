@@ -21,7 +21,7 @@ type chaosCmd struct {
 	Resume   string        `placeholder:"FILE" help:"Append each round to this file, go on behind the seed's last one there, and count all of them in the table."`
 	Keep     string        `placeholder:"DIR" help:"Copy the logs of a round that found something to this folder."`
 	Cuts     bool          `name:"power-cuts" help:"Cut the power, and do nothing else but take links down: in a round 20 times at each cell and 5 times at the database, side by side, also while they are starting."`
-	Controls bool          `help:"Break one rule of the programs after the other, which are built with -tags andon_broken, and succeed if the checker finds each; with --power-cuts, leave out one sync after the other."`
+	Controls bool          `help:"Break one rule of the programs after the other, which are built with -tags andon_broken, and succeed if the checker finds each, within three rounds; with --power-cuts, leave out one sync after the other."`
 	List     bool          `help:"Name the faults and what is expected of each, and exit."`
 	binaries
 }
@@ -48,21 +48,21 @@ Examples:
 // controls breaks one rule after the other.
 func (c *chaosCmd) controls(ctx context.Context, t terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "broken rule\tlost\tdoubled\tunexplained\tcaught")
+	fmt.Fprintln(w, "broken rule\tlost\tdoubled\tunexplained\tcaught\trounds")
 	missed := 0
 	for _, control := range chaos.Controls() {
 		if len(c.Faults) > 0 && !slices.Contains(c.Faults, control.Name) {
 			continue
 		}
 		fmt.Fprintln(t.out, "control", control.Name)
-		r, err := chaos.RunControl(ctx, chaos.Options{Seed: c.Seed, FS: c.FS, Write: c.Write, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out}, control)
+		r, rounds, caught, err := chaos.RunControl(ctx, chaos.Options{Seed: c.Seed, FS: c.FS, Write: c.Write, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out}, control)
 		if err != nil {
 			return interrupted(ctx, err)
 		}
-		if r.OK() {
+		if !caught {
 			missed++
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%t\n", control.Name, r.Lost, r.Doubled, r.Unexplained, !r.OK())
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%t\t%d\n", control.Name, r.Lost, r.Doubled, r.Unexplained, caught, rounds)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -1,0 +1,128 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"andon.internal/lab/process"
+)
+
+// clone is the name of the second agent's host.
+const clone = "clone"
+
+// gathers is how long a cell without a link gathers readings before its disk is copied.
+const gathers = 2 * time.Second
+
+// twoClones copies the disk of a cell that runs and has a backlog, and lets a second agent
+// run from the copy, beside the first: both hold the backlog, have the same name and certificate,
+// and take the session from each other. The second has other dynos, so that a unit
+// does not have two readings of one time.
+func twoClones(ctx context.Context, r *rig, target string) (cure, error) {
+	if err := r.carrier(ctx, target, "down"); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(gathers):
+	}
+	if err := r.makeClone(ctx, target); err != nil {
+		return nil, errors.Join(err, r.carrier(ctx, target, "up"))
+	}
+	second := process.New(process.Spec{
+		Name: clone, Path: filepath.Join(r.f.Bin(), "andon-agent"), Args: []string{"run", "--config", r.cloneFile("config.yaml")},
+		Log: r.cloneFile("log.txt"), Netns: r.w.hosts[clone].path(),
+	})
+	r.cloned = true
+	r.after = append(r.after, func(ctx context.Context, out *Round) error { return r.named(ctx, target, out) })
+	err := errors.Join(r.carrier(ctx, target, "up"), second.Start())
+	return func(ctx context.Context) error {
+		return errors.Join(second.Stop(), r.w.hosts[clone].disk.detach(ctx))
+	}, err
+}
+
+func (r *rig) cloneFile(name string) string { return filepath.Join(r.w.dir, "lab", clone, name) }
+
+// makeClone makes the second agent's namespace, disk and configuration.
+func (r *rig) makeClone(ctx context.Context, of string) error {
+	h := r.w.hosts[clone]
+	if h == nil {
+		var err error
+		if h, err = r.w.add(ctx, clone); err != nil {
+			return err
+		}
+		h.disk = &disk{image: filepath.Join(r.w.dir, "clone.img"), mount: filepath.Join(r.w.dir, "clone.disk")}
+		if err := errors.Join(os.Mkdir(h.disk.mount, 0o755), os.Mkdir(r.cloneFile(""), 0o755)); err != nil {
+			return err
+		}
+	}
+	if err := r.w.hosts[of].disk.snapshot(ctx, h.disk.image); err != nil {
+		return err
+	}
+	options := "loop"
+	if r.opt.FS == "xfs" {
+		options += ",nouuid" // the other one is mounted
+	}
+	if err := run(ctx, "mount", "-o", options, h.disk.image, h.disk.mount); err != nil {
+		return err
+	}
+	for _, p := range r.f.Status(ctx).Processes {
+		if p.Name != of {
+			continue
+		}
+		b, err := os.ReadFile(p.Config)
+		if err != nil {
+			return err
+		}
+		text := regexp.MustCompile(`(?m)^( *)stations: .*$`).ReplaceAllString(string(b), "$0\n${1}first: 51")
+		text = regexp.MustCompile(`(?m)^data: .*$`).ReplaceAllString(text, "data: "+filepath.Join(h.disk.mount, "data"))
+		return os.WriteFile(r.cloneFile("config.yaml"), []byte(text), 0o600)
+	}
+	return fmt.Errorf("there is no %s", of)
+}
+
+// The requests FIFREEZE and FITHAW.
+const (
+	iocFreeze = 0xc0045877
+	iocThaw   = 0xc0045878
+)
+
+// snapshot copies a disk in use as it is at one moment, as a hypervisor does.
+func (d *disk) snapshot(ctx context.Context, to string) error {
+	f, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), iocFreeze, 0); err != nil {
+		return fmt.Errorf("freeze %s: %w", d.mount, err)
+	}
+	err = run(ctx, "cp", d.image, to)
+	if thaw := unix.IoctlSetPointerInt(int(f.Fd()), iocThaw, 0); thaw != nil {
+		err = errors.Join(err, fmt.Errorf("thaw %s: %w", d.mount, thaw))
+	}
+	return err
+}
+
+// named finds it where the plant has not noticed that two boxes have one name.
+func (r *rig) named(ctx context.Context, cell string, out *Round) error {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	var doubted bool
+	if err := conn.QueryRow(ctx, `select doubted_at is not null from node where node_id = $1`, cell).Scan(&doubted); err != nil {
+		return fmt.Errorf("look for doubts about %s: %w", cell, err)
+	}
+	if !doubted {
+		out.unexplained("two boxes were %s, and nobody noticed", cell)
+	}
+	return nil
+}
