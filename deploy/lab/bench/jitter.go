@@ -90,7 +90,7 @@ func SamplerJitter(ctx context.Context, o Options) (_ *JitterReport, err error) 
 	}
 	f, err := launch(ctx, o, factory.Options{
 		Dir: lab, Sites: map[string]factory.Site{cell: {Data: filepath.Join(disk.mount, "data")}},
-		Cells: []factory.Cell{{Name: cell, MaxDisk: "128MiB", Dynos: factory.Dynos{
+		Cells: []factory.Cell{{Name: cell, Buffer: factory.Buffer{MaxDisk: "128MiB"}, Dynos: factory.Dynos{
 			// One programme lasts longer than the measurement: no unit comes or goes.
 			Stations: r.Load.Units, First: 1, Rate: float64(r.Load.Hz), Programme: 2 * time.Hour,
 		}}},
