@@ -78,7 +78,8 @@ type rig struct {
 	excused  map[string]bool
 	poisoned poisoned
 	after    []func(context.Context, *Round) error // what faults of the round look at when all is whole
-	restored bool                                  // the database lost commits: records are sent again
+	restored time.Time                             // when the database last lost commits: records are sent again
+	saying   bool                                  // what it lost is printed when all is whole
 	cloned   bool                                  // readings of the dynos may have been stored under another name
 	round    int
 	stored   int          // readings, when the last round was checked

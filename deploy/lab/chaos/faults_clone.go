@@ -40,7 +40,8 @@ func twoClones(ctx context.Context, r *rig, target string) (cure, error) {
 		Log: r.cloneFile("log.txt"), Netns: r.w.hosts[clone].path(),
 	})
 	r.cloned = true
-	r.after = append(r.after, func(ctx context.Context, out *Round) error { return r.named(ctx, target, out) })
+	since := time.Now()
+	r.after = append(r.after, func(ctx context.Context, out *Round) error { return r.named(ctx, target, since, out) })
 	err := errors.Join(r.carrier(ctx, target, "up"), second.Start())
 	return func(ctx context.Context) error {
 		return errors.Join(second.Stop(), r.w.hosts[clone].disk.detach(ctx))
@@ -70,6 +71,9 @@ func (r *rig) makeClone(ctx context.Context, of string) error {
 		options += ",nouuid" // the other one is mounted
 	}
 	if err := run(ctx, "mount", "-o", options, h.disk.image, h.disk.mount); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(r.cloneFile("log.txt")); err != nil { // of another strike
 		return err
 	}
 	for _, p := range r.f.Status(ctx).Processes {
@@ -110,18 +114,33 @@ func (d *disk) snapshot(ctx context.Context, to string) error {
 	return err
 }
 
-// named finds it where the plant has not noticed that two boxes have one name.
-func (r *rig) named(ctx context.Context, cell string, out *Round) error {
+// begun is what an agent logs of its start.
+var begun = regexp.MustCompile(`msg="agent starts".* epoch=(\S+)`)
+
+// named finds it where the plant has heard of the second box and not noticed that two have
+// one name.
+func (r *rig) named(ctx context.Context, cell string, since time.Time, out *Round) error {
+	log, err := os.ReadFile(r.cloneFile("log.txt"))
+	if err != nil {
+		return err
+	}
+	var epochs []string
+	for _, m := range begun.FindAllSubmatch(log, -1) {
+		epochs = append(epochs, string(m[1]))
+	}
 	conn, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	var doubted bool
-	if err := conn.QueryRow(ctx, `select doubted_at is not null from node where node_id = $1`, cell).Scan(&doubted); err != nil {
+	var heard, doubted bool
+	err = conn.QueryRow(ctx, `select exists (select from epoch where epoch_id = any($1)), coalesce(doubted_at >= $3, false) from node where node_id = $2`,
+		epochs, cell, since).Scan(&heard, &doubted)
+	if err != nil {
 		return fmt.Errorf("look for doubts about %s: %w", cell, err)
 	}
-	if !doubted {
+	r.say("the second box named %s was heard: %t; noticed: %t", cell, heard, doubted)
+	if heard && !doubted {
 		out.unexplained("two boxes were %s, and nobody noticed", cell)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"andon.internal/lab/checker"
 	"andon.internal/lab/factory"
 	"andon.internal/shared/telemetry"
 )
@@ -41,11 +42,12 @@ func standbyPromoted(ctx context.Context, r *rig, _ string) (cure, error) {
 
 // olderDatabase makes a copy, which prepare changes at the end, and puts it back at the cure.
 func (r *rig) olderDatabase(ctx context.Context, prepare string) (cure, error) {
-	r.after = append(r.after, r.sayGone)
+	if !r.saying {
+		r.after, r.saying = append(r.after, r.sayGone), true
+	}
 	if !r.opt.retains(dynoCell) {
 		r.excused[string(telemetry.LossDatabase)] = true
 	}
-	r.restored = true
 	mount := r.w.hosts[factory.Postgres].disk.mount
 	data, copied := filepath.Join(mount, "data"), filepath.Join(r.w.dir, "backup")
 	if err := r.backup(ctx, data, copied); err != nil {
@@ -57,11 +59,23 @@ func (r *rig) olderDatabase(ctx context.Context, prepare string) (cure, error) {
 			script += fmt.Sprintf(" && cd '%s' && %s", data, prepare)
 		}
 		err := errors.Join(r.f.Stop(factory.Postgres), run(ctx, "sh", "-c", script), r.start(ctx, factory.Postgres))
+		r.restored = time.Now()
 		if err != nil {
 			return err
 		}
 		return r.awaitPrimary(ctx)
 	}, nil
+}
+
+// mayLose reports whether a reading that was declared safe may be lost for a reason that was
+// told. That a crash took it may not be, but where a database had lost it before that: then
+// the cell that restarts does not know any more what it was acknowledged, and the collector
+// closes its epoch as after a crash.
+func (r *rig) mayLose(reason string, taken checker.Reading) bool {
+	if reason == string(telemetry.LossCrash) {
+		return r.excused[string(telemetry.LossDatabase)] && taken.Time <= r.restored.UnixMicro()
+	}
+	return r.excused[reason]
 }
 
 // awaitPrimary waits for the end of a recovery, in which a server answers already.
@@ -89,6 +103,7 @@ func (r *rig) awaitPrimary(ctx context.Context) error {
 
 // sayGone prints what the database lacked: what was sent again, and what could not be.
 func (r *rig) sayGone(ctx context.Context, _ *Round) error {
+	r.saying = false
 	conn, err := r.connect(ctx)
 	if err != nil {
 		return err
@@ -122,7 +137,7 @@ func (r *rig) judgeRequeued(ctx context.Context, out *Round) error {
 		if err != nil {
 			return err
 		}
-		if n := m[requeued]; n > 0 && !r.restored {
+		if n := m[requeued]; n > 0 && r.restored.IsZero() {
 			out.unexplained("the database lacked %v records that it had acknowledged to %s", n, cell)
 		}
 	}

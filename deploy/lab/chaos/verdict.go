@@ -41,7 +41,7 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	}
 	safe, err := checker.CheckSafe(ctx, conn, r.journal.profile.Name, r.journal.profile.Signals,
 		r.journal.declared(d.Until), checker.Excuses{
-			Lost:  func(reason string) bool { return reason != "crash" && r.excused[reason] },
+			Lost:  r.mayLose,
 			Moved: r.cloned,
 		})
 	if err != nil {

@@ -44,8 +44,8 @@ func (s *Safe) example(format string, args ...any) {
 
 // Excuses are what may have become of a reading that was declared safe.
 type Excuses struct {
-	Lost  func(reason string) bool // lost, for this reason
-	Moved bool                     // stored under another name, also under that of another: its epoch was forked
+	Lost  func(reason string, r Reading) bool // lost, for this reason
+	Moved bool                                // stored under another name, also under that of another: its epoch was forked
 }
 
 // CheckSafe compares readings that were declared safe, by their names, with what one
@@ -71,7 +71,7 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 		}
 	}
 	s.Stored = len(found)
-	told, err := readTold(ctx, conn, may.Lost)
+	told, aside, err := readTold(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,13 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 		}
 	}
 	for at, reading := range safe {
-		set := told[at.Epoch]
+		excused := aside[at.Epoch].Contains(at.Position)
+		for reason, sets := range told {
+			excused = excused || sets[at.Epoch].Contains(at.Position) && may.Lost(reason, reading)
+		}
 		switch {
 		case found[at]:
-		case set.Contains(at.Position):
+		case excused:
 			s.Told++
 		case contents[reading.content()]:
 			s.Moved++
@@ -111,38 +114,37 @@ func (r *Reading) content() string {
 	return string(out)
 }
 
-// readTold reads the positions that are lost for an allowed reason, or quarantined. What was
-// told as lost and came after all is neither: of that nothing may be missing.
-func readTold(ctx context.Context, conn *pgx.Conn, excused func(reason string) bool) (map[telemetry.Epoch]ranges.Set, error) {
-	told := map[telemetry.Epoch]ranges.Set{}
+// positions are of many epochs.
+type positions map[telemetry.Epoch]ranges.Set
+
+// readTold reads the positions that are told as lost, by reason, and those that are
+// quarantined. What was told as lost and came after all is neither: of that nothing may be
+// missing.
+func readTold(ctx context.Context, conn *pgx.Conn) (told map[string]positions, aside positions, err error) {
+	told, aside = map[string]positions{}, positions{}
 	var id, text, reason string
-	read := func(do func(telemetry.Epoch, ranges.Set)) func() error {
-		return func() error {
-			e, err := telemetry.ParseEpoch(id)
-			if err != nil {
-				return err
-			}
-			set, err := multirange(text)
-			if err == nil {
-				do(e, set)
-			}
+	add := func(to positions) error {
+		e, err := telemetry.ParseEpoch(id)
+		if err != nil {
 			return err
 		}
-	}
-	add := func(e telemetry.Epoch, set ranges.Set) {
-		all := told[e]
+		set, err := multirange(text)
+		all := to[e]
 		all.AddSet(set)
-		told[e] = all
+		to[e] = all
+		return err
 	}
-	err := each(ctx, conn, `select e.epoch_id, (l.positions * ledger.lost)::text, l.reason
+	err = each(ctx, conn, `select e.epoch_id, (l.positions * ledger.lost)::text, l.reason
 		from loss l join epoch e using (epoch_key) join ledger using (epoch_key)`,
-		[]any{&id, &text, &reason}, read(func(e telemetry.Epoch, set ranges.Set) {
-			if excused(reason) {
-				add(e, set)
+		[]any{&id, &text, &reason}, func() error {
+			if told[reason] == nil {
+				told[reason] = positions{}
 			}
-		}))
+			return add(told[reason])
+		})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return told, each(ctx, conn, `select e.epoch_id, l.quarantined::text from ledger l join epoch e using (epoch_key)`, []any{&id, &text}, read(add))
+	return told, aside, each(ctx, conn, `select e.epoch_id, l.quarantined::text from ledger l join epoch e using (epoch_key)`,
+		[]any{&id, &text}, func() error { return add(aside) })
 }
