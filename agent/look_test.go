@@ -94,6 +94,27 @@ func TestASocketThatCouldNotBeOpenedIsOpenedLater(t *testing.T) {
 	a.stop()
 }
 
+// TestAnAgentWhoseDiskIsGoneAnswers: it is asked although its files cannot be read.
+func TestAnAgentWhoseDiskIsGoneAnswers(t *testing.T) {
+	cfg := cellConfig(t, freeAddress(t), csvOf(1, 1))
+	a := start(t, cfg)
+	defer a.stop()
+	chain := filepath.Join(string(cfg.Data), "buffer", "chain.db")
+	if err := os.Rename(chain, chain+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("chain.db", chain); err != nil { // which nobody can open
+		t.Fatal(err)
+	}
+	eventually(t, "it answers", func() bool {
+		s, _, err := look(t, cfg).Status(t.Context())
+		return err == nil && s != nil && s.Epoch != ""
+	})
+	if err := errors.Join(os.Remove(chain), os.Rename(chain+".away", chain)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTheCardIsCountedOverStarts: what was written before is known, and its metrics say so.
 func TestTheCardIsCountedOverStarts(t *testing.T) {
 	cfg := cellConfig(t, freeAddress(t), csvOf(2, 1000))
