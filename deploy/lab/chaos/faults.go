@@ -89,4 +89,9 @@ var Faults = []*Fault{
 	{"two-live-clones", "a second agent runs from a copy of the disk: each reading of the first once, whoever sent it; noticed", []string{dynoCell}, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, twoClones},
 	{"certificate-expired", "the cell says so and buffers, and drains with a new one; exact", cells, []string{"process", "link"}, 9 * time.Second, 20 * time.Second, nil, certificateExpired},
 	{"replayed-data", "records that come a second time, a second later, are recognised; exact", cells, []string{"replay"}, 2 * time.Second, 15 * time.Second, nil, replay},
+
+	{"packet-loss", "a tenth of all packets: slower only; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetLoss},
+	{"packet-repeat", "a quarter of all packets twice: nothing is stored twice; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetRepeat},
+	{"packet-reorder", "a quarter of all packets overtaken: slower only; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetReorder},
+	{"delay-500ms", "half a second in each direction: slower only; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetDelay},
 }
