@@ -85,6 +85,7 @@ type rig struct {
 	stored   int          // readings, when the last round was checked
 	safe     int          // of them declared safe by the cell of dynos, when the last round of power cuts was
 	over     atomic.Int64 // looks at which a cell was beyond its credit
+	accused  []string     // what cures of this round have found
 }
 
 // choose returns the faults with the names, or all.

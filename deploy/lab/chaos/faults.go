@@ -94,4 +94,7 @@ var Faults = []*Fault{
 	{"packet-repeat", "a quarter of all packets twice: nothing is stored twice; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetRepeat},
 	{"packet-reorder", "a quarter of all packets overtaken: slower only; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetReorder},
 	{"delay-500ms", "half a second in each direction: slower only; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetDelay},
+	{"slow-disk", "20 writes a second and no link: every reading is taken in time; exact", cells, []string{"disk", "process", "link"}, 5 * time.Second, 20 * time.Second, nil, slowDisk},
+	{"dead-disk", "no write succeeds and no link: goes on from memory and says so; what is gone with the new disk is told", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, deadDisk},
+	{"failing-sync", "no sync succeeds and no link: goes on from memory, says so, writes again in new files; exact", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, nil, failingSync},
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -160,7 +161,8 @@ func (r *rig) await(ctx context.Context, out *Round, healed time.Time) error {
 
 // fill is what is needed of andon-agent status --json.
 type fill struct {
-	Link struct {
+	Running bool `json:"running"`
+	Link    struct {
 		Session   uint64 `json:"session"`
 		Connected bool   `json:"connected"`
 		Synced    bool   `json:"synced"`
@@ -173,6 +175,7 @@ type fill struct {
 		Records   uint64  `json:"records"`
 		OldestAge float64 `json:"oldest_age_seconds"`
 	} `json:"buffer"`
+	Troubles []string `json:"troubles"`
 }
 
 func (r *rig) status(ctx context.Context, cell string) (*fill, error) {
@@ -182,6 +185,10 @@ func (r *rig) status(ctx context.Context, cell string) (*fill, error) {
 	b, err := exec.CommandContext(ctx, filepath.Join(r.f.Bin(), "andon-agent"), "status", "--data", r.data(cell), "--json").Output()
 	s := &fill{}
 	if json.Unmarshal(b, s) != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
+		}
 		return nil, fmt.Errorf("%s does not answer: %w", cell, cmp.Or(err, errors.New("no status")))
 	}
 	return s, nil

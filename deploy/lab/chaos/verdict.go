@@ -69,6 +69,10 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	if err := r.judgeRequeued(ctx, out); err != nil {
 		return err
 	}
+	for _, what := range r.accused {
+		out.unexplained("%s", what)
+	}
+	r.accused = nil
 	if n := r.over.Swap(0); n > 0 {
 		out.unexplained(overdrawn+" %d times", n)
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -207,10 +208,12 @@ func remove(name string) error {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 1 && filepath.Base(filepath.Dir(f[1])) == name {
-			dirs[filepath.Dir(f[1])] = true
-			errs = append(errs, (&disk{mount: f[1]}).detach(ctx))
+	lines := slices.Collect(strings.Lines(string(mounts)))
+	for _, line := range slices.Backward(lines) { // what is mounted on another mount goes first
+		if f := strings.Fields(line); len(f) > 1 && strings.Contains(f[1], "/"+name+"/") {
+			dirs[f[1][:strings.Index(f[1], "/"+name+"/")+1+len(name)]] = true
+			d := &disk{mount: f[1]}
+			errs = append(errs, d.lift(), d.detach(ctx))
 		}
 	}
 	spaces, _ := filepath.Glob("/run/netns/" + name + "-*")
