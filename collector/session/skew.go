@@ -30,8 +30,8 @@ const (
 
 // skew estimates how far a node's clock is off, as the least of received minus sent over
 // the last minute: what a message takes on its way only ever adds to it. A clock that was
-// set is seen by its anchor, the difference between wall time and boot time, and
-// the estimate begins anew.
+// set is seen by its anchor, the difference between wall time and boot time: the estimate
+// moves with it, so that what was certain before is certain at once.
 type skew struct {
 	slots    [skewSlots]skewLeast
 	anchor   time.Duration
@@ -41,6 +41,9 @@ type skew struct {
 type skewLeast struct {
 	slot         int64 // number since 1970; 0: empty
 	least        time.Duration
+	known        bool          // least is
+	sure         time.Duration // the least of the messages that said their anchor
+	isSure       bool          // there was one
 	count        int
 	first, final time.Time // when the samples came
 }
@@ -57,7 +60,7 @@ func (s *skew) take(received time.Time, sent uint64, boot int64, queued bool) {
 	if boot > 0 {
 		anchor := time.Duration(at.UnixNano() - boot)
 		if moved := anchor - s.anchor; s.anchored && (moved > anchorMoved || moved < -anchorMoved) {
-			*s = skew{}
+			s.set(moved)
 		}
 		s.anchor, s.anchored = anchor, true
 	}
@@ -65,9 +68,14 @@ func (s *skew) take(received time.Time, sent uint64, boot int64, queued bool) {
 	slot := &s.slots[number%skewSlots]
 	d := received.Sub(at)
 	if slot.slot != number {
-		*slot = skewLeast{slot: number, least: d}
+		*slot = skewLeast{slot: number}
 	}
-	slot.least = min(slot.least, d)
+	if !slot.known || d < slot.least {
+		slot.least, slot.known = d, true
+	}
+	if boot > 0 && (!slot.isSure || d < slot.sure) {
+		slot.sure, slot.isSure = d, true
+	}
 	if queued {
 		return
 	}
@@ -76,6 +84,22 @@ func (s *skew) take(received time.Time, sent uint64, boot int64, queued bool) {
 	}
 	slot.count++
 	slot.final = received
+}
+
+// set notes that the node's clock was set ahead by that much, or back. Messages without an
+// anchor may have been sent by it already: by one that was set back they only seem longer
+// on their way, by one that was set ahead they may be what the least is of.
+func (s *skew) set(ahead time.Duration) {
+	for i := range s.slots {
+		l := &s.slots[i]
+		switch {
+		case ahead < 0, l.isSure && l.least > l.sure-ahead:
+			l.least -= ahead
+		case !l.isSure:
+			l.known = false
+		}
+		l.sure -= ahead
+	}
 }
 
 // maxSent is a time in ms that is also one in ns: the year 2200 or so.
@@ -94,7 +118,7 @@ func (s *skew) now(at time.Time) Skew {
 // where there are none.
 func (s *skew) least(at time.Time) (by time.Duration, ok bool) {
 	for i := range s.slots {
-		if l := &s.slots[i]; l.within(at) && (!ok || l.least < by) {
+		if l := &s.slots[i]; l.within(at) && l.known && (!ok || l.least < by) {
 			by, ok = l.least, true
 		}
 	}
