@@ -51,7 +51,7 @@ build: ## Static binaries in bin/
 	@$(BUILD) -o bin/ ./agent/cmd/andon-agent ./broker/cmd/andon-broker ./collector/cmd/andon-collector ./deploy/lab/cmd/andon-lab
 
 .PHONY: chaos
-chaos: prerequisites build ## Break everything, as root: the rules broken on purpose must be found, then three seeds of five rounds must find nothing (about 15 minutes)
+chaos: prerequisites build ## Break everything, as root: the rules broken on purpose must be found, then every fault for three seeds must find nothing (about half an hour)
 	@deploy/scripts/chaos
 
 .PHONY: power-cuts

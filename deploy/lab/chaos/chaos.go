@@ -25,7 +25,6 @@ import (
 	"andon.internal/lab/cmapss"
 	"andon.internal/lab/factory"
 	"andon.internal/shared/netns"
-	"andon.internal/shared/ops"
 	"andon.internal/shared/profiles"
 	"andon.internal/shared/telemetry"
 )
@@ -88,33 +87,17 @@ type rig struct {
 	accused  []string     // what cures of this round have found
 }
 
-// choose returns the faults with the names, or all.
-func choose(names []string) ([]*Fault, error) {
-	if len(names) == 0 {
-		return Faults, nil
-	}
-	var out []*Fault
-	for _, name := range names {
-		i := slices.IndexFunc(Faults, func(f *Fault) bool { return f.Name == name })
-		if i < 0 {
-			return nil, ops.UsageError(fmt.Errorf("there is no fault %q", name), "andon-lab chaos --list names them")
-		}
-		out = append(out, Faults[i])
-	}
-	return out, nil
-}
-
 // Run breaks a factory for some rounds. An error is the rig's; what a round found is in it.
 func Run(ctx context.Context, o Options) error {
-	faults, err := choose(o.Only)
-	if err != nil {
-		return err
-	}
 	o.First, o.Rounds, o.FS, o.Write = cmp.Or(o.First, 1), cmp.Or(o.Rounds, 1), cmp.Or(o.FS, "ext4"), cmp.Or(o.Write, writeBehind)
-	o.losing = o.script == nil && slices.ContainsFunc(faults, func(f *Fault) bool { return slices.Contains(losing, f.Name) })
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
+	faults, err := choose(&o)
+	if err != nil {
+		return err
+	}
+	o.losing = o.script == nil && slices.ContainsFunc(faults, func(f *Fault) bool { return slices.Contains(losing, f.Name) })
 	for next := o.First; next < o.First+o.Rounds; {
 		next, err = inWorld(ctx, o, faults, next, min(next+roundsAWorld, o.First+o.Rounds))
 		if err != nil {
@@ -186,6 +169,12 @@ func (r *rig) build(ctx context.Context, rounds int) error {
 			site.Data = h.disk.mount
 			if name != factory.Postgres {
 				site.Data = r.data(name)
+			}
+			if name == dynoCell {
+				if err := r.giveClock(); err != nil {
+					return err
+				}
+				site.Env = []string{clockVariable + "=" + r.clockFile()}
 			}
 		}
 		sites[name] = site

@@ -48,6 +48,7 @@ const everything = "everything"
 var (
 	processes = []string{factory.Postgres, factory.Broker, factory.Collector, fileCell, dynoCell}
 	cells     = []string{fileCell, dynoCell}
+	dyno      = []string{dynoCell}
 	onProcess = []string{"process"}
 	onLink    = []string{"link"}
 	crash     = []string{"crash"}
@@ -97,4 +98,9 @@ var Faults = []*Fault{
 	{"slow-disk", "20 writes a second and no link: every reading is taken in time; exact", cells, []string{"disk", "process", "link"}, 5 * time.Second, 20 * time.Second, nil, slowDisk},
 	{"dead-disk", "no write succeeds and no link: goes on from memory and says so; what is gone with the new disk is told", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, deadDisk},
 	{"failing-sync", "no sync succeeds and no link: goes on from memory, says so, writes again in new files; exact", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, nil, failingSync},
+
+	{"clock-ahead", "an hour ahead: marked as skewed; exact", dyno, onProcess, 3 * time.Second, 20 * time.Second, nil, clockOff(time.Hour)},
+	{"clock-behind", "an hour behind: marked as skewed; exact", dyno, onProcess, 3 * time.Second, 20 * time.Second, nil, clockOff(-time.Hour)},
+	{"clock-1970", "the cell boots without a clock: its readings are dated from its uptime; exact", dyno, onProcess, 3 * time.Second, 20 * time.Second, nil, clock1970},
+	{"clock-steps", "set again and again: marked; exact", dyno, onProcess, 3 * time.Second, 20 * time.Second, nil, clockSteps},
 }

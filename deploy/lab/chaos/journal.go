@@ -23,6 +23,7 @@ type journal struct {
 	types   map[string]int // signal -> index
 
 	mu   sync.Mutex
+	wall time.Duration           // by how much the clock of a cell that booted without one was off, last
 	safe map[checker.Place]noted // on disk
 	seen map[checker.Place]noted // in memory: safe unless the agent crashes before they are sent
 }
@@ -112,6 +113,9 @@ func (j *journal) parse(l *line) (at checker.Place, r checker.Reading, err error
 func (j *journal) note(at checker.Place, n noted, onDisk bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if n.Time < year2020 {
+		n.Time, n.Within = n.Time-j.wall.Microseconds(), dated
+	}
 	if before, ok := j.seen[at]; ok {
 		n = before
 	} else if before, ok := j.safe[at]; ok {
@@ -123,6 +127,20 @@ func (j *journal) note(at checker.Place, n noted, onDisk bool) {
 	} else if _, ok := j.safe[at]; !ok {
 		j.seen[at] = n
 	}
+}
+
+// year2020 is before any time that a clock which was ever set has.
+var year2020 = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+// dated is how well the collector dates a reading of a cell without a clock, by when it
+// came: the way of what brought it is in that, and so is what held that up.
+const dated = 10 * time.Second
+
+// booted says that the cell booted with a clock that is off by that much.
+func (j *journal) booted(off time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wall = off
 }
 
 // crashed says that what was in memory only is gone.
@@ -144,14 +162,15 @@ func (j *journal) rolledBack(to time.Time) {
 	}
 }
 
-// declared returns what must be stored, taken until then (µs).
+// declared returns what must be stored, taken until then (µs). What was seen before was
+// taken before, whatever the clock of the cell said.
 func (j *journal) declared(until int64) map[checker.Place]checker.Reading {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	out := make(map[checker.Place]checker.Reading, len(j.safe))
 	for _, m := range []map[checker.Place]noted{j.safe, j.seen} {
 		for at, n := range m {
-			if n.Time <= until {
+			if n.Time <= until || n.at.UnixMicro() <= until {
 				out[at] = n.Reading
 			}
 		}

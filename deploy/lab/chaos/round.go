@@ -176,6 +176,9 @@ type fill struct {
 		OldestAge float64 `json:"oldest_age_seconds"`
 	} `json:"buffer"`
 	Troubles []string `json:"troubles"`
+	Clock    struct {
+		Time time.Time `json:"time"`
+	} `json:"clock"`
 }
 
 func (r *rig) status(ctx context.Context, cell string) (*fill, error) {

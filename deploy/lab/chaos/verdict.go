@@ -69,6 +69,9 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	if err := r.judgeRequeued(ctx, out); err != nil {
 		return err
 	}
+	if err := r.flagged(ctx, conn); err != nil {
+		return err
+	}
 	for _, what := range r.accused {
 		out.unexplained("%s", what)
 	}

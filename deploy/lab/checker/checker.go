@@ -9,6 +9,7 @@ package checker
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"andon.internal/shared/telemetry"
 )
@@ -17,6 +18,9 @@ import (
 type Reading struct {
 	Time   int64 // µs since 1970, as PostgreSQL keeps it
 	Values []telemetry.Value
+	// Within is by how much Time may be off: for a reading that the collector dates, since
+	// its cell had no clock.
+	Within time.Duration
 }
 
 // Stored is one row of PostgreSQL.

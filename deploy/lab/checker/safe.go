@@ -65,7 +65,7 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 			continue
 		}
 		found[at] = true
-		if want.Time != row.Time || !slices.Equal(want.Values, row.Values) {
+		if off := want.Time - row.Time; max(off, -off) > want.Within.Microseconds() || !slices.Equal(want.Values, row.Values) {
 			s.Different++
 			s.example("%s: at %d µs, declared was %d; %s", row.where(), row.Time, want.Time, difference(want.Values, row.Values))
 		}

@@ -193,7 +193,7 @@ func (f *Factory) add(name, program string, nth int, config func(dir, http strin
 	}
 	m.runner = daemon{process.New(process.Spec{
 		Name: name, Path: filepath.Join(f.opt.Bin, program), Args: []string{"run", "--config", m.config},
-		Log: m.log, Netns: m.netns, Report: f.report,
+		Log: m.log, Netns: m.netns, Env: f.opt.Sites[name].Env, Report: f.report,
 	})}
 	f.join(name, m)
 	return nil

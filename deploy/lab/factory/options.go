@@ -81,9 +81,10 @@ type Buffer struct {
 
 // Site is where a process lives.
 type Site struct {
-	Netns string // the file of its network namespace
-	Host  string // its address there
-	Data  string // the folder of its data, such as a file system of its own; for cells and PostgreSQL
+	Netns string   // the file of its network namespace
+	Host  string   // its address there
+	Data  string   // the folder of its data, such as a file system of its own; for cells and PostgreSQL
+	Env   []string // what its environment has beside the lab's, as KEY=VALUE
 }
 
 // host is the address of a process.

@@ -46,6 +46,8 @@ type Spec struct {
 	Log  string   // file to which standard output and standard error are appended
 	// Netns is the file of a network namespace in which the program runs; this one when empty.
 	Netns string
+	// Env is added to the lab's own environment, as KEY=VALUE.
+	Env []string
 
 	// Grace is how long Stop waits after SIGTERM before it sends SIGKILL; 10 s when 0.
 	Grace time.Duration
@@ -256,6 +258,7 @@ func (p *Process) spawn() (*exec.Cmd, error) {
 	defer log.Close() // the child has its own copy
 	cmd := exec.Command(p.spec.Path, p.spec.Args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), p.spec.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -71,6 +71,20 @@ func TestStopAsksFirst(t *testing.T) {
 	}
 }
 
+// TestEnvironment: what is added is beside what the lab has.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("ANDON_OF_THE_LAB", "lab")
+	log := filepath.Join(t.TempDir(), "log")
+	p := shell(t, `echo "$ANDON_OF_THE_LAB and $ANDON_OWN"; exec sleep 60`, process.Spec{Log: log, Env: []string{"ANDON_OWN=own"}})
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it has both", func() bool {
+		said, _ := os.ReadFile(log)
+		return string(said) == "lab and own\n"
+	})
+}
+
 func TestStopKillsWhatDoesNotListen(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	p := shell(t, `trap '' TERM; echo up; while :; do sleep 0.01; done`,
