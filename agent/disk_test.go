@@ -161,6 +161,7 @@ func startsWithout(t *testing.T, cfg agent.Config, why string, spoil func(data s
 
 	cure()
 	eventually(t, "the disk is in use", func() bool { return a.metric("andon_buffer_detached") == "0" })
+	eventually(t, "a birth lists what was on it", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.listed > 1 })
 	eventually(t, "what was on it arrives", func() bool { return p.of("press-") == 1000 })
 	eventually(t, "it is ready", func() bool { return len(a.ready()) == 0 })
 	n := p.of("dyno-")

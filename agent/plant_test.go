@@ -86,6 +86,7 @@ type plant struct {
 	layouts map[string]sparkplug.Layout
 	runs    map[string]map[int64]*run // by unit and birth
 	session uint64
+	listed  int // epochs, by the latest birth
 	alive   bool
 	deaths  int
 	repeats int
@@ -201,7 +202,7 @@ func (p *plant) birth(topic sparkplug.Topic, payload *sparkplug.Payload) {
 		return
 	}
 	p.mu.Lock()
-	p.session, p.alive = b.Session, true
+	p.session, p.listed, p.alive = b.Session, len(b.Chain), true
 	clear(p.layouts)
 	p.mu.Unlock()
 	p.acknowledge(&sparkplug.SyncPart{Session: b.Session})
