@@ -48,12 +48,12 @@ func Serve[T any](ctx context.Context, path string, again <-chan T, equip func(*
 	}
 }
 
-// boundMemory has garbage collected sooner where the whole would take more than 22 MiB
+// boundMemory has garbage collected sooner where the whole would take more than 18 MiB
 // beside the records in memory: with a backlog, garbage would else grow to as much as they
 // are. GOMEMLIMIT in the environment goes before.
 func boundMemory(records int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(22<<20 + records)
+		debug.SetMemoryLimit(18<<20 + records)
 	}
 }
 

@@ -45,6 +45,10 @@ func (b *Buffer) Append(items []Item, c *Cursor) (first uint64, err error) {
 	if c != nil && !b.names[c.Name] && len(b.names) >= maxCursors {
 		return 0, fmt.Errorf("append to buffer: more than %d cursors", maxCursors)
 	}
+	if c != nil && len(items) > 0 && p.limit != Alarm && b.behindLocked(p.memory) {
+		b.m.refused.Inc()
+		return 0, ErrFull
+	}
 	if len(items) > 0 && !b.roomLocked(p.space, p.memory, p.limit) {
 		b.setFullLocked()
 		switch {

@@ -70,6 +70,7 @@ type Buffer struct {
 	cramped  int64         // what the files may take while the file system has no more; 0 while it has
 	spaceDue time.Time     // when to look whether it has; zero when that is not wanted
 	space    chan struct{} // closed when there is
+	behind   chan struct{} // closed when the disk has caught up with sources with a cursor; nil when none waits
 
 	ballastWarned bool // that it cannot be made; changes with disk held
 
@@ -129,6 +130,9 @@ func (b *Buffer) Cursor(name string) ([]byte, error) {
 func (b *Buffer) WaitSpace(ctx context.Context) error {
 	b.mu.Lock()
 	space, full, closed := b.space, b.full, b.closed
+	if !full && b.behind != nil {
+		space, full = b.behind, true
+	}
 	b.mu.Unlock()
 	switch {
 	case closed:
@@ -238,6 +242,7 @@ func (b *Buffer) shut() error {
 		b.full = false
 		close(b.space)
 	}
+	b.catchUpLocked()
 	if b.detached != nil {
 		defer b.mu.Unlock()
 		return wrap("close buffer", b.lostAtEndLocked())

@@ -81,7 +81,7 @@ func (b *Buffer) write(f *file, p *plan) error {
 
 	believe := func() {
 		for _, e := range p.entries {
-			b.x.written(f, e, b.o.MaxMemory/2)
+			b.x.written(f, e, b.o.MaxMemory/4)
 		}
 	}
 	if broken.Is(broken.EarlyMemory) {

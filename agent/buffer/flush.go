@@ -197,6 +197,7 @@ func (b *Buffer) failed(err error, p *plan) {
 	defer b.mu.Unlock()
 	if p != nil && !broken.Is(broken.EarlyMemory) {
 		b.takeBackLocked(p)
+		b.catchUpLocked()
 	}
 	b.writeErr = err
 	b.retryWait = min(max(2*b.retryWait, 100*time.Millisecond), 5*time.Second)

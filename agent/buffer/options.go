@@ -99,8 +99,9 @@ func (o Options) withDefaults() (Options, error) {
 // one transaction, which must fit a file.
 func (o *Options) maxAppend() int64 { return min(o.MaxMemory/2, o.RotateBytes/4+int64(o.MaxRecord)) }
 
-// maxBatch is how many stored bytes go into one transaction.
-func (o *Options) maxBatch() int64 { return min(4<<20, o.RotateBytes/16) }
+// maxBatch is how many stored bytes go into one transaction, which has them in memory three
+// times: as they came, encoded, and in bbolt's pages.
+func (o *Options) maxBatch() int64 { return min(2<<20, o.RotateBytes/16) }
 
 // allocBytes is by how much a file grows at least.
 func (o *Options) allocBytes() int64 { return min(2<<20, o.RotateBytes/32) }

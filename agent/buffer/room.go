@@ -96,6 +96,7 @@ func (b *Buffer) setFullLocked() {
 // without what is only retained.
 func (b *Buffer) easeLocked() {
 	b.stuffed = false // to be found out again
+	b.catchUpLocked()
 	if !b.full || b.x.memory-b.x.cacheSize > b.o.MaxMemory/4*3 {
 		return
 	}
@@ -108,6 +109,28 @@ func (b *Buffer) easeLocked() {
 	b.lossWait = 0
 	close(b.space)
 	b.log.Info("buffer has room again")
+}
+
+// behindLocked reports whether an append with a cursor has to wait until the disk has caught
+// up: a source that can be read again takes half of the memory at most, and so leaves the
+// other half to readings that come once.
+func (b *Buffer) behindLocked(memory int64) bool {
+	if unwritten := b.x.memory - b.x.cacheSize; unwritten == 0 || unwritten+memory <= b.o.MaxMemory/2 {
+		return false
+	}
+	if b.behind == nil {
+		b.behind = make(chan struct{})
+	}
+	b.wake()
+	return true
+}
+
+// catchUpLocked ends that when the disk has.
+func (b *Buffer) catchUpLocked() {
+	if b.behind != nil && (b.closed || b.x.memory-b.x.cacheSize <= b.o.MaxMemory/4) {
+		close(b.behind)
+		b.behind = nil
+	}
 }
 
 // pressedLocked reports whether so much is unwritten that it is not to linger.

@@ -13,7 +13,7 @@ import (
 // The lines of one engine are read a window at a time; the windows of all engines
 // share allWindows, but none is smaller than leastWindow.
 const (
-	allWindows  = 4 << 20
+	allWindows  = 1 << 20
 	leastWindow = 1 << 10
 	mostWindow  = 32 << 10
 )

@@ -61,7 +61,7 @@ func (j *Jitter) Met(l Load) bool {
 	return j.Missed == 0 && j.Taken >= j.Due*99/100 && j.Late.Max <= period && j.Store.Max <= period
 }
 
-// Measure the sampler of a live source beside what is done to its cell. It needs root, for
+// SamplerJitter watches the sampler of a live source while its cell is ill. It needs root, for
 // the disk: a file system on a loop device, and the block controller of the control groups.
 func SamplerJitter(ctx context.Context, o Options) (_ *JitterReport, err error) {
 	if o.Logger == nil {
