@@ -144,6 +144,10 @@ func (b *Buffer) flush(all bool) error {
 	return nil
 }
 
+// leastInBatch is what a record takes of a batch at least: in memory a small one is mostly
+// what bbolt keeps of it until the transaction ends.
+const leastInBatch = 1 << 10
+
 // planLocked takes what is to be written from the queue: nothing when nothing is due;
 // else what is due and what soon will be. While nothing is being acknowledged, that
 // is everything, since all of it will have to be written. Records with a cursor are
@@ -174,7 +178,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 		case all || e.ahead || e.class != Bulk || !e.appended.After(soon):
 			e.stage = writing
 			p.entries = append(p.entries, e)
-			size += int64(e.size)
+			size += int64(max(e.size, leastInBatch))
 			together = e.bound && e.cursor == nil
 		default:
 			rest = append(rest, e)
