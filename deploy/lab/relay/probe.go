@@ -40,7 +40,7 @@ func Probe(ctx context.Context, from, to, addr string) (Seen, error) {
 	if err != nil {
 		return Seen{}, fmt.Errorf("probe: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := netns.Dialer(from)(ctx, "udp", in.LocalAddr().String())
 	if err != nil {
 		return Seen{}, fmt.Errorf("probe: %w", err)
