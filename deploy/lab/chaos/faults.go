@@ -98,6 +98,7 @@ var Faults = []*Fault{
 	{"slow-disk", "20 writes a second and no link: every reading is taken in time; exact", cells, []string{"disk", "process", "link"}, 5 * time.Second, 20 * time.Second, nil, slowDisk},
 	{"dead-disk", "no write succeeds and no link: goes on from memory and says so; what is gone with the new disk is told", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, deadDisk},
 	{"failing-sync", "no sync succeeds and no link: goes on from memory, says so, writes again in new files; exact", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, nil, failingSync},
+	{"failing-sync-kill", "as failing-sync, and killed once it writes again; told like kill-agent", cells, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, failingSyncKill},
 
 	{"clock-ahead", "an hour ahead: marked as skewed; exact", dyno, onProcess, 3 * time.Second, 20 * time.Second, nil, clockOff(time.Hour)},
 	{"clock-behind", "an hour behind: marked as skewed; exact", dyno, onProcess, 3 * time.Second, 20 * time.Second, nil, clockOff(-time.Hour)},

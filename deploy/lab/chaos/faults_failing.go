@@ -46,9 +46,24 @@ func deadDisk(ctx context.Context, r *rig, target string) (cure, error) {
 
 // failingSync puts a file system under a cell whose syncs fail until the cure, while its
 // cable is pulled, so that it has something to write. It must take the disk up again by
-// itself.
+// itself, and is then ended in order.
 func failingSync(ctx context.Context, r *rig, target string) (cure, error) {
-	f, off, err := r.underlay(ctx, target)
+	return r.failSyncs(ctx, target, func() error { return r.f.Stop(target) })
+}
+
+// failingSyncKill is failingSync, but for the end, which is a crash: what was written since
+// must be there.
+func failingSyncKill(ctx context.Context, r *rig, target string) (cure, error) {
+	return r.failSyncs(ctx, target, func() error {
+		if target == dynoCell {
+			defer r.journal.crashed()
+		}
+		return r.f.Kill(target)
+	})
+}
+
+func (r *rig) failSyncs(ctx context.Context, target string, end func() error) (cure, error) {
+	f, off, err := r.underlay(ctx, target, end)
 	if err != nil {
 		return off, err
 	}
@@ -84,8 +99,8 @@ func failingSync(ctx context.Context, r *rig, target string) (cure, error) {
 const takesUp = 15 * time.Second
 
 // underlay ends a cell in order, puts a flaky file system under it, and starts it. The
-// cure takes it away in the same manner.
-func (r *rig) underlay(ctx context.Context, target string) (f *flakyfs.FS, off cure, err error) {
+// cure ends it, takes the file system away, and starts it again.
+func (r *rig) underlay(ctx context.Context, target string, end func() error) (f *flakyfs.FS, off cure, err error) {
 	at, under := r.data(target), r.data(target)+".under"
 	err = r.quiet(target, func() error {
 		if err := errors.Join(r.f.Stop(target), os.Rename(at, under), os.Mkdir(at, 0o700)); err != nil {
@@ -99,7 +114,7 @@ func (r *rig) underlay(ctx context.Context, target string) (f *flakyfs.FS, off c
 	}
 	return f, func(ctx context.Context) error {
 		err := r.quiet(target, func() error {
-			return errors.Join(r.f.Stop(target), f.Unmount(), os.Remove(at), os.Rename(under, at))
+			return errors.Join(end(), f.Unmount(), os.Remove(at), os.Rename(under, at))
 		})
 		if err != nil {
 			return err
