@@ -125,6 +125,10 @@ func (f *Front) writeAll() error {
 	f.err = err
 	if err != nil {
 		f.lateLocked()
+		if !f.told {
+			f.told = true
+			f.log.Warn("the state cannot be written: a crash takes what is not; trying again", "error", err)
+		}
 	} else {
 		f.wroteLocked(&c, upTo)
 	}
@@ -148,7 +152,10 @@ func (f *Front) wroteLocked(c *changes, upTo uint64) {
 	}
 	if f.late && f.pending.empty() {
 		f.late = false
-		f.log.Info("the state is on disk again", "lasted", time.Since(f.since))
+		if lasted := time.Since(f.since); f.told || lasted > time.Second {
+			f.log.Info("the state is on disk again, which was slow or failed", "lasted", lasted)
+		}
+		f.told = false
 	}
 }
 

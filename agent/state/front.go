@@ -56,6 +56,7 @@ type Front struct {
 	late     bool // the disk has not caught up: nobody waits for it
 	since    time.Time
 	err      error // of the last write
+	told     bool  // that it failed was logged
 }
 
 // NewFront returns a front without a store. Close ends it.
@@ -213,7 +214,6 @@ func (f *Front) await(n uint64, patience time.Duration) bool {
 func (f *Front) lateLocked() {
 	if !f.late {
 		f.late, f.since = true, time.Now()
-		f.log.Warn("the disk is slow: the state is written behind, and a crash takes what is not yet", "error", f.err)
 	}
 }
 
