@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"andon.internal/lab/factory"
 )
 
@@ -66,13 +68,17 @@ func (r *rig) playCuts(ctx context.Context) (*Round, error) {
 		out.Cuts.Offline += cell.offline
 		out.Cuts.Writes += cell.writes
 	}
-	before := r.safe
-	out, err := r.conclude(ctx, out)
-	if err == nil {
-		r.safe, out.Cuts.Safe = out.Safe, out.Safe-before
+	_, err := r.conclude(ctx, out)
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == undefinedTable {
+		out.unexplained("the database has lost its tables: %v", err)
+		return out, nil
 	}
+	r.safe, out.Cuts.Safe = out.Safe, out.Safe-r.safe
 	return out, err
 }
+
+// undefinedTable is PostgreSQL's for a table that is not there.
+const undefinedTable = "42P01"
 
 // lane cuts the power of one machine as planned. The link of a cell goes down and up
 // meanwhile.
