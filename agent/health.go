@@ -56,6 +56,9 @@ func (a *Agent) checkBuffer() error {
 		return fmt.Errorf("no space left on the disk of %s, and %d bytes of max_disk are not used: make space; until then policy %s applies to what the files have",
 			a.cfg.Data, s.DiskLimit-s.DiskBytes, a.cfg.Buffer.Policy)
 	}
+	if s.InPlace > 0 {
+		return fmt.Errorf("%d damaged record files can be neither salvaged nor set aside: look at the disk of %s and its rights, then restart the agent; andon-agent buffer ls names them", s.InPlace, a.cfg.Data)
+	}
 	if s.Full {
 		return fmt.Errorf("full: %d bytes of %d on disk; sources that can be read again wait, of the others is lost what policy %s says",
 			s.DiskBytes, s.DiskLimit, a.cfg.Buffer.Policy)

@@ -3,7 +3,6 @@ package buffer_test
 import (
 	"fmt"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -40,51 +39,6 @@ func TestChildThatFails(t *testing.T) {
 				t.Errorf("set aside: %v", aside)
 			}
 		})
-	}
-}
-
-// TestSalvageThatFails: a damaged file that cannot be salvaged stays, nothing of it is told
-// lost, and the next start brings what was in it.
-func TestSalvageThatFails(t *testing.T) {
-	o, _, path := crashed(t)
-	rewrite(t, path, breakFreeList)
-	o.SetStep(func(name string) error {
-		if name == "salvage" {
-			return syscall.EIO
-		}
-		return nil
-	})
-	b := open(t, o)
-	within(t, "all is told", func() bool { return buffer.OpenLosses(b) == 0 })
-	wantLane(t, b, buffer.Backlog, "")
-	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) > 0 {
-		t.Errorf("set aside: %v", aside)
-	}
-	closeChecked(t, b)
-	o.SetStep(nil)
-	wantLane(t, open(t, o), buffer.Backlog, "0:0 1:1 2:2")
-}
-
-// TestSetAsideFails: a damaged file that cannot be renamed does not stop the start, and its
-// records come once.
-func TestSetAsideFails(t *testing.T) {
-	o, _, path := crashed(t)
-	rewrite(t, path, breakFreeList)
-	o.SetStep(func(name string) error {
-		if name == "aside" {
-			return syscall.EIO
-		}
-		return nil
-	})
-	for range 2 {
-		b := open(t, o)
-		wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
-		closeChecked(t, b)
-	}
-	o.SetStep(nil)
-	wantLane(t, open(t, o), buffer.Backlog, "0:0 1:1 2:2")
-	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) != 1 {
-		t.Errorf("set aside: %v", aside)
 	}
 }
 

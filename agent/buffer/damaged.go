@@ -3,6 +3,7 @@ package buffer
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -18,7 +19,7 @@ var errForeign = errors.New("it is another buffer's file")
 type damagedContents struct {
 	name   string
 	cause  error
-	stays  bool                 // it could not be salvaged, for lack of room or by a fault of the disk: the next start tries again
+	stays  error                // why it could not be salvaged, for lack of room or by a fault of the disk: the next start tries again
 	noted  map[Epoch]ranges.Set // what it held when it was full; nil while it was written
 	active bool                 // it is the file that was written, by the chain file
 	salvage.Report
@@ -35,9 +36,17 @@ func (d *damagedContents) blind() bool {
 	return !d.others() && d.noted == nil && (d.Counts == nil || d.Stale)
 }
 
+// inPlace is the file as long as it has its own name.
+func (d *damagedContents) inPlace() brokenFile {
+	if d.stays != nil {
+		return brokenFile{d.name, fmt.Errorf("%w; it cannot be salvaged: %w", d.cause, d.stays)}
+	}
+	return brokenFile{d.name, d.cause}
+}
+
 // openDamaged salvages a damaged file: the records that read back go, under their own
 // names, into a new file. The damaged one is set aside when Open is done.
-func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
+func (b *Buffer) openDamaged(name string, cause error, inv *inventory) {
 	b.log.Error("record file is damaged", "file", name, "error", cause)
 	d := damagedContents{name: name, cause: cause, active: inv.active == "" || inv.active == baseName(name)}
 	var err error
@@ -46,18 +55,15 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	}
 	to := ulid.MustNew(ulid.Now(), rand.Reader).String() + fileSuffix
 	if !errors.Is(cause, errForeign) {
-		a := b.salvage(inv, &salvage.Request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known})
+		a := b.salvage(inv, &salvage.Request{Path: b.path(name), To: b.path(to + tmpSuffix), Owner: b.owner, Known: inv.known, Have: inv.held()})
 		switch {
 		case a.Foreign:
 			d.cause = errForeign
 		case a.Fault != "":
-			b.log.Error("a damaged file cannot be salvaged", "file", name, "error", a.Fault)
-			d.stays = true
+			d.stays = errors.New(a.Fault)
 		default:
 			b.adoptOwner(a.Owner)
-			if err := b.adopt(to, inv); err != nil {
-				return err
-			}
+			d.stays = b.adopt(to, inv)
 			d.Report = a.Report
 		}
 	}
@@ -65,7 +71,9 @@ func (b *Buffer) openDamaged(name string, cause error, inv *inventory) error {
 	if !d.others() {
 		inv.cursors[baseName(name)] = d.AllCursors()
 	}
-	return nil
+	if d.stays != nil {
+		b.log.Error("a damaged file cannot be salvaged: the next start tries again", "file", name, "error", d.stays)
+	}
 }
 
 func (b *Buffer) salvage(inv *inventory, q *salvage.Request) salvage.Answer {
@@ -82,19 +90,27 @@ func (b *Buffer) adoptOwner(owner [16]byte) {
 	}
 }
 
-// adopt takes a file into the index that a salvage has finished.
+// adopt takes a file into the index that a salvage has finished. Where it cannot, the file
+// goes: the next start makes it anew.
 func (b *Buffer) adopt(name string, inv *inventory) error {
-	if err := os.Rename(b.path(name+tmpSuffix), b.path(name)); err != nil {
-		return err
+	err := b.step("adopt")
+	if err == nil {
+		err = os.Rename(b.path(name+tmpSuffix), b.path(name))
 	}
-	if err := syncDir(b.o.Dir); err != nil {
-		return err
+	if err == nil {
+		err = syncDir(b.o.Dir)
 	}
-	was := inv.unclean
-	inv.unclean = false // it was made just now
-	err := b.openFile(name, inv)
-	inv.unclean = was
-	return err
+	if err == nil {
+		was := inv.unclean
+		inv.unclean = false // it was made just now
+		err = b.takeIn(name, inv)
+		inv.unclean = was
+	}
+	if err != nil {
+		_ = os.Remove(b.path(name + tmpSuffix)) // the next start removes it too
+		_ = os.Remove(b.path(name))             // where it stays it is a sound file, or one more that is damaged
+	}
+	return wrap("use what was saved", err)
 }
 
 // own makes sure that the buffer has an id, and that the chain file knows it.
@@ -126,7 +142,7 @@ func (b *Buffer) lossesOf(damaged []damagedContents) (out []knownLoss) {
 	}
 	for i := range damaged {
 		switch d := &damaged[i]; {
-		case d.stays, d.others():
+		case d.stays != nil, d.others():
 		case d.noted != nil && (d.Stale || d.Counts == nil):
 			for e, set := range d.noted {
 				add(e, set, set.Len())

@@ -217,6 +217,9 @@ const ChildMemory = salvage.ChildMemory
 // SetChildLimit sets how long a child may take.
 func (o *Options) SetChildLimit(d time.Duration) { o.childLimit = d }
 
+// SetChildrenLimit sets how long all children of a start may take.
+func (o *Options) SetChildrenLimit(d time.Duration) { o.childrenLimit = d }
+
 // Envelope is a record's stored form and back, for the tests of the format.
 func Envelope(s Stored) []byte {
 	v := format.Envelope{

@@ -1,20 +1,24 @@
 package buffer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/agent/buffer/internal/salvage"
+	"andon.internal/shared/ranges"
 )
 
 // inventory is what a start finds in the folder.
 type inventory struct {
 	found   []format.Contents // of the sound files, oldest first
-	damaged []damagedContents // what is known of the others, which are set aside
+	broken  []brokenFile      // the others
+	damaged []damagedContents // what is known of these, which are set aside
 	good    map[string]bool   // the sound ones by their base names
 
 	known   []Epoch // by the chain file
@@ -28,12 +32,21 @@ type inventory struct {
 	cursors map[string]map[string]cursor
 }
 
+// brokenFile is a file that cannot be used as it is.
+type brokenFile struct {
+	name  string
+	cause error
+}
+
+// childrenLimit is how long all children of a start may take together, about: the line waits.
+const childrenLimit = 2 * time.Minute
+
 // openFiles reads what the record files hold and removes what an earlier start left
 // half made.
 func (b *Buffer) openFiles(links []link) (inventory, error) {
 	inv := inventory{
 		good: map[string]bool{}, cursors: map[string]map[string]cursor{},
-		asker: salvage.Asker{Command: b.o.Child, Limit: b.o.childLimit, Log: b.log},
+		asker: salvage.Asker{Command: b.o.Child, Limit: b.o.childLimit, Until: time.Now().Add(cmp.Or(b.o.childrenLimit, childrenLimit)), Log: b.log},
 	}
 	entries, err := os.ReadDir(b.o.Dir) // sorted by name: by time
 	if err != nil {
@@ -61,6 +74,9 @@ func (b *Buffer) openFiles(links []link) (inventory, error) {
 			}
 		}
 	}
+	for _, f := range inv.broken { // behind the sound ones: what these have is not saved again
+		b.openDamaged(f.name, f.cause, &inv)
+	}
 	if a := state.active; a != "" && !inv.good[a] && inv.cursors[a] == nil {
 		// It may have been set aside already, by a process that came no further.
 		for _, entry := range entries {
@@ -76,27 +92,35 @@ func (b *Buffer) openFiles(links []link) (inventory, error) {
 	return inv, b.pickActive()
 }
 
-// openFile takes a record file into the index, or sets it aside.
+// openFile takes a record file into the index, or notes that it is damaged.
 func (b *Buffer) openFile(name string, inv *inventory) error {
+	err := b.takeIn(name, inv)
+	if errors.Is(err, errDamaged) || errors.Is(err, errForeign) {
+		inv.broken = append(inv.broken, brokenFile{name, err})
+		return nil
+	}
+	return wrap(name, err)
+}
+
+// takeIn takes a record file into the index. The error wraps errDamaged or errForeign where
+// the file is at fault.
+func (b *Buffer) takeIn(name string, inv *inventory) error {
 	if inv.unclean {
 		if a := inv.asker.Ask(&salvage.Request{Path: b.path(name)}); a.Damage != "" {
-			return b.openDamaged(name, fmt.Errorf("%w: %s", errDamaged, a.Damage), inv)
+			return fmt.Errorf("%w: %s", errDamaged, a.Damage)
 		}
 	}
 	sealed := strings.HasSuffix(name, sealedSuffix)
 	o := b.handles.options
 	o.ReadOnly = sealed
 	c, err := format.Scan(b.path(name), o)
-	if errors.Is(err, errDamaged) {
-		return b.openDamaged(name, err, inv)
-	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	if c.Owned {
 		b.adoptOwner(c.Owner)
 		if c.Owner != b.owner {
-			return b.openDamaged(name, errForeign, inv)
+			return errForeign
 		}
 	}
 	f := &file{
@@ -114,6 +138,20 @@ func (b *Buffer) openFile(name string, inv *inventory) error {
 		b.foundCursor(name, cur)
 	}
 	return nil
+}
+
+// held returns what the sound files have, as text.
+func (inv *inventory) held() map[Epoch]string {
+	sets := map[Epoch]*ranges.Set{}
+	for i := range inv.found {
+		for e, h := range inv.found[i].Held {
+			if sets[e] == nil {
+				sets[e] = &ranges.Set{}
+			}
+			sets[e].AddSet(h.Set)
+		}
+	}
+	return salvage.Texts(sets)
 }
 
 // pickActive goes on with the newest file, if it may be written.

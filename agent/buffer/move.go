@@ -177,7 +177,7 @@ func (b *Buffer) endMove(m *move) error {
 		return err
 	}
 	b.mu.Lock()
-	left := b.inPlace
+	left := len(b.inPlace) > 0
 	for _, f := range b.x.files {
 		if h := f.holds[m.from]; h != nil && !(h.dead.Intersect(m.set).Empty() && h.doubt.Intersect(m.set).Empty()) {
 			left = true

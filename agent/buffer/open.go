@@ -87,7 +87,9 @@ func (b *Buffer) start() error {
 	}
 	b.deadLocked(now)
 	b.spaceDue = now // for the ballast
-	b.inPlace = len(inv.damaged) > 0
+	for i := range inv.damaged {
+		b.inPlace = append(b.inPlace, inv.damaged[i].inPlace())
+	}
 	b.mu.Unlock()
 	b.disk.Lock()
 	defer b.disk.Unlock()
@@ -107,17 +109,18 @@ func (b *Buffer) finishDamaged(damaged []damagedContents) error {
 	if err := b.flush(true); err != nil {
 		return nil // noted and logged by flush
 	}
-	inPlace := false
+	var inPlace []brokenFile
 	for i := range damaged {
 		d := &damaged[i]
-		var err error
-		if !d.stays {
-			err = b.setAside(d.name, d.cause)
-		}
-		if err != nil {
+		if d.stays == nil {
+			err := b.setAside(d.name, d.cause)
+			if err == nil {
+				continue
+			}
 			b.log.Warn("cannot set a damaged file aside: the next start tries again", "file", d.name, "error", err)
+			d.cause = fmt.Errorf("%w; it cannot be set aside: %w", d.cause, err)
 		}
-		inPlace = inPlace || d.stays || err != nil
+		inPlace = append(inPlace, d.inPlace())
 	}
 	b.mu.Lock()
 	b.inPlace = inPlace

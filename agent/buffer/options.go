@@ -44,7 +44,8 @@ type Options struct {
 	// and can fail it.
 	step func(name string) error
 
-	childLimit time.Duration // where a test sets it, how long a child may take
+	childLimit    time.Duration // where a test sets it, how long a child may take
+	childrenLimit time.Duration // and all of a start
 }
 
 // minRotate keeps a record file worth its fixed cost.

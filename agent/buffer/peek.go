@@ -215,6 +215,10 @@ func (b *Buffer) Inventory() Inventory {
 		}
 		inv.Files = append(inv.Files, info)
 	}
+	for _, f := range b.inPlace {
+		info := FileInfo{Name: f.name, Sealed: true, Err: f.cause}
+		inv.Files = append(inv.Files, info)
+	}
 	for name := range b.names {
 		if name == sparesCursor {
 			continue
@@ -223,6 +227,11 @@ func (b *Buffer) Inventory() Inventory {
 		inv.Cursors = append(inv.Cursors, CursorInfo{Name: name, Generation: c.Generation, Bytes: len(c.Data), Lost: b.known[name].lostWith})
 	}
 	b.mu.Unlock()
+	for i := range inv.Files {
+		if f := &inv.Files[i]; f.Err != nil {
+			f.Size = sizesOf(b.o.Dir, []string{f.Name})[0].Size
+		}
+	}
 	if _, err := os.ReadDir(b.o.Dir); err != nil {
 		inv.Faults = append(inv.Faults, err.Error())
 	} else if names, err := (&Folder{dir: b.o.Dir}).names(); err == nil {

@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -200,7 +201,10 @@ func (b *Buffer) damagedFile(f *file, err error) {
 	}
 	b.mu.Unlock()
 	if err := b.handles.setAside(f.handle, b.path(name)); err != nil {
-		b.log.Warn("cannot set a damaged file aside", "file", f.name, "error", err)
+		b.log.Warn("cannot set a damaged file aside: the next start tries again", "file", f.name, "error", err)
+		b.mu.Lock()
+		b.inPlace = append(b.inPlace, brokenFile{filepath.Base(f.path), err})
+		b.mu.Unlock()
 	}
 }
 

@@ -87,6 +87,7 @@ type Stats struct {
 	NoSpace      bool          // the file system has no space left, though DiskLimit is not reached
 	LostRows     uint64        // readings lost to overflow, oversize or damage since Open
 	LostRecords  uint64        // records likewise
+	InPlace      int           // damaged record files that could not be salvaged or set aside: the next start tries again
 	WriteError   error         // why the last write failed; nil after one that succeeded
 	Detached     error         // why the folder is not in use at all; nil while it is: see OpenDetached
 }

@@ -77,6 +77,7 @@ type Fill struct {
 	NoSpace          bool    `json:"no_space"`
 	LostRecords      uint64  `json:"lost_records"` // since the start
 	LostRows         uint64  `json:"lost_rows"`
+	InPlace          int     `json:"damaged_files_in_place"` // that could not be salvaged or set aside
 	WriteError       string  `json:"write_error,omitempty"`
 }
 
@@ -85,6 +86,7 @@ func FillOf(s buffer.Stats) Fill {
 	f := Fill{
 		Records: s.Records, Rows: s.Rows, Bytes: s.Bytes, OldestAgeSeconds: s.OldestAge.Seconds(), Unwritten: s.Unwritten,
 		DiskBytes: s.DiskBytes, DiskLimit: s.DiskLimit, Files: s.Files, Full: s.Full, NoSpace: s.NoSpace, LostRecords: s.LostRecords, LostRows: s.LostRows,
+		InPlace: s.InPlace,
 	}
 	if s.WriteError != nil {
 		f.WriteError = s.WriteError.Error()

@@ -18,6 +18,7 @@ import (
 type Asker struct {
 	Command []string      // of a process that calls Child; empty: they are looked at here
 	Limit   time.Duration // how long a child may take; zero: as its file is large
+	Until   time.Time     // what is asked later is looked at here; zero: there is no such time
 	Log     *slog.Logger
 }
 
@@ -39,6 +40,12 @@ func (r *Asker) Ask(q *Request) Answer {
 	}
 	if r.Limit > 0 {
 		limit = r.Limit
+	}
+	if left := time.Until(r.Until); !r.Until.IsZero() && left < limit {
+		if limit = left; limit <= 0 {
+			r.Log.Warn("no time is left for a process of its own to look at a record file", "file", q.Path)
+			return q.answer(false)
+		}
 	}
 	q.Limit = int64(limit)
 	a, err := r.child(q, limit)

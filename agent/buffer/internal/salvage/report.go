@@ -12,10 +12,11 @@ import (
 // Request is what the process that looks at a file is asked. It goes there as gob.
 type Request struct {
 	Path  string
-	To    string         // where the records that read back are to go; empty: the file is only checked
-	Owner [16]byte       // whose files are taken, of another's nothing is; zero where that is not known
-	Known []format.Epoch // where a file does not say whose it is, only records of these are taken
-	Limit int64          // ns; the process ends itself then, also where nobody waits for it any more
+	To    string                  // where the records that read back are to go; empty: the file is only checked
+	Owner [16]byte                // whose files are taken, of another's nothing is; zero where that is not known
+	Known []format.Epoch          // where a file does not say whose it is, only records of these are taken
+	Have  map[format.Epoch]string // as text: records that are in sound files, and need not go to the new one
+	Limit int64                   // ns; the process ends itself then, also where nobody waits for it any more
 }
 
 // Answer is what it answers.
@@ -53,7 +54,7 @@ type reportCursor struct {
 
 // Report says what was found.
 func (s *salvager) report() Report {
-	r := Report{Stale: s.stale, Sure: s.sure(), Names: texts(s.names), Saved: texts(s.saved), Gaps: map[format.Epoch]string{}}
+	r := Report{Stale: s.stale, Sure: s.sure(), Names: Texts(s.names), Saved: Texts(s.saved), Gaps: map[format.Epoch]string{}}
 	if s.counts != nil {
 		r.Counts = map[format.Epoch]reportCount{}
 		for e, n := range s.counts {
@@ -72,7 +73,8 @@ func (s *salvager) report() Report {
 	return r
 }
 
-func texts(sets map[format.Epoch]*ranges.Set) map[format.Epoch]string {
+// Texts writes sets as text, which [SetOf] reads.
+func Texts(sets map[format.Epoch]*ranges.Set) map[format.Epoch]string {
 	out := map[format.Epoch]string{}
 	for e, set := range sets {
 		out[e] = set.String()

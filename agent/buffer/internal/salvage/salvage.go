@@ -27,6 +27,7 @@ type salvager struct {
 	cursors map[string]format.Cursor
 	names   map[format.Epoch]*ranges.Set
 	saved   map[format.Epoch]*ranges.Set
+	have    map[format.Epoch]ranges.Set
 	gaps    []gap
 	take    func(v format.Envelope) error
 }
@@ -46,9 +47,12 @@ func Run(q *Request) (a Answer) {
 		}
 		s := &salvager{
 			f: f, end: uint64(info.Size()) / format.PageSize, request: q, buckets: map[string][]byte{},
-			names: map[format.Epoch]*ranges.Set{}, saved: map[format.Epoch]*ranges.Set{},
+			names: map[format.Epoch]*ranges.Set{}, saved: map[format.Epoch]*ranges.Set{}, have: map[format.Epoch]ranges.Set{},
 		}
 		s.used = make([]bool, s.end)
+		for e, text := range q.Have {
+			s.have[e] = SetOf(text)
+		}
 		return s.run(&a)
 	})
 	if err != nil {
@@ -149,6 +153,9 @@ func (s *salvager) accept(v format.Envelope) error {
 		return nil
 	}
 	addTo(s.saved, v.Key)
+	if have := s.have[v.Key.Epoch]; have.Contains(v.Key.Position) {
+		return nil
+	}
 	return s.take(v)
 }
 
