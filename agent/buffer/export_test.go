@@ -251,6 +251,18 @@ func EncodeLoss(l LossInfo) []byte { return appendLoss(nil, &l) }
 // CheckTree looks at the pages of a closed file.
 func CheckTree(path string) error { return format.CheckTree(path) }
 
+// FullFiles returns how many files are marked to take nothing more.
+func FullFiles(b *Buffer) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.x.files {
+		if f.full {
+			n++
+		}
+	}
+	return n
+}
+
 // OpenLosses returns how many losses are noted and not yet records.
 func OpenLosses(b *Buffer) int {
 	b.mu.Lock()

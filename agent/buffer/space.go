@@ -90,6 +90,9 @@ func (b *Buffer) lookForSpace(now time.Time) {
 	b.spaceDue = time.Time{}
 	if b.cramped > 0 {
 		b.cramped = 0
+		for _, f := range b.x.files {
+			f.full = false // that it took nothing says nothing now
+		}
 		b.log.Info("the disk has space again", "folder", b.o.Dir)
 		b.easeLocked()
 	}

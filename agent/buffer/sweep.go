@@ -158,8 +158,13 @@ func (b *Buffer) sweep(all bool) error {
 	if !due {
 		return nil
 	}
+	var full error
 	for _, f := range files {
-		if err := b.clean(f); err != nil {
+		err := b.clean(f)
+		if noSpace(err) { // in this file: another one may have, or can be unlinked, which gives some
+			full, err = err, nil
+		}
+		if err != nil {
 			b.mu.Lock()
 			b.deadDue = time.Now()
 			b.mu.Unlock()
@@ -167,9 +172,11 @@ func (b *Buffer) sweep(all bool) error {
 		}
 	}
 	b.mu.Lock()
-	b.easeLocked()
-	b.mu.Unlock()
-	return nil
+	defer b.mu.Unlock()
+	if b.easeLocked(); full != nil {
+		b.deadDue = time.Now()
+	}
+	return full
 }
 
 // clean deletes in one file what is to be deleted, or unlinks it.
