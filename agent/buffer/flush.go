@@ -136,6 +136,10 @@ func (b *Buffer) flush(all bool) error {
 		b.failed(err, nil)
 		return err
 	}
+	if err := b.evacuate(); err != nil {
+		b.failed(err, nil)
+		return err
+	}
 	if err := b.sweep(all); err != nil {
 		b.failed(err, nil)
 		return err

@@ -1,9 +1,6 @@
 package buffer
 
 import (
-	"errors"
-	"maps"
-
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
@@ -96,57 +93,19 @@ func (x *index) bury(k Key) {
 
 // moveSome copies records in one transaction.
 func (b *Buffer) moveSome(m *move, c *format.Change, from []uint64) error {
-	var moved []uint64
-	for _, p := range from {
-		k := Key{Epoch: m.from, Position: p}
-		b.mu.Lock()
-		f := b.x.where(k)
-		b.mu.Unlock()
-		if f == nil {
-			continue
-		}
-		v, err := b.read(f, k)
-		switch {
-		case err == nil:
-			v.Key, v.Moved = Key{Epoch: m.to, Position: m.rank(p)}, true
-			c.Puts = append(c.Puts, v)
-			moved = append(moved, p)
-		case errors.Is(err, errDamagedFile):
-			b.damagedFile(f, err)
-		case errors.Is(err, errDamaged):
-			b.damaged(f, k, err)
-		default:
-			return err
-		}
+	keys := make([]Key, len(from))
+	for i, p := range from {
+		keys[i] = Key{Epoch: m.from, Position: p}
 	}
-	if len(moved) == 0 {
-		return nil
+	rename := func(v *format.Envelope) {
+		v.Key, v.Moved = Key{Epoch: m.to, Position: m.rank(v.Key.Position)}, true
 	}
-	return b.onActive(func(f *file) error {
-		if c.Home = !f.home; c.Home {
-			b.mu.Lock()
-			c.Cursors = maps.Clone(b.cursors)
-			b.mu.Unlock()
-		}
-		out, err := b.apply(f, c)
-		if err != nil {
-			return err
-		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.appliedLocked(f, c, &out)
-		f.home = true
-		to := b.x.byID[m.to]
-		h := f.holding(m.to)
-		for i, p := range moved {
-			b.x.bury(Key{Epoch: m.from, Position: p})
-			at := c.Puts[i].Key.Position
-			h.live.Add(at, at+1)
-			to.held.Add(at, at+1)
-		}
-		m.at = from[len(from)-1] + 1
+	return b.copySome(c, keys, rename, func(f *file, k, as Key) {
+		b.x.bury(k)
+		f.holding(as.Epoch).live.Add(as.Position, as.Position+1)
+		b.x.byID[as.Epoch].held.Add(as.Position, as.Position+1)
+		m.at = k.Position + 1
 		b.signalChanged()
-		return nil
 	})
 }
 

@@ -1,0 +1,43 @@
+package buffer_test
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"andon.internal/agent/buffer"
+)
+
+// TestThinWithFailingDisk: files that are not written any more, because a write to them
+// failed, do not pile up for the few records that policy Thin keeps in each.
+func TestThinWithFailingDisk(t *testing.T) {
+	o := policyOptions(t, buffer.Thin)
+	var fail atomic.Bool
+	o.SetStep(func(name string) error {
+		if name == "write" && fail.CompareAndSwap(true, false) {
+			return errors.New("the disk fails, as it was told to")
+		}
+		return nil
+	})
+	b := open(t, o)
+	const n, rounds = 60, 15
+	for i := range rounds {
+		pour(t, b, 1+i*n, n)
+		fail.Store(true)
+	}
+	within(t, "the files are within their limit", func() bool { return b.Stats().DiskBytes <= o.MaxDisk+o.RotateBytes })
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	x := taleOf(t, b)
+	known := x.held.Clone()
+	known.AddSet(x.told)
+	if next := b.Chain()[0].Next; !known.Equal(set(0, next)) {
+		t.Errorf("held or told lost are %v, want [0,%d)", known, next)
+	}
+	if len(x.ids) < 60 || x.ids[len(x.ids)-1] != rounds*n || !slices.IsSorted(x.ids) || len(slices.Compact(x.ids)) != len(x.ids) {
+		t.Errorf("%d records are held: %v", len(x.ids), x.ids)
+	}
+}
