@@ -220,31 +220,6 @@ func (o *Options) SetChildLimit(d time.Duration) { o.childLimit = d }
 // SetChildrenLimit sets how long all children of a start may take.
 func (o *Options) SetChildrenLimit(d time.Duration) { o.childrenLimit = d }
 
-// Envelope is a record's stored form and back, for the tests of the format.
-func Envelope(s Stored) []byte {
-	v := format.Envelope{
-		Key: s.Key, Class: s.Class, Label: s.Label, Rows: s.Rows, First: s.First, Last: s.Last,
-		Appended: s.Appended.UnixNano(), Length: len(s.Data), Moved: s.Moved, Payload: s.Data,
-	}
-	if packed := format.Pack(s.Data); packed != nil {
-		v.Packed, v.Payload = true, packed
-	}
-	return v.AppendTo(nil)
-}
-
-// ParseEnvelope is the inverse of Envelope.
-func ParseEnvelope(b []byte) (Stored, error) {
-	v, err := format.ParseEnvelope(b)
-	if err != nil {
-		return Stored{}, err
-	}
-	data, err := v.Data()
-	return Stored{
-		Key: v.Key, Class: v.Class, Data: data, Label: v.Label, Rows: v.Rows, First: v.First, Last: v.Last,
-		Appended: time.Unix(0, v.Appended), Moved: v.Moved,
-	}, err
-}
-
 // EncodeLoss is the inverse of DecodeLoss.
 func EncodeLoss(l LossInfo) []byte { return appendLoss(nil, &l) }
 

@@ -1,123 +1,14 @@
 package buffer_test
 
 import (
-	"bytes"
-	"encoding/binary"
 	"encoding/hex"
-	"errors"
-	"flag"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
-	"time"
 
 	"andon.internal/agent/buffer"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-var goldenRecords = []struct {
-	name string
-	buffer.Stored
-}{
-	{"empty", buffer.Stored{Data: []byte{}, Appended: time.Unix(0, 0)}},
-	{"plain", buffer.Stored{
-		Key:   buffer.Key{Epoch: buffer.Epoch{1, 2, 15: 16}, Position: 1<<63 - 2},
-		Class: buffer.Alarm, Data: []byte("winding 140 C"), Label: "engine-1", Rows: 3, First: -1, Last: 1_700_000_000_000_000_000,
-		Appended: time.Unix(0, 1_700_000_000_000_000_001),
-	}},
-	{"packed", buffer.Stored{
-		Key:  buffer.Key{Epoch: buffer.Epoch{15: 1}, Position: 7},
-		Data: bytes.Repeat([]byte("torque "), 40), Label: "a", Rows: 40, First: 5, Last: 6, Appended: time.Unix(0, 9),
-	}},
-	{"moved", buffer.Stored{
-		Key:  buffer.Key{Epoch: buffer.Epoch{15: 2}, Position: 0},
-		Data: bytes.Repeat([]byte("torque "), 40), Label: "a", Rows: 40, First: 5, Last: 6, Appended: time.Unix(0, 9), Moved: true,
-	}},
-}
-
-// TestEnvelopeGolden: what this version wrote, every later one reads; and only what was
-// moved is written so that an earlier one does not read it.
-func TestEnvelopeGolden(t *testing.T) {
-	for _, g := range goldenRecords {
-		path := filepath.Join("testdata", "envelope-"+g.name+".hex")
-		if *update {
-			if err := os.WriteFile(path, []byte(hex.EncodeToString(buffer.Envelope(g.Stored))+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := hex.DecodeString(strings.TrimSpace(string(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := buffer.ParseEnvelope(b); err != nil || !reflect.DeepEqual(got, g.Stored) {
-			t.Errorf("%s: %+v, %v", g.name, got, err)
-		}
-		if version := buffer.Envelope(g.Stored)[3]; (version == 1) == g.Moved {
-			t.Errorf("%s is written in format %d", g.name, version)
-		}
-	}
-}
-
-// TestEnvelopeDamage: no change of a byte and no cut goes unseen.
-func TestEnvelopeDamage(t *testing.T) {
-	for _, g := range goldenRecords {
-		whole := buffer.Envelope(g.Stored)
-		for i := range whole {
-			for _, bit := range []byte{0x01, 0x80} {
-				b := bytes.Clone(whole)
-				b[i] ^= bit
-				if _, err := buffer.ParseEnvelope(b); err == nil {
-					t.Errorf("%s: a change of byte %d goes unseen", g.name, i)
-				}
-			}
-			if _, err := buffer.ParseEnvelope(whole[:i]); !errors.Is(err, buffer.ErrDamaged) {
-				t.Errorf("%s: cut to %d bytes: %v", g.name, i, err)
-			}
-		}
-	}
-}
-
-// TestNewerFormatIsNotDamage: what a newer version wrote is refused, and a format that is
-// only broken is damage: the record must not stop all behind it.
-func TestNewerFormatIsNotDamage(t *testing.T) {
-	b := buffer.Envelope(goldenRecords[1].Stored)
-	b[3] = 9
-	if _, err := buffer.ParseEnvelope(b); !errors.Is(err, buffer.ErrDamaged) {
-		t.Errorf("a broken format: %v", err)
-	}
-	body := b[:len(b)-4]
-	b = binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-	if _, err := buffer.ParseEnvelope(b); err == nil || errors.Is(err, buffer.ErrDamaged) {
-		t.Errorf("a newer format: %v", err)
-	}
-}
-
-func FuzzEnvelope(f *testing.F) {
-	for _, g := range goldenRecords {
-		f.Add(buffer.Envelope(g.Stored))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := buffer.ParseEnvelope(b)
-		if err != nil {
-			return
-		}
-		again, err := buffer.ParseEnvelope(buffer.Envelope(s))
-		if again.Data == nil {
-			again.Data = s.Data[:0]
-		}
-		if err != nil || !reflect.DeepEqual(again, s) {
-			t.Errorf("%+v came back as %+v, %v", s, again, err)
-		}
-	})
-}
 
 var goldenLoss = buffer.LossInfo{
 	Epoch: buffer.Epoch{1, 15: 2}, From: 3, To: 1 << 40, Reason: buffer.ReasonOverflow,
