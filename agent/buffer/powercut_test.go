@@ -4,94 +4,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/internal/disktest"
 	"andon.internal/shared/ranges"
 )
-
-// loopDisk is a file system of its own, whose power can be cut.
-type loopDisk struct {
-	t          testing.TB
-	image, dir string
-}
-
-// newDisk makes one that is gone after the test.
-func newDisk(t testing.TB, kind string, size int64) *loopDisk {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root: it mounts a file system")
-	}
-	for _, program := range []string{"mkfs." + kind, "mount", "umount"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("this test needs %s: on Debian it is in e2fsprogs, xfsprogs or mount", program)
-		}
-	}
-	d := &loopDisk{t, filepath.Join(t.TempDir(), "image"), t.TempDir()}
-	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(d.image, size); err != nil {
-		t.Fatal(err)
-	}
-	if kind == "xfs" {
-		d.run("mkfs.xfs", "-q", "-f", d.image)
-	} else {
-		d.run("mkfs.ext4", "-q", "-F", "-m", "0", d.image)
-	}
-	d.run("mount", "-o", "loop", d.image, d.dir)
-	t.Cleanup(d.unmount)
-	return d
-}
-
-func (d *loopDisk) run(name string, args ...string) {
-	d.t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		d.t.Fatalf("this test needs %s, and a kernel with loop devices: %v\n%s", name, err, out)
-	}
-}
-
-// cut makes the file system forget what was not synced, and fail from now on.
-func (d *loopDisk) cut() error {
-	const shutdown, noLogFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
-	f, err := os.Open(d.dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush)
-}
-
-// unmount waits for what the kernel still has to clean up.
-func (d *loopDisk) unmount() {
-	d.t.Helper()
-	within(d.t, "it is unmounted", func() bool { return unix.Unmount(d.dir, 0) == nil })
-}
-
-// restore gives the power back. Nobody may use the file system.
-func (d *loopDisk) restore() {
-	d.t.Helper()
-	d.unmount()
-	// The kernel takes the loop device away a moment later, and mount would take it for a good one.
-	within(d.t, "the loop device is gone", func() bool {
-		loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
-		return !slices.ContainsFunc(loops, func(path string) bool {
-			file, _ := os.ReadFile(path)
-			return strings.TrimSpace(string(file)) == d.image
-		})
-	})
-	d.run("mount", "-o", "loop", d.image, d.dir)
-}
 
 // TestPowerCut: whatever the buffer says is on disk is there after a power cut, between
 // the writes of a new file too, and a cursor stands where its records end. The disk is of
@@ -108,8 +31,8 @@ func TestPowerCut(t *testing.T) {
 		for _, ahead := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s ahead %v", kind, ahead), func(t *testing.T) {
 				t.Parallel()
-				c := &cutter{t: t, disk: newDisk(t, kind, 320<<20), rng: rand.New(rand.NewPCG(1, 2)), held: map[buffer.Key]int{}, source: map[int]bool{}}
-				c.o = small(filepath.Join(c.disk.dir, "buffer"))
+				c := &cutter{t: t, disk: disktest.MountKind(t, kind, 320<<20), rng: rand.New(rand.NewPCG(1, 2)), held: map[buffer.Key]int{}, source: map[int]bool{}}
+				c.o = small(filepath.Join(c.disk.Dir, "buffer"))
 				c.o.RotateBytes, c.o.WriteAhead = 256<<10, ahead
 				for range cuts {
 					c.live()
@@ -127,7 +50,7 @@ func TestPowerCut(t *testing.T) {
 // cutter pours records into a buffer whose disk loses its power, again and again.
 type cutter struct {
 	t    *testing.T
-	disk *loopDisk
+	disk *disktest.Disk
 	o    buffer.Options
 	rng  *rand.Rand
 
@@ -170,7 +93,7 @@ func (c *cutter) live() {
 		case <-time.After(limit):
 		}
 		time.Sleep(moment) // the moment is what is tried
-		if err := c.disk.cut(); err != nil {
+		if err := c.disk.Cut(); err != nil {
 			c.t.Error(err)
 		}
 		dead.Store(true)
@@ -183,7 +106,7 @@ func (c *cutter) live() {
 	if err := buffer.Abandon(b); err != nil {
 		c.t.Log(err) // of a dead disk
 	}
-	c.disk.restore()
+	c.disk.Restore()
 }
 
 // pour appends some records, every other time with a cursor.

@@ -1,4 +1,5 @@
-// Package disktest gives tests a disk of their own, to be filled, frozen and taken away.
+// Package disktest gives tests a disk of their own, to be filled, frozen, taken away, and to
+// lose its power.
 //
 // It promises that the disk is gone after the test.
 package disktest
@@ -8,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,36 +23,87 @@ const (
 	fiThaw   = 0xC0045878
 )
 
-// Disk is an ext4 file system in a file, mounted. It needs root.
+// Disk is a file system in a file, mounted. It needs root.
 type Disk struct {
 	Dir    string // where it is mounted
+	image  string
 	t      testing.TB
 	frozen bool
 }
 
-// Mount makes a file system of so many bytes and mounts it until the test ends.
+// Mount makes an ext4 of so many bytes and mounts it until the test ends.
 func Mount(t testing.TB, size int64) *Disk {
+	t.Helper()
+	return MountKind(t, "ext4", size)
+}
+
+// MountKind is Mount for a kind of file system: "ext4" or "xfs", which takes 300 MiB at least.
+func MountKind(t testing.TB, kind string, size int64) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root: it mounts a file system")
 	}
-	for _, program := range []string{"mkfs.ext4", "mount", "umount"} {
+	for _, program := range []string{"mkfs." + kind, "mount", "umount"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("this test needs %s: on Debian it is in e2fsprogs or mount", program)
+			t.Fatalf("this test needs %s: on Debian it is in e2fsprogs, xfsprogs or mount", program)
 		}
 	}
-	image := filepath.Join(t.TempDir(), "image")
-	d := &Disk{Dir: t.TempDir(), t: t}
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
+	d := &Disk{Dir: t.TempDir(), image: filepath.Join(t.TempDir(), "image"), t: t}
+	if err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, size)); err != nil {
 		t.Fatal(err)
 	}
-	d.run("mkfs.ext4", "-q", "-F", "-m", "0", image)
-	d.run("mount", "-o", "loop", image, d.Dir)
+	if kind == "xfs" {
+		d.run("mkfs.xfs", "-q", "-f", d.image)
+	} else {
+		d.run("mkfs.ext4", "-q", "-F", "-m", "0", d.image)
+	}
+	d.run("mount", "-o", "loop", d.image, d.Dir)
 	t.Cleanup(func() {
 		d.Thaw()
-		d.run("umount", d.Dir)
+		d.unmount()
 	})
 	return d
+}
+
+// unmount waits for what the kernel still has to clean up.
+func (d *Disk) unmount() {
+	d.t.Helper()
+	d.within("it is unmounted", func() bool { return unix.Unmount(d.Dir, 0) == nil })
+}
+
+func (d *Disk) within(what string, done func() bool) {
+	d.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+// Cut makes the file system forget what was not synced, and fail from now on.
+func (d *Disk) Cut() error {
+	const shutdown, noLogFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
+	f, err := os.Open(d.Dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush)
+}
+
+// Restore gives the power back. Nobody may use the file system.
+func (d *Disk) Restore() {
+	d.t.Helper()
+	d.unmount()
+	// The kernel takes the loop device away a moment later, and mount would take it for a good one.
+	d.within("the loop device is gone", func() bool {
+		loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+		return !slices.ContainsFunc(loops, func(path string) bool {
+			file, _ := os.ReadFile(path)
+			return strings.TrimSpace(string(file)) == d.image
+		})
+	})
+	d.run("mount", "-o", "loop", d.image, d.Dir)
 }
 
 func (d *Disk) run(name string, args ...string) {
