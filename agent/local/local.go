@@ -2,7 +2,8 @@
 // an agent that runs.
 //
 // It stands beside the flow. The socket lies in the data folder, for its owner and root
-// alone; there is no TCP. What it promises: connections, requests and the time of each are
+// alone; there is no TCP. While that folder cannot be used the socket has no file, and both
+// ends ask the kernel who the other one is: see [ListenBare]. What it promises: connections, requests and the time of each are
 // bounded, so that whoever connects cannot hold the agent up; a socket that a crash left
 // behind is replaced; a folder whose path is too long for a socket's address works too.
 package local
