@@ -125,7 +125,7 @@ func (b *Buffer) Cursor(name string) ([]byte, error) {
 	return append([]byte{}, c.Data...), nil
 }
 
-// WaitSpace blocks until an Append would find room again, or ctx is done. It returns
+// WaitSpace blocks until an Append with a cursor is worth another try, or ctx is done. It returns
 // ErrClosed after Close.
 func (b *Buffer) WaitSpace(ctx context.Context) error {
 	b.mu.Lock()

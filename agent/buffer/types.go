@@ -93,8 +93,8 @@ type Stats struct {
 }
 
 var (
-	// ErrFull is returned by an Append with a cursor when there is no room: nothing
-	// was taken. Wait with [Buffer.WaitSpace] and append again.
+	// ErrFull is returned by an Append with a cursor when there is no room, or half of the
+	// memory holds what the disk has still to take: nothing was taken. Wait with [Buffer.WaitSpace] and append again.
 	ErrFull = errors.New("buffer is full")
 	// ErrTooLarge is wrapped by an Append of more than could ever find room at once:
 	// append it in parts.
