@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func TestChaosIsInterrupted(t *testing.T) {
 		t.Errorf("it ends with %v, want a failure that says why:\n%s", err, out.String())
 	}
 	expectNothingLeft(t, dir)
-	left, err := filepath.Glob("/run/netns/andon-chaos-*")
+	left, err := filepath.Glob(fmt.Sprintf("/run/netns/andon-chaos-%d-*", cmd.Process.Pid))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
