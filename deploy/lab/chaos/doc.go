@@ -10,5 +10,6 @@
 //
 // It promises that a seed gives the same faults again, and that nothing is left: neither by
 // an end, nor by an interrupt, nor for long by a crash, because the next run sweeps first.
-// It needs root, ip, tc, losetup, mkfs and mount.
+// It needs root, ip, tc, losetup, mkfs, mount, /dev/net/tun and /dev/fuse; for a slow disk cgroup
+// v1, and for a clock that is off an agent that deploy/scripts/clocked has built.
 package chaos
