@@ -33,7 +33,7 @@ func (r *rig) replayed(ctx context.Context, cell string) error {
 	if err != nil {
 		return err
 	}
-	defer ear.Close()
+	defer func() { _ = ear.Close() }()
 	if err := ear.subscribe("spBv1.0/" + groups[cell] + "/DDATA/" + cell + "/#"); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (r *rig) replayed(ctx context.Context, cell string) error {
 	if err != nil {
 		return err
 	}
-	defer mouth.Close()
+	defer func() { _ = mouth.Close() }()
 	type due struct {
 		message
 		at time.Time

@@ -104,7 +104,7 @@ func (r *rig) attack(ctx context.Context, cell string, poisons []poison, rng *ra
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	for _, p := range poisons {
 		m := p.message(s.Link.Session)
 		r.poisoned.noted(p, m.payload)

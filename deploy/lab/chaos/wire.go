@@ -61,7 +61,7 @@ func (r *rig) join(ctx context.Context, host, certificate, id string) (*client, 
 		err = fmt.Errorf("the broker refuses %s", id)
 	}
 	if err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
