@@ -11,6 +11,7 @@ import (
 
 	"andon.internal/lab/cable"
 	"andon.internal/lab/factory"
+	"andon.internal/lab/loopdisk"
 )
 
 // SlowIOPS is how many writes a second the slow disk takes.
@@ -78,18 +79,23 @@ func SamplerJitter(ctx context.Context, o Options) (_ *JitterReport, err error) 
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	disk, err := makeDisk(ctx, dir)
+	if err := loopdisk.Throttles(); err != nil {
+		return nil, err
+	}
+	disk, err := loopdisk.Make(ctx, dir, cell, "ext4")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, disk.remove()) }()
-	r.Disk = diskOf(disk.mount)
+	defer func() {
+		err = errors.Join(err, disk.Lift(), disk.Detach(context.WithoutCancel(ctx)))
+	}()
+	r.Disk = diskOf(disk.Mount)
 	lab := filepath.Join(dir, "lab")
 	if err := os.Mkdir(lab, 0o755); err != nil {
 		return nil, err
 	}
 	f, err := launch(ctx, o, factory.Options{
-		Dir: lab, Sites: map[string]factory.Site{cell: {Data: filepath.Join(disk.mount, "data")}},
+		Dir: lab, Sites: map[string]factory.Site{cell: {Data: filepath.Join(disk.Mount, "data")}},
 		Cells: []factory.Cell{{Name: cell, Buffer: factory.Buffer{MaxDisk: "128MiB"}, Dynos: factory.Dynos{
 			// One programme lasts longer than the measurement: no unit comes or goes.
 			Stations: r.Load.Units, First: 1, Rate: float64(r.Load.Hz), Programme: 2 * time.Hour,
@@ -106,11 +112,16 @@ func SamplerJitter(ctx context.Context, o Options) (_ *JitterReport, err error) 
 
 // ills are what is done to the cell, each for a while; then it is well again, and its buffer
 // empty. Behind a healthy link nothing would be written.
-func ills(f *factory.Factory, d *loopDisk) []ill {
+func ills(d *loopdisk.Disk) []ill {
+	var free func() error
+	full := func() (err error) {
+		free, err = d.Fill()
+		return err
+	}
 	return []ill{
 		{"idle", nil, nil},
-		{"disk full", d.fill, d.free},
-		{fmt.Sprintf("disk of %d writes/s", SlowIOPS), func() error { return d.throttle(f.PID(cell), SlowIOPS) }, d.release},
+		{"disk full", full, func() error { return free() }},
+		{fmt.Sprintf("disk of %d writes/s", SlowIOPS), func() error { return d.Throttle(SlowIOPS) }, d.Lift},
 		{"network stuck", nil, nil},
 		{"idle again", nil, nil},
 	}
@@ -121,8 +132,8 @@ type ill struct {
 	begin, cure func() error
 }
 
-func (r *JitterReport) measure(ctx context.Context, f *factory.Factory, d *loopDisk, lasts time.Duration, log *slog.Logger) error {
-	for _, ill := range ills(f, d) {
+func (r *JitterReport) measure(ctx context.Context, f *factory.Factory, d *loopdisk.Disk, lasts time.Duration, log *slog.Logger) error {
+	for _, ill := range ills(d) {
 		log.Info("watching the sampler", "phase", ill.name, "for", lasts)
 		well := ill.name == "idle" || ill.name == "idle again"
 		if ill.begin != nil {

@@ -166,7 +166,7 @@ func (r *rig) build(ctx context.Context, rounds int) error {
 			if err := r.w.addDisk(ctx, h, r.opt.FS); err != nil {
 				return err
 			}
-			site.Data = h.disk.mount
+			site.Data = h.disk.Mount
 			if name != factory.Postgres {
 				site.Data = r.data(name)
 			}

@@ -9,8 +9,7 @@ import (
 	"regexp"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"andon.internal/lab/loopdisk"
 	"andon.internal/lab/process"
 )
 
@@ -44,7 +43,7 @@ func twoClones(ctx context.Context, r *rig, target string) (cure, error) {
 	r.after = append(r.after, func(ctx context.Context, out *Round) error { return r.named(ctx, target, since, out) })
 	err := errors.Join(r.carrier(ctx, target, "up"), second.Start())
 	return func(ctx context.Context) error {
-		return errors.Join(second.Stop(), r.w.hosts[clone].disk.detach(ctx))
+		return errors.Join(second.Stop(), r.w.hosts[clone].disk.Detach(ctx))
 	}, err
 }
 
@@ -58,19 +57,19 @@ func (r *rig) makeClone(ctx context.Context, of string) error {
 		if h, err = r.w.add(ctx, clone); err != nil {
 			return err
 		}
-		h.disk = &disk{image: filepath.Join(r.w.dir, "clone.img"), mount: filepath.Join(r.w.dir, "clone.disk")}
-		if err := errors.Join(os.Mkdir(h.disk.mount, 0o755), os.Mkdir(r.cloneFile(""), 0o755)); err != nil {
+		h.disk = &loopdisk.Disk{Image: filepath.Join(r.w.dir, "clone.img"), Mount: filepath.Join(r.w.dir, "clone.disk")}
+		if err := errors.Join(os.Mkdir(h.disk.Mount, 0o755), os.Mkdir(r.cloneFile(""), 0o755)); err != nil {
 			return err
 		}
 	}
-	if err := r.w.hosts[of].disk.snapshot(ctx, h.disk.image); err != nil {
+	if err := r.w.hosts[of].disk.Snapshot(ctx, h.disk.Image); err != nil {
 		return err
 	}
-	options := "loop"
+	var options []string
 	if r.opt.FS == "xfs" {
-		options += ",nouuid" // the other one is mounted
+		options = []string{"nouuid"} // the other one is mounted
 	}
-	if err := run(ctx, "mount", "-o", options, h.disk.image, h.disk.mount); err != nil {
+	if err := h.disk.Attach(ctx, options...); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(r.cloneFile("log.txt")); err != nil { // of another strike
@@ -85,33 +84,10 @@ func (r *rig) makeClone(ctx context.Context, of string) error {
 			return err
 		}
 		text := regexp.MustCompile(`(?m)^( *)stations: .*$`).ReplaceAllString(string(b), "$0\n${1}first: 51")
-		text = regexp.MustCompile(`(?m)^data: .*$`).ReplaceAllString(text, "data: "+filepath.Join(h.disk.mount, "data"))
+		text = regexp.MustCompile(`(?m)^data: .*$`).ReplaceAllString(text, "data: "+filepath.Join(h.disk.Mount, "data"))
 		return os.WriteFile(r.cloneFile("config.yaml"), []byte(text), 0o600)
 	}
 	return fmt.Errorf("there is no %s", of)
-}
-
-// The requests FIFREEZE and FITHAW.
-const (
-	iocFreeze = 0xc0045877
-	iocThaw   = 0xc0045878
-)
-
-// snapshot copies a disk in use as it is at one moment, as a hypervisor does.
-func (d *disk) snapshot(ctx context.Context, to string) error {
-	f, err := os.Open(d.mount)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), iocFreeze, 0); err != nil {
-		return fmt.Errorf("freeze %s: %w", d.mount, err)
-	}
-	err = run(ctx, "cp", d.image, to)
-	if thaw := unix.IoctlSetPointerInt(int(f.Fd()), iocThaw, 0); thaw != nil {
-		err = errors.Join(err, fmt.Errorf("thaw %s: %w", d.mount, thaw))
-	}
-	return err
 }
 
 // begun is what an agent logs of its start.

@@ -48,7 +48,7 @@ func (r *rig) olderDatabase(ctx context.Context, prepare string) (cure, error) {
 	if !r.opt.retains(dynoCell) {
 		r.excused[string(telemetry.LossDatabase)] = true
 	}
-	mount := r.w.hosts[factory.Postgres].disk.mount
+	mount := r.w.hosts[factory.Postgres].disk.Mount
 	data, copied := filepath.Join(mount, "data"), filepath.Join(r.w.dir, "backup")
 	if err := r.backup(ctx, data, copied); err != nil {
 		return nil, fmt.Errorf("back the database up: %w", err)

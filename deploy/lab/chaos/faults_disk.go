@@ -15,7 +15,7 @@ import (
 )
 
 func cellFull(_ context.Context, r *rig, target string) (cure, error) {
-	free, err := r.w.hosts[target].disk.fill()
+	free, err := r.w.hosts[target].disk.Fill()
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func cellFull(_ context.Context, r *rig, target string) (cure, error) {
 }
 
 func databaseFull(_ context.Context, r *rig, target string) (cure, error) {
-	free, err := r.w.hosts[target].disk.fill()
+	free, err := r.w.hosts[target].disk.Fill()
 	if err != nil {
 		return nil, err
 	}
@@ -44,24 +44,24 @@ func powerOff(ctx context.Context, r *rig, target string) (cure, error) {
 		defer r.asking.Unlock()
 		defer r.journal.crashed()
 	}
-	if err := d.powerOff(); err != nil {
+	if err := d.PowerOff(); err != nil {
 		return nil, err
 	}
 	// A process that met the dead disk may be ending by itself.
 	if err := r.f.Kill(target); err != nil && r.f.PID(target) != 0 {
 		return nil, err
 	}
-	if err := d.detach(ctx); err != nil {
+	if err := d.Detach(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.attach(ctx); err != nil {
+	if err := d.Attach(ctx); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error { return r.start(ctx, target) }, nil
 }
 
 // data is the folder of a cell's data.
-func (r *rig) data(cell string) string { return filepath.Join(r.w.hosts[cell].disk.mount, "data") }
+func (r *rig) data(cell string) string { return filepath.Join(r.w.hosts[cell].disk.Mount, "data") }
 
 // fills is how long a cell without a link gathers readings before its files are damaged.
 const fills = 3 * time.Second

@@ -29,16 +29,16 @@ func deadDisk(ctx context.Context, r *rig, target string) (cure, error) {
 			if target == dynoCell {
 				defer r.journal.crashed()
 			}
-			return errors.Join(r.f.Stop(target), d.detach(ctx), d.attach(ctx))
+			return errors.Join(r.f.Stop(target), d.Detach(ctx), d.Attach(ctx))
 		})); err != nil {
 			return err
 		}
 		return r.start(ctx, target)
 	}
-	if err := errors.Join(r.carrier(ctx, target, "down"), d.powerOff()); err != nil {
+	if err := errors.Join(r.carrier(ctx, target, "down"), d.PowerOff()); err != nil {
 		return mend, err
 	}
-	if err := os.WriteFile(filepath.Join(d.mount, "probe"), nil, 0o600); !errors.Is(err, unix.EIO) {
+	if err := os.WriteFile(filepath.Join(d.Mount, "probe"), nil, 0o600); !errors.Is(err, unix.EIO) {
 		return mend, fmt.Errorf("the disk of %s is not dead: a write ends with %w", target, err)
 	}
 	return mend, nil

@@ -9,12 +9,13 @@ import (
 	"slices"
 
 	"andon.internal/lab/factory"
+	"andon.internal/lab/loopdisk"
 	"andon.internal/shared/ops"
 )
 
 // wants is what some faults need beyond what all do: of the machine, or of the programs.
 var wants = map[string]func(*Options) error{
-	"slow-disk":    func(*Options) error { return throttles() },
+	"slow-disk":    func(*Options) error { return loopdisk.Throttles() },
 	"clock-ahead":  clocked,
 	"clock-behind": clocked,
 	"clock-1970":   clocked,

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"andon.internal/lab/loopdisk"
 )
 
 // prefix begins the names of namespaces and folders; the process id follows.
@@ -33,8 +33,8 @@ type world struct {
 // host is where one process lives.
 type host struct {
 	name, netns, addr string
-	port              string // the bridge's end of its cable
-	disk              *disk  // nil: none of its own
+	port              string         // the bridge's end of its cable
+	disk              *loopdisk.Disk // nil: none of its own
 }
 
 func run(ctx context.Context, name string, args ...string) error {
@@ -93,106 +93,10 @@ func (w *world) add(ctx context.Context, name string) (*host, error) {
 
 func (h *host) path() string { return "/run/netns/" + h.netns }
 
-// disk is a file system on a loop device.
-type disk struct{ image, mount string }
-
-// diskBytes is the size of every file system; XFS takes no less. The files are sparse.
-const diskBytes = 320 << 20
-
 // addDisk makes a file system for a host.
-func (w *world) addDisk(ctx context.Context, h *host, kind string) error {
-	d := &disk{image: filepath.Join(w.dir, h.name+".img"), mount: filepath.Join(w.dir, h.name+".disk")}
-	if err := os.Mkdir(d.mount, 0o755); err != nil {
-		return err
-	}
-	f, err := os.Create(d.image)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Truncate(diskBytes), f.Close()); err != nil {
-		return err
-	}
-	args := []string{"-q", "-F", "-m", "0", d.image}
-	if kind == "xfs" {
-		args = []string{"-q", "-f", d.image}
-	}
-	if err := run(ctx, "mkfs."+kind, args...); err != nil {
-		return err
-	}
-	h.disk = d
-	return d.attach(ctx)
-}
-
-func (d *disk) attach(ctx context.Context) error {
-	for tries := 0; d.looped() && tries < 1000; tries++ {
-		if err := pass(ctx, 5*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return run(ctx, "mount", "-o", "loop", d.image, d.mount)
-}
-
-// detach unmounts, which waits for nothing: whoever used it is gone, but for what the
-// kernel still has to clean up.
-func (d *disk) detach(ctx context.Context) error {
-	for tries := 0; ; tries++ {
-		err := unix.Unmount(d.mount, 0)
-		if !errors.Is(err, unix.EBUSY) || tries == 100 {
-			if err != nil {
-				return fmt.Errorf("unmount %s: %w", d.mount, err)
-			}
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// The request of EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, and its flag: not even the
-// journal is flushed.
-const (
-	iocShutdown = 0x8004587d
-	noLogFlush  = 2
-)
-
-// powerOff makes the file system forget everything that was not synced. It takes
-// nothing any more until it is unmounted and mounted again.
-func (d *disk) powerOff() error {
-	f, err := os.Open(d.mount)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), iocShutdown, noLogFlush); err != nil {
-		return fmt.Errorf("cut the power of %s: %w", d.mount, err)
-	}
-	return nil
-}
-
-// fill takes all space with a file, and returns how to give it back.
-func (d *disk) fill() (free func() error, err error) {
-	path := filepath.Join(d.mount, "foreign")
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var size int64
-	for step := int64(64 << 20); step >= 4096; {
-		err := unix.Fallocate(int(f.Fd()), 0, size, step)
-		switch {
-		case err == nil:
-			size += step
-		case errors.Is(err, unix.ENOSPC):
-			step /= 2
-		case !errors.Is(err, unix.EINTR):
-			return nil, errors.Join(fmt.Errorf("fill %s: %w", d.mount, err), os.Remove(path))
-		}
-	}
-	return func() error { return os.Remove(path) }, nil
+func (w *world) addDisk(ctx context.Context, h *host, kind string) (err error) {
+	h.disk, err = loopdisk.Make(ctx, w.dir, h.name, kind)
+	return err
 }
 
 // close removes everything. The processes have ended.
@@ -212,8 +116,8 @@ func remove(name string) error {
 	for _, line := range slices.Backward(lines) { // what is mounted on another mount goes first
 		if f := strings.Fields(line); len(f) > 1 && strings.Contains(f[1], "/"+name+"/") {
 			dirs[f[1][:strings.Index(f[1], "/"+name+"/")+1+len(name)]] = true
-			d := &disk{mount: f[1]}
-			errs = append(errs, d.lift(), d.detach(ctx))
+			d := &loopdisk.Disk{Mount: f[1]}
+			errs = append(errs, d.Lift(), d.Detach(ctx))
 		}
 	}
 	spaces, _ := filepath.Glob("/run/netns/" + name + "-*")

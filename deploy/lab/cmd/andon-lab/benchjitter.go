@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,9 +10,7 @@ import (
 )
 
 type benchJitterCmd struct {
-	JSON  bool `name:"json" help:"Write JSON."`
-	Short bool `help:"A fraction of the work: to see that it runs, not to quote."`
-	binaries
+	benchFactoryFlags
 }
 
 func (*benchJitterCmd) Help() string {
@@ -30,16 +27,11 @@ Examples:
 }
 
 func (c *benchJitterCmd) Run(ctx context.Context, t terminal) error {
-	r, err := bench.SamplerJitter(ctx, bench.Options{Short: c.Short, Bin: c.Bin, PgBin: c.PgBin, Logger: t.logger()})
+	r, err := bench.SamplerJitter(ctx, c.options(t))
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(t.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
-	}
-	return writeJitterFigures(t.out, r)
+	return c.write(t.out, r, func() error { return writeJitterFigures(t.out, r) })
 }
 
 func writeJitterFigures(out io.Writer, r *bench.JitterReport) error {

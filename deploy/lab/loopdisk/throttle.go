@@ -1,0 +1,93 @@
+package loopdisk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"andon.internal/shared/ops"
+)
+
+// blkio is where cgroup v1 bounds block devices. What writes for a file system, its
+// journal among them, belongs to the group at the root: io.max of v2 has none there.
+const blkio = "/sys/fs/cgroup/blkio"
+
+// writesBound is the file in a group that bounds the writes of devices.
+const writesBound = "blkio.throttle.write_iops_device"
+
+// Throttles says whether this machine can bound a device.
+func Throttles() error {
+	if _, err := os.Stat(filepath.Join(blkio, writesBound)); err != nil {
+		return ops.Hint(fmt.Errorf("a slow disk needs cgroup v1: %w", err), "mount -t cgroup -o blkio blkio "+blkio)
+	}
+	return nil
+}
+
+// Throttle bounds the writes of the device under a file system; 0 lifts the bound. It
+// holds for processes of the root's group, and of our own.
+func (d *Disk) Throttle(writesPerSecond int) error {
+	var st unix.Stat_t
+	if err := unix.Stat(d.Mount, &st); err != nil {
+		return fmt.Errorf("bound the writes to %s: %w", d.Mount, err)
+	}
+	groups := []string{blkio}
+	if own := ownGroup(); own != "" && own != "/" {
+		groups = append(groups, filepath.Join(blkio, own))
+	}
+	line := fmt.Sprintf("%d:%d %d", unix.Major(st.Dev), unix.Minor(st.Dev), writesPerSecond)
+	for _, dir := range groups {
+		if err := os.WriteFile(filepath.Join(dir, writesBound), []byte(line), 0); err != nil {
+			return fmt.Errorf("bound the writes to %s: %w", d.Mount, err)
+		}
+	}
+	return nil
+}
+
+// Lift lifts what a killed run may have left: the number of the device is another's soon.
+func (d *Disk) Lift() error {
+	bound, err := os.ReadFile(filepath.Join(blkio, writesBound))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(bound)) == 0 {
+		return nil
+	}
+	return errors.Join(err, d.Throttle(0))
+}
+
+// ownGroup is the group of this process, from the root of blkio.
+func ownGroup() string {
+	b, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(b)) {
+		if f := strings.SplitN(strings.TrimSpace(line), ":", 3); len(f) == 3 && f[1] == "blkio" {
+			return f[2]
+		}
+	}
+	return ""
+}
+
+// TimedWrites is how many writes TimeWrites makes.
+const TimedWrites = 6
+
+// TimeWrites measures how long some writes take, each of them synced.
+func (d *Disk) TimeWrites() (time.Duration, error) {
+	path := filepath.Join(d.Mount, "timed")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|unix.O_DSYNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(path)
+	defer f.Close()
+	page := make([]byte, 4096)
+	begun := time.Now()
+	for n := range int64(TimedWrites) {
+		if _, err := f.WriteAt(page, n*int64(len(page))); err != nil {
+			return 0, fmt.Errorf("time writes: %w", err)
+		}
+	}
+	return time.Since(begun), nil
+}
