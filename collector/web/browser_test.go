@@ -127,9 +127,21 @@ func (s *site) quiet() {
 
 func (s *site) do(steps ...chromedp.Action[chromedp.Void]) {
 	s.tb.Helper()
-	if err := chromedp.Do(s.tab, steps...); err != nil {
-		s.tb.Fatal(err)
+	for _, step := range steps {
+		err := chromedp.Do(s.tab, step)
+		for end := time.Now().Add(10 * time.Second); drawnAnew(err) && time.Now().Before(end); {
+			err = chromedp.Do(s.tab, step)
+		}
+		if err != nil {
+			s.tb.Fatal(err)
+		}
 	}
+}
+
+// drawnAnew reports whether the page put another element in the place of the one that was
+// found, before anything was done with it.
+func drawnAnew(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Could not find node with given id (-32000)")
 }
 
 // see waits until a JavaScript expression is true.
