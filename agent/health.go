@@ -38,13 +38,14 @@ func (a *Agent) addChecks() {
 
 // checkDisk says what is wrong with the disk, but for its being full.
 func (a *Agent) checkDisk() error {
-	if err := a.diskFault(); err != nil {
-		return err
+	fault, failed := a.diskFault(), a.buffer.Stats().WriteError
+	switch {
+	case failed == nil:
+		return fault
+	case fault == nil:
+		return fmt.Errorf("write to disk: %w", failed)
 	}
-	if err := a.buffer.Stats().WriteError; err != nil {
-		return fmt.Errorf("write to disk: %w", err)
-	}
-	return nil
+	return fmt.Errorf("write to disk: %w; %w", failed, fault)
 }
 
 func (a *Agent) checkBuffer() error {

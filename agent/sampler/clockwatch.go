@@ -13,30 +13,40 @@ const stepLimit = 100 * time.Millisecond
 // year2020 in unix ns: a wall clock before it was never set.
 const year2020 = 1577836800e9
 
+// stepLasts is how long behind a step a time may come that was taken before it: a source
+// reads the clock, and hands the reading over a moment later.
+const stepLasts = time.Second
+
 // clockWatch compares the wall clock with boot time at each look.
 type clockWatch struct {
 	now     func() clock.Time
 	looked  bool
 	offset  int64 // at the last look
-	before  int64 // at the look before
-	stepped bool  // between the last two looks
+	before  int64 // until the last step
+	boot    int64 // of the last step
+	stepped bool  // so short a time ago that times may be of before it
 }
 
 // look reads the clocks and returns by how much the wall clock was set since the
 // last look, 0 when it was not.
 func (w *clockWatch) look() time.Duration {
-	offset := w.now().Offset()
+	at := w.now()
+	offset := at.Offset()
 	by := time.Duration(offset - w.offset)
-	w.stepped = w.looked && (by > stepLimit || by < -stepLimit)
-	w.before, w.looked, w.offset = w.offset, true, offset
-	if !w.stepped {
+	set := w.looked && (by > stepLimit || by < -stepLimit)
+	if set {
+		w.before, w.boot = w.offset, at.Boot
+	}
+	w.stepped = set || w.stepped && at.Boot-w.boot < int64(stepLasts)
+	w.looked, w.offset = true, offset
+	if !set {
 		return 0
 	}
 	return by
 }
 
-// of returns the quality of a time that was taken from the wall clock between the
-// last two looks.
+// of returns the quality of a time that was taken from the wall clock since the look
+// before the last one, or a little before that.
 func (w *clockWatch) of(t int64) telemetry.TimeQuality {
 	switch {
 	case t < year2020:
@@ -48,7 +58,7 @@ func (w *clockWatch) of(t int64) telemetry.TimeQuality {
 }
 
 // anchor returns the offset that fits times of a quality. Those that a clock gave before it
-// was set for the first time, between the last two looks, go with what it was then.
+// was set for the first time go with what it was then.
 func (w *clockWatch) anchor(q telemetry.TimeQuality) int64 {
 	if q == telemetry.TimeUnsynced && w.stepped && w.before < year2020 {
 		return w.before

@@ -56,6 +56,7 @@ func TestClock(t *testing.T) {
 		{time.Second, 101 * time.Second, telemetry.TimeOK},
 		{2*time.Second + 90*time.Millisecond, 102 * time.Second, telemetry.TimeOK},
 		{time.Hour, 103 * time.Second, telemetry.TimeStepped},
+		{time.Hour + 900*time.Millisecond, 103900 * time.Millisecond, telemetry.TimeStepped}, // it may have been read before
 		{time.Hour + time.Second, 104 * time.Second, telemetry.TimeOK},
 		{5 * time.Second, 105 * time.Second, telemetry.TimeStepped},
 		{6 * time.Second, 106 * time.Second, telemetry.TimeOK},

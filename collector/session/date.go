@@ -69,17 +69,22 @@ func movable(rec *telemetry.Record) error {
 }
 
 // skewThen is how far the clock was off when a record was taken: it may have been set
-// before the record was sent. Of another boot's clock nothing is known.
+// before the record was sent. Of another boot's clock nothing is known. Where that of the
+// sending is not known yet, one of the two is off all the same if they are far apart, and
+// it is the record's if no delay on the way explains it.
 func (n *node) skewThen(env *sparkplug.Envelope, rec *telemetry.Record, skew Skew) Skew {
 	if rec.Clock.Boot != n.boot {
 		return Skew{}
 	}
-	if env.SentBoot <= 0 || !skew.Known {
+	if env.SentBoot <= 0 {
 		return skew
 	}
 	anchor := int64(min(env.Timestamp, maxSent))*1e6 - env.SentBoot
 	if set := time.Duration(anchor - rec.Clock.Offset); set > anchorMoved || set < -anchorMoved {
 		skew.By += set
+		if skew.By-longestWay > SkewLimit || skew.By < -SkewLimit {
+			skew.Known = true
+		}
 	}
 	return skew
 }

@@ -211,6 +211,31 @@ func TestSkewIsTheLeast(t *testing.T) {
 	}
 }
 
+// TestAClockThatIsFarBehind: no message is a quarter of an hour on its way, so one is enough,
+// and so is a record that another clock gave, while that of the sending is not known yet.
+func TestAClockThatIsFarBehind(t *testing.T) {
+	for _, c := range []struct {
+		off, then time.Duration // of the clock at the sending, and when the record was taken
+		want      telemetry.TimeQuality
+	}{
+		{0, 0, telemetry.TimeOK},
+		{time.Hour, time.Hour, telemetry.TimeSkewed},
+		{time.Hour, 0, telemetry.TimeOK},
+		{5 * time.Minute, 5 * time.Minute, telemetry.TimeOK}, // a message may have been long on its way
+		{5 * time.Minute, time.Hour, telemetry.TimeSkewed},
+		{5 * time.Minute, -time.Hour, telemetry.TimeSkewed},
+		{5 * time.Minute, 2 * time.Minute, telemetry.TimeOK}, // nobody can know
+	} {
+		r, n := clockRig(t, c.off)
+		n.Uptime = 1e12
+		by := start.UnixNano() - int64(c.then)
+		got := r.send(n, telemetry.Clock{Boot: n.Boot, Offset: by - 1e12, Quality: telemetry.TimeOK}, by-1e9)
+		if q := got.Clock.Quality; q != c.want {
+			t.Errorf("off by %v at the sending and %v before: quality %v, want %v", c.off, c.then, q, c.want)
+		}
+	}
+}
+
 // TestAStragglerSaysNothingOfTheClock: a message of an earlier session, which had another
 // clock, comes when the next one has begun.
 func TestAStragglerSaysNothingOfTheClock(t *testing.T) {

@@ -5,7 +5,7 @@ import "time"
 // Skew is how far a node's clock is from ours, as far as is known.
 type Skew struct {
 	By    time.Duration // ours minus the node's: above 0 where the node's is behind
-	Known bool
+	Known bool          // otherwise By is the most that it can be
 }
 
 // Beyond reports whether the clocks are known to be further apart than limit.
@@ -20,10 +20,10 @@ const (
 	// skewSamples that came within no less than skewSpread are wanted before a clock counts
 	// as behind: a single message may have been long on its way, and after a pause of
 	// ours all that waited come at once. One that is ahead is so for certain, and one that is
-	// behind by neverSet too.
+	// behind by more than longestWay too: no session lives through such a delay.
 	skewSamples = 3
 	skewSpread  = 10 * time.Second
-	neverSet    = 365 * 24 * time.Hour
+	longestWay  = 15 * time.Minute
 	// anchorMoved is by how much a node's anchor must move to count as a clock that was set.
 	anchorMoved = 500 * time.Millisecond
 )
@@ -108,8 +108,8 @@ const maxSent = 7_258_118_400_000
 // now is the estimate at a moment.
 func (s *skew) now(at time.Time) Skew {
 	by, ok := s.least(at)
-	if by > SkewLimit && by < neverSet && !s.spread(at) {
-		return Skew{}
+	if by > SkewLimit && by < longestWay && !s.spread(at) {
+		return Skew{By: by}
 	}
 	return Skew{by, ok}
 }

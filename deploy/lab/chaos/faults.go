@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"andon.internal/lab/factory"
@@ -18,7 +19,7 @@ type Fault struct {
 	Name     string
 	Expected string
 	Targets  []string // of which each strike takes one
-	Needs    []string // what no other fault may break meanwhile: "process", "link" or "disk" of the target
+	Needs    []string // what no other fault may break meanwhile: "process", "link" or "disk" of the target, or of who is named behind it
 	Least    time.Duration
 	Most     time.Duration // between strike and cure
 	Losses   []string      // reasons for which the cell of dynos may then lose readings, and tell it
@@ -32,6 +33,10 @@ type cure func(ctx context.Context) error
 func (f *Fault) needs(target string) []string {
 	var out []string
 	for _, what := range f.Needs {
+		if strings.Contains(what, " ") {
+			out = append(out, what)
+			continue
+		}
 		out = append(out, what+" "+target)
 		if target == everything {
 			for _, name := range processes {
@@ -88,7 +93,7 @@ var Faults = []*Fault{
 	{"database-restored", "an older copy takes its place: with retain sent again, exact; without, what it lacks is lost and told", []string{everything}, onProcess, 3 * time.Second, 15 * time.Second, nil, databaseRestored},
 	{"standby-promoted", "one that lacks commits, on a new timeline: as database-restored", []string{everything}, onProcess, 3 * time.Second, 15 * time.Second, nil, standbyPromoted},
 	{"two-live-clones", "a second agent runs from a copy of the disk: each reading of the first once, whoever sent it; noticed", []string{dynoCell}, []string{"disk", "process", "link"}, 5 * time.Second, 15 * time.Second, crash, twoClones},
-	{"certificate-expired", "the cell says so and buffers, and drains with a new one; exact", cells, []string{"process", "link"}, 9 * time.Second, 20 * time.Second, nil, certificateExpired},
+	{"certificate-expired", "the cell says so and buffers, and drains with a new one; exact", cells, []string{"process", "link", "process " + factory.Broker}, 9 * time.Second, 20 * time.Second, nil, certificateExpired},
 	{"replayed-data", "records that come a second time, a second later, are recognised; exact", cells, []string{"replay"}, 2 * time.Second, 15 * time.Second, nil, replay},
 
 	{"packet-loss", "a tenth of all packets: slower only; exact", cells, onLink, 5 * time.Second, 25 * time.Second, nil, packetLoss},
