@@ -12,12 +12,12 @@ import (
 // found this way. Safe for concurrent use.
 type wal struct {
 	mu sync.Mutex
-	of string // id and timeline
 	mark
 }
 
 // mark is a wal at one moment.
 type mark struct {
+	of       string // id and timeline
 	flushed  uint64 // bytes of log that were on disk
 	setbacks int    // how often it was found to end earlier
 }
@@ -37,7 +37,8 @@ func (w *wal) identity(of string, flushed uint64, before mark) string {
 	defer w.mu.Unlock()
 	switch {
 	case of != w.of:
-		w.of, w.mark = of, mark{flushed, w.setbacks}
+		w.mark = mark{of, flushed, w.setbacks}
+	case before.of != of: // of another log: another transaction found that first
 	case before.setbacks != w.setbacks: // maybe of the server that is no more
 	case flushed < before.flushed:
 		w.flushed = flushed

@@ -83,3 +83,17 @@ func TestOlderCopyOfTheDatabase(t *testing.T) {
 		t.Errorf("ledger %s", got)
 	}
 }
+
+// TestPromotedOnceForAllWriters: two transactions that began before a failover are answered by the
+// new primary, whose log ends earlier on a timeline of its own. That is one change, not two.
+func TestPromotedOnceForAllWriters(t *testing.T) {
+	var w store.WAL
+	w.Begin()("db/1", 1000)
+	first, second := w.Begin(), w.Begin()
+	if a, b := first("db/2", 600), second("db/2", 600); a != b {
+		t.Errorf("one database is %q and %q", a, b)
+	}
+	if again := w.Begin()("db/2", 500); again == "db/2" {
+		t.Error("a log that ends earlier is not noticed")
+	}
+}

@@ -33,7 +33,7 @@ func TestCheckerTellsTold(t *testing.T) {
 		}
 		return s, r
 	}
-	overflow := checker.Excuses{Lost: func(reason string, _ checker.Reading) bool { return reason == "overflow" }}
+	overflow := checker.Excuses{Lost: func(reason string, _ checker.Place) bool { return reason == "overflow" }}
 	if s, r := check(t, overflow); !s.OK() || s.Stored != 120 || !r.OK() {
 		t.Fatalf("before any change: %+v %+v", s, r)
 	}

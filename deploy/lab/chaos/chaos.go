@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +24,6 @@ import (
 	"andon.internal/lab/cmapss"
 	"andon.internal/lab/factory"
 	"andon.internal/shared/netns"
-	"andon.internal/shared/profiles"
 	"andon.internal/shared/telemetry"
 )
 
@@ -78,8 +76,13 @@ type rig struct {
 	poisoned poisoned
 	after    []func(context.Context, *Round) error // what faults of the round look at when all is whole
 	restored time.Time                             // when the database last lost commits: records are sent again
+	heldUp   time.Time                             // until when a fault held up what the cell of dynos writes
 	saying   bool                                  // what it lost is printed when all is whole
-	cloned   bool                                  // readings of the dynos may have been stored under another name
+	lacking  bool                                  // it did in this round
+	resent   map[string]float64                    // cell -> records that its agent had sent again, last
+	cloning  bool                                  // in this round readings of the dynos may have been stored under another name
+	cloned   time.Time                             // when the last such round was judged
+	rowless  uint64                                // positions that have no rows since then
 	round    int
 	stored   int          // readings, when the last round was checked
 	safe     int          // of them declared safe by the cell of dynos, when the last round of power cuts was
@@ -97,7 +100,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	o.losing = o.script == nil && slices.ContainsFunc(faults, func(f *Fault) bool { return slices.Contains(losing, f.Name) })
+	o.losing = o.script == nil && loses(faults)
 	for next := o.First; next < o.First+o.Rounds; {
 		next, err = inWorld(ctx, o, faults, next, min(next+roundsAWorld, o.First+o.Rounds))
 		if err != nil {
@@ -116,7 +119,7 @@ func inWorld(ctx context.Context, o Options, faults []*Fault, first, last int) (
 		return first, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	r := &rig{opt: o, w: w, starts: map[string]int{}, excused: map[string]bool{}}
+	r := &rig{opt: o, w: w, starts: map[string]int{}, resent: map[string]float64{}, excused: map[string]bool{}}
 	if err := r.build(ctx, last-first); err != nil {
 		return first, err
 	}
@@ -184,8 +187,7 @@ func (r *rig) build(ctx context.Context, rounds int) error {
 	if err := r.generate(path, start, rounds); err != nil {
 		return err
 	}
-	dyno := slices.IndexFunc(profiles.Builtin(), func(p *telemetry.Profile) bool { return p.Name == "dyno" })
-	r.journal = newJournal(profiles.Builtin()[dyno])
+	r.journal = newJournal(dynoProfile())
 	dir := filepath.Join(r.w.dir, "lab")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err

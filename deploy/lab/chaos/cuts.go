@@ -70,12 +70,18 @@ func (r *rig) playCuts(ctx context.Context) (*Round, error) {
 	}
 	_, err := r.conclude(ctx, out)
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == undefinedTable {
-		out.unexplained("the database has lost its tables: %v", err)
+		out.unexplained(noTables+": %v", err)
 		return out, nil
 	}
 	r.safe, out.Cuts.Safe = out.Safe, out.Safe-r.safe
 	return out, err
 }
+
+// What a round of power cuts says of a machine that is dead, and of an empty database.
+const (
+	noStart  = " does not start after cut"
+	noTables = "the database has lost its tables"
+)
 
 // undefinedTable is PostgreSQL's for a table that is not there.
 const undefinedTable = "42P01"
@@ -110,7 +116,7 @@ func (r *rig) lane(ctx context.Context, name string, plan []cut) (l lane, err er
 			return l, err
 		}
 		if err := start(ctx); err != nil {
-			return l, &deadError{fmt.Errorf("%s does not start after cut %d of its power: %w", name, l.cuts, err)}
+			return l, &deadError{fmt.Errorf("%s"+noStart+" %d of its power: %w", name, l.cuts, err)}
 		}
 	}
 	return l, nil

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
+	"andon.internal/lab/factory"
 	"andon.internal/shared/broken"
 )
 
@@ -13,26 +16,32 @@ type CutControl struct {
 	Name     string
 	rule     string            // that the programs break, which are built with the tag andon_broken; none
 	postgres map[string]string // settings
+	caught   func(*Round) bool // not only that anything was found
 }
 
 // CutControls are those of the cells' buffers and of the database.
 var CutControls = []CutControl{
-	{Name: broken.NoSync, rule: broken.NoSync},
-	{Name: "no-sync-postgres", postgres: map[string]string{"fsync": "off"}},
+	{Name: broken.NoSync, rule: broken.NoSync, caught: lostOrTold},
+	{Name: "no-sync-postgres", postgres: map[string]string{"fsync": "off"}, caught: func(r *Round) bool {
+		return lost(r) || doubled(r) || slices.ContainsFunc(r.Findings, func(f string) bool {
+			return strings.HasPrefix(f, factory.Postgres+noStart) || strings.HasPrefix(f, noTables)
+		})
+	}},
 }
 
-// RunCutControl plays a round of power cuts, and returns what the checker says of it.
-func RunCutControl(ctx context.Context, o Options, c CutControl) (*Round, error) {
+// RunCutControl plays a round of power cuts, and returns what the checker says of it, and
+// whether that is what the missing sync does.
+func RunCutControl(ctx context.Context, o Options, c CutControl) (r *Round, caught bool, err error) {
 	const variable = "ANDON_BROKEN"
 	if err := os.Setenv(variable, c.rule); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { _ = os.Unsetenv(variable) }()
 	var found *Round
 	o.PowerCuts, o.Rounds, o.postgres = true, 1, c.postgres
 	o.Done = func(r *Round) { found = r }
 	if err := Run(ctx, o); err != nil {
-		return nil, fmt.Errorf("control %s: %w", c.Name, err)
+		return nil, false, fmt.Errorf("control %s: %w", c.Name, err)
 	}
-	return found, nil
+	return found, c.caught(found), nil
 }

@@ -116,3 +116,18 @@ func TestWatchCounts(t *testing.T) {
 		t.Error("more changes are seen than there were")
 	}
 }
+
+// TestACutControlIsNotCaughtByAnything: a plant that is slow to recover has lost nothing.
+func TestACutControlIsNotCaughtByAnything(t *testing.T) {
+	slow := &chaos.Round{Unexplained: 1, Findings: []string{"not recovered within 1m30s: cell-01 does not answer"}}
+	gone := &chaos.Round{Lost: 3}
+	for i := range chaos.CutControls {
+		if c := &chaos.CutControls[i]; c.Caught(slow) || !c.Caught(gone) {
+			t.Errorf("%s: caught by slowness: %t, by loss: %t", c.Name, c.Caught(slow), c.Caught(gone))
+		}
+	}
+	dead := &chaos.Round{Unexplained: 1, Findings: []string{"postgres does not start after cut 2 of its power: exit status 1"}}
+	if chaos.CutControls[0].Caught(dead) || !chaos.CutControls[1].Caught(dead) {
+		t.Error("a dead database is that of another control")
+	}
+}

@@ -38,7 +38,7 @@ func twoClones(ctx context.Context, r *rig, target string) (cure, error) {
 		Name: clone, Path: filepath.Join(r.f.Bin(), "andon-agent"), Args: []string{"run", "--config", r.cloneFile("config.yaml")},
 		Log: r.cloneFile("log.txt"), Netns: r.w.hosts[clone].path(),
 	})
-	r.cloned = true
+	r.cloning = true
 	since := time.Now()
 	r.after = append(r.after, func(ctx context.Context, out *Round) error { return r.named(ctx, target, since, out) })
 	err := errors.Join(r.carrier(ctx, target, "up"), second.Start())

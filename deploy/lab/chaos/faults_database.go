@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,15 @@ const retention = 10 * time.Minute
 
 // losing are the faults by which a database loses what it had committed.
 var losing = []string{"database-restored", "standby-promoted"}
+
+// loses reports whether databases lose commits by one of these faults.
+func loses(faults []*Fault) bool {
+	return slices.ContainsFunc(faults, func(f *Fault) bool { return slices.Contains(losing, f.Name) })
+}
+
+// losingSeeds is which part of the seeds draws from them too. Their cells retain, and so write
+// ahead, whatever Options.Write says: with all others that is tried as it says.
+const losingSeeds = 3
 
 // retains reports whether a cell keeps what was acknowledged. Where databases lose commits,
 // the file's does always, because of its readings nothing may ever be missing, and the one
@@ -42,6 +52,7 @@ func standbyPromoted(ctx context.Context, r *rig, _ string) (cure, error) {
 
 // olderDatabase makes a copy, which prepare changes at the end, and puts it back at the cure.
 func (r *rig) olderDatabase(ctx context.Context, prepare string) (cure, error) {
+	r.lacking = true
 	if !r.saying {
 		r.after, r.saying = append(r.after, r.sayGone), true
 	}
@@ -68,14 +79,20 @@ func (r *rig) olderDatabase(ctx context.Context, prepare string) (cure, error) {
 }
 
 // mayLose reports whether a reading that was declared safe may be lost for a reason that was
-// told. That a crash took it may not be, but where a database had lost it before that: then
-// the cell that restarts does not know any more what it was acknowledged, and the collector
-// closes its epoch as after a crash.
-func (r *rig) mayLose(reason string, taken checker.Reading) bool {
-	if reason == string(telemetry.LossCrash) {
-		return r.excused[string(telemetry.LossDatabase)] && taken.Time <= r.restored.UnixMicro()
+// told. A database loses what was there before it was put back, and no more. That a crash took
+// it may not be, but where a database had lost it before that: then the cell that restarts does
+// not know any more what it was acknowledged, and the collector closes its epoch as after a crash.
+func (r *rig) mayLose(reason string, at checker.Place) bool {
+	switch database := string(telemetry.LossDatabase); reason {
+	case database, string(telemetry.LossCrash):
+		return r.excused[database] && !r.journal.first(at).After(r.restored)
 	}
 	return r.excused[reason]
+}
+
+// moved reports whether a reading may have been stored under another name.
+func (r *rig) moved(at checker.Place) bool {
+	return r.cloning || !r.journal.first(at).After(r.cloned)
 }
 
 // awaitPrimary waits for the end of a recovery, in which a server answers already.
@@ -129,17 +146,22 @@ func (r *rig) sayGone(ctx context.Context, _ *Round) error {
 // requeued counts an agent's retained records that the database lacked.
 const requeued = "andon_uplink_requeued_records_total"
 
-// judgeRequeued finds it where retained records were sent again though no database lost any:
-// else what is acknowledged too early would be healed by retain, and not seen.
+// judgeRequeued finds it where retained records were sent again in a round in which no database
+// lost any: else what is acknowledged too early would be healed by retain, and not seen.
 func (r *rig) judgeRequeued(ctx context.Context, out *Round) error {
 	for _, cell := range cells {
 		m, err := r.f.Metrics(ctx, cell)
 		if err != nil {
 			return err
 		}
-		if n := m[requeued]; n > 0 && r.restored.IsZero() {
-			out.unexplained("the database lacked %v records that it had acknowledged to %s", n, cell)
+		n := m[requeued]
+		if n < r.resent[cell] {
+			r.resent[cell] = 0 // of an agent that is no more
 		}
+		if n > r.resent[cell] && !r.lacking {
+			out.unexplained("the database lacked %v records that it had acknowledged to %s", n-r.resent[cell], cell)
+		}
+		r.resent[cell] = n
 	}
 	return nil
 }

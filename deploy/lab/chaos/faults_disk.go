@@ -42,7 +42,7 @@ func powerOff(ctx context.Context, r *rig, target string) (cure, error) {
 	if target == dynoCell {
 		r.asking.Lock()
 		defer r.asking.Unlock()
-		defer r.journal.crashed()
+		defer r.crashed()
 	}
 	if err := d.PowerOff(); err != nil {
 		return nil, err
@@ -86,42 +86,60 @@ func damage(ctx context.Context, r *rig, target string) (cure, error) {
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "chain.db") })
 	rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(r.round)+1<<32))
+	did := ""
 	if len(files) > 0 {
-		if err := spoil(files[rng.IntN(len(files))], rng); err != nil {
+		if did, err = spoil(files[rng.IntN(len(files))], rng); err != nil {
 			return nil, err
 		}
 	}
+	if did == "" {
+		return nil, fmt.Errorf("%s has no file of readings that could be damaged: %q", target, files)
+	}
+	r.say("%s", did)
 	return func(ctx context.Context) error { return r.start(ctx, target) }, nil
 }
 
-// spoil flips bits, zeroes a page, or cuts the end off.
-func spoil(path string, rng *rand.Rand) error {
+// spoil flips bits of a page, zeroes it, or cuts the file off within what it holds. A file
+// grows in large steps, so most of it may hold nothing yet: that is left alone. It returns
+// what it did, "" where the file holds nothing.
+func spoil(path string, rng *rand.Rand) (did string, err error) {
+	const page = 4096
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var used []int64 // offsets of pages that hold something
+	for at := 0; at+page <= len(whole); at += page {
+		if slices.ContainsFunc(whole[at:at+page], func(b byte) bool { return b != 0 }) {
+			used = append(used, int64(at))
+		}
+	}
+	if len(used) == 0 {
+		return "", nil
+	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil || fi.Size() < 8192 {
-		return err
-	}
-	const page = 4096
-	at := rng.Int64N(fi.Size()/page) * page
-	b := make([]byte, page)
+	at := used[rng.IntN(len(used))]
+	b := slices.Clone(whole[at : at+page])
 	switch rng.IntN(3) {
 	case 0:
-		if _, err = f.ReadAt(b, at); err == nil {
-			for range 3 {
-				b[rng.IntN(page)] ^= 1 << rng.IntN(8)
-			}
-			_, err = f.WriteAt(b, at)
+		for range 3 {
+			b[rng.IntN(page)] ^= 1 << rng.IntN(8)
 		}
-	case 1:
+		did = "bits of page %d of %s flipped; %d of %d pages hold something"
 		_, err = f.WriteAt(b, at)
+	case 1:
+		did = "page %d of %s zeroed; %d of %d hold something"
+		_, err = f.WriteAt(make([]byte, page), at)
 	default:
-		err = f.Truncate(fi.Size() / 2)
+		at = used[len(used)/2]
+		did = "cut off at page %d of %s; %d of %d hold something"
+		err = f.Truncate(at)
 	}
-	return errors.Join(err, f.Sync())
+	return fmt.Sprintf(did, at/page, filepath.Base(path), len(used), len(whole)/page), errors.Join(err, f.Sync())
 }
 
 // rollBack copies the data of a cell, lets it go on, and at the cure puts the copy back,

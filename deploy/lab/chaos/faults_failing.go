@@ -27,7 +27,7 @@ func deadDisk(ctx context.Context, r *rig, target string) (cure, error) {
 		r.tells(ctx, target, "write to disk")
 		if err := errors.Join(kept(ctx), r.carrier(ctx, target, "up"), r.quiet(target, func() error {
 			if target == dynoCell {
-				defer r.journal.crashed()
+				defer r.journal.crashed(0)
 			}
 			return errors.Join(r.f.Stop(target), d.Detach(ctx), d.Attach(ctx))
 		})); err != nil {
@@ -56,7 +56,7 @@ func failingSync(ctx context.Context, r *rig, target string) (cure, error) {
 func failingSyncKill(ctx context.Context, r *rig, target string) (cure, error) {
 	return r.failSyncs(ctx, target, func() error {
 		if target == dynoCell {
-			defer r.journal.crashed()
+			defer r.journal.crashed(0)
 		}
 		return r.f.Kill(target)
 	})

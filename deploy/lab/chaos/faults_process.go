@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,12 +39,29 @@ func (r *rig) kill(name string) error {
 	if name == dynoCell {
 		r.asking.Lock()
 		defer r.asking.Unlock()
-		defer r.journal.crashed()
+		defer r.crashed()
 	}
 	if err := r.f.Kill(name); err != nil && !errors.Is(err, process.ErrDown) {
 		return err
 	}
 	return nil
+}
+
+// lingers is longer than a reading of a well cell is in memory only: 100 ms and a sync, on a
+// machine that is busy.
+const lingers = 4 * time.Second
+
+// holdsUp are the faults while which, and for some time behind which, a cell may keep readings
+// in memory only.
+var holdsUp = []string{"pause-agent", "cell-full", "slow-disk", "dead-disk", "failing-sync", "failing-sync-kill"}
+
+// crashed says that the cell of dynos has crashed.
+func (r *rig) crashed() {
+	longest := lingers
+	if time.Since(r.heldUp) < 2*takesUp {
+		longest = 0
+	}
+	r.journal.crashed(longest)
 }
 
 // start starts a process that is down.

@@ -9,10 +9,12 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"andon.internal/lab/checker"
+	"andon.internal/shared/profiles"
 	"andon.internal/shared/telemetry"
 )
 
@@ -39,6 +41,12 @@ func newJournal(p *telemetry.Profile) *journal {
 		j.types[p.Signals[i].Name] = i
 	}
 	return j
+}
+
+// dynoProfile is of the cell of dynos.
+func dynoProfile() *telemetry.Profile {
+	list := profiles.Builtin()
+	return list[slices.IndexFunc(list, func(p *telemetry.Profile) bool { return p.Name == "dyno" })]
 }
 
 // line is one of andon-agent buffer export --format json.
@@ -136,6 +144,16 @@ var year2020 = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 // came: the way of what brought it is in that, and so is what held that up.
 const dated = 10 * time.Second
 
+// first is when a reading that was declared was first seen.
+func (j *journal) first(at checker.Place) time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if n, ok := j.safe[at]; ok {
+		return n.at
+	}
+	return j.seen[at].at
+}
+
 // booted says that the cell booted with a clock that is off by that much.
 func (j *journal) booted(off time.Duration) {
 	j.mu.Lock()
@@ -143,10 +161,16 @@ func (j *journal) booted(off time.Duration) {
 	j.wall = off
 }
 
-// crashed says that what was in memory only is gone.
-func (j *journal) crashed() {
+// crashed says that what was in memory only is gone, but for what was seen there longer ago:
+// by then it was written or acknowledged. 0: anything may be gone.
+func (j *journal) crashed(longest time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for at, n := range j.seen {
+		if longest > 0 && time.Since(n.at) > longest {
+			j.safe[at] = n
+		}
+	}
 	clear(j.seen)
 }
 

@@ -54,6 +54,10 @@ func choose(o *Options) ([]*Fault, error) {
 		return out, nil
 	}
 	for _, f := range Faults {
+		if slices.Contains(losing, f.Name) && o.Seed%losingSeeds != 0 {
+			fmt.Fprintf(o.Out, "%s is left out: it comes with seeds that %d divides, or by its name\n", f.Name, losingSeeds)
+			continue
+		}
 		if want := wants[f.Name]; want != nil {
 			if err := want(o); err != nil {
 				fmt.Fprintf(o.Out, "%s is left out: %v\n", f.Name, err)

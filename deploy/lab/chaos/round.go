@@ -55,7 +55,7 @@ type event struct {
 // play strikes, cures, waits until the plant has recovered, and checks.
 func (r *rig) play(ctx context.Context, strikes []Strike) (*Round, error) {
 	out := &Round{Seed: r.opt.Seed, Round: r.round, FS: r.opt.FS, Write: r.opt.Write}
-	r.after = nil
+	r.after, r.lacking, r.cloning = nil, false, false
 	cures := map[int]cure{}
 	defer func() { // an interrupt: nothing may stay broken
 		for _, c := range cures {
@@ -70,6 +70,9 @@ func (r *rig) play(ctx context.Context, strikes []Strike) (*Round, error) {
 		}
 		events = append(events, event{s.At, func() error {
 			r.say("strike %-18s %-10s for %v", s.Fault.Name, s.Target, s.Hold)
+			if s.Target == dynoCell && slices.Contains(holdsUp, s.Fault.Name) {
+				r.heldUp = time.Now().Add(s.Hold)
+			}
 			c, err := s.Fault.strike(ctx, r, s.Target)
 			if c != nil {
 				cures[n] = c
@@ -217,8 +220,8 @@ func (r *rig) recovered(ctx context.Context, healed time.Time) error {
 	}
 	defer conn.Close(ctx)
 	for _, table := range []string{"reading_turbofan", "reading_dyno"} {
-		var fresh bool
-		if err := conn.QueryRow(ctx, "select coalesce(max(ts) > $1, false) from "+table, healed).Scan(&fresh); err != nil {
+		var fresh bool // but for those of a clock that was ahead
+		if err := conn.QueryRow(ctx, "select coalesce(max(ts) filter (where ts < now() + interval '1 minute') > $1, false) from "+table, healed).Scan(&fresh); err != nil {
 			return err
 		}
 		if !fresh {

@@ -42,7 +42,7 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	safe, err := checker.CheckSafe(ctx, conn, r.journal.profile.Name, r.journal.profile.Signals,
 		r.journal.declared(d.Until), checker.Excuses{
 			Lost:  r.mayLose,
-			Moved: r.cloned,
+			Moved: r.moved,
 		})
 	if err != nil {
 		return err
@@ -56,8 +56,15 @@ func (r *rig) judge(ctx context.Context, out *Round, healed time.Time) error {
 	out.Doubled = file.Doubled + safe.Doubled
 	out.Unexplained += file.Different + file.Unexpected + file.Disordered + safe.Different
 	out.Findings = append(append(out.Findings, file.Examples...), safe.Examples...)
-	if r.cloned {
-		file.Ledger.Unexplained = 0 // a moved record whose readings were there has a position and no rows
+	if safe.Declared == 0 {
+		out.unexplained("%s has declared nothing safe, so nothing of it was checked", dynoCell)
+	}
+	// A moved record whose readings were there has a position and no rows.
+	if r.cloning {
+		r.cloned, r.rowless = time.Now(), file.Ledger.Unexplained
+	}
+	if file.Ledger.Unexplained <= r.rowless {
+		file.Ledger.Unexplained = 0
 	}
 	if l := &file.Ledger; !l.OK() {
 		out.unexplained("the ledger disagrees with the tables")

@@ -44,8 +44,8 @@ func (s *Safe) example(format string, args ...any) {
 
 // Excuses are what may have become of a reading that was declared safe.
 type Excuses struct {
-	Lost  func(reason string, r Reading) bool // lost, for this reason
-	Moved bool                                // stored under another name, also under that of another: its epoch was forked
+	Lost  func(reason string, at Place) bool // lost, for this reason
+	Moved func(at Place) bool                // stored under another name: its epoch was forked; nil: none
 }
 
 // CheckSafe compares readings that were declared safe, by their names, with what one
@@ -77,20 +77,20 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 	}
 	contents := map[string]bool{} // what is stored, under whatever name
 	for i := range stored {
-		if may.Moved {
+		if may.Moved != nil {
 			contents[stored[i].content()] = true
 		}
 	}
-	for at, reading := range safe {
+	for at := range safe {
 		excused := aside[at.Epoch].Contains(at.Position)
 		for reason, sets := range told {
-			excused = excused || sets[at.Epoch].Contains(at.Position) && may.Lost(reason, reading)
+			excused = excused || sets[at.Epoch].Contains(at.Position) && may.Lost(reason, at)
 		}
 		switch {
 		case found[at]:
 		case excused:
 			s.Told++
-		case contents[reading.content()]:
+		case may.Moved != nil && may.Moved(at) && contents[safe[at].content()]:
 			s.Moved++
 		default:
 			s.Missing++
@@ -106,7 +106,7 @@ func CheckSafe(ctx context.Context, conn *pgx.Conn, profile string, signals []te
 }
 
 // content is what a reading says, whatever its name.
-func (r *Reading) content() string {
+func (r Reading) content() string {
 	out := strconv.AppendInt(nil, r.Time, 10)
 	for _, v := range r.Values {
 		out = fmt.Appendf(out, " %t %x", v.Missing(), v.Bits())

@@ -15,16 +15,16 @@ func (c *chaosCmd) cutControls(ctx context.Context, t terminal) error {
 	missed := 0
 	for _, control := range chaos.CutControls {
 		fmt.Fprintln(t.out, "control", control.Name)
-		r, err := chaos.RunCutControl(ctx, chaos.Options{
+		r, caught, err := chaos.RunCutControl(ctx, chaos.Options{
 			Seed: c.Seed, FS: c.FS, Write: c.Write, Keep: c.Keep, Bin: c.Bin, PgBin: c.PgBin, Out: t.out,
 		}, control)
 		if err != nil {
 			return interrupted(ctx, err)
 		}
-		if r.OK() {
+		if !caught {
 			missed++
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%t\n", control.Name, r.Safe, r.Lost, r.Doubled, r.Unexplained, !r.OK())
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%t\n", control.Name, r.Safe, r.Lost, r.Doubled, r.Unexplained, caught)
 	}
 	if err := w.Flush(); err != nil {
 		return err
