@@ -253,6 +253,9 @@ func TestADiskThatIsStuckAtTheStart(t *testing.T) {
 	disk.Thaw()
 	eventually(t, "what was on it arrives", func() bool { return p.of("press-") == 1000 })
 	eventually(t, "it is ready", func() bool { return len(a.ready()) == 0 })
+	if n := a.metric("andon_buffer_disk_limit_bytes"); n == "0" || n == "" || a.metric("andon_buffer_detached") != "0" {
+		t.Errorf("the buffer's figures are gone: limit %q, detached %q", n, a.metric("andon_buffer_detached"))
+	}
 	a.stop()
 	p.complete("dyno-")
 	p.complete("press-")
@@ -279,4 +282,25 @@ func TestAReloadWaitsForTheDisk(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAReloadWaitsForADiskThatFails: nor is an agent ended whose disk failed later.
+func TestAReloadWaitsForADiskThatFails(t *testing.T) {
+	t.Parallel()
+	s := serveCell(t, freeAddress(t))
+	if err := os.Mkdir(filepath.Join(s.dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	disk := disktest.MountAt(t, filepath.Join(s.dir, "data"), 48<<20)
+	writeFile(t, s.dir, "press.yaml", pressProfile)
+	s.file("sources:\n- {name: dynos, driver: simulated, simulated: {stations: 2, rate: 20}}\n")
+	s.start()
+	s.says("agent starts", 1)
+	if err := disk.Cut(); err != nil {
+		t.Fatal(err)
+	}
+	s.says("cannot write to disk", 1)
+	s.again <- struct{}{}
+	s.says("not taken over while there is no usable disk", 1)
+	_ = s.stop()
 }

@@ -38,7 +38,11 @@ func (a *Agent) addChecks() {
 
 // checkDisk says what is wrong with the disk, but for its being full.
 func (a *Agent) checkDisk() error {
-	fault, failed := a.diskFault(), a.buffer.Stats().WriteError
+	s := a.buffer.Stats()
+	fault, failed := a.diskFault(), s.WriteError
+	if failed == nil && s.Detached == nil && !s.NoSpace && s.UnwrittenAge > stuckAfter { // it hangs, and nobody has changed the state
+		failed = fmt.Errorf("%w: the oldest reading in memory waits for %s", errStuckDisk, s.UnwrittenAge.Round(time.Second))
+	}
 	switch {
 	case failed == nil:
 		return fault

@@ -68,7 +68,7 @@ func (a *Agent) open(known []*telemetry.Profile, sources []source.Source) error 
 		return err
 	}
 	a.openLocal()
-	if a.roster, err = roster.Open(a.state, roster.Options{Logger: a.log}); err != nil {
+	if a.roster, err = roster.Open(a.state, roster.Options{Logger: a.log, Late: !a.disk.loaded}); err != nil {
 		return err
 	}
 	for _, p := range known { // so that records stay readable even where the state was lost
@@ -142,7 +142,9 @@ func (a *Agent) newSamplers(sources []source.Source) error {
 	a.metrics = sampler.NewMetrics(a.cfg.Registry)
 	for i, src := range sources {
 		cfg := a.samplerConfig(a.cfg.Sources[i].Name)
-		cfg.Guard = guard.New(a.rules)
+		if !a.cfg.Sources[i].rereadable() { // what a file says at full speed lasts no time
+			cfg.Guard = guard.New(a.rules)
+		}
 		s, err := sampler.New(cfg, src, store{a.buffer, !a.cfg.Sources[i].rereadable()}, a.roster)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", a.cfg.Sources[i].Name, err)

@@ -69,7 +69,7 @@ func serve[T any](ctx context.Context, a *Agent, again <-chan T, reread func() (
 		case err := <-done:
 			return nil, err
 		case <-again:
-			if _, fault := a.disk.now(); fault != nil {
+			if fault := a.diskNow(); fault != nil {
 				a.log.Error("the configuration is not taken over while there is no usable disk: the readings in memory would be lost", "error", fault)
 				continue
 			}
@@ -91,6 +91,16 @@ func serve[T any](ctx context.Context, a *Agent, again <-chan T, reread func() (
 			return &next, nil
 		}
 	}
+}
+
+// diskNow says what is wrong with the disk of an agent that may still be opening.
+func (a *Agent) diskNow() error {
+	a.opening.Lock()
+	defer a.opening.Unlock()
+	if !a.opened {
+		return nil
+	}
+	return a.checkDisk()
 }
 
 func opened(cfg Config) (*Agent, error) {

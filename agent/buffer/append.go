@@ -143,6 +143,7 @@ func (b *Buffer) takeLocked(p *parcel, now time.Time, ahead, bound bool) {
 		e := lossEntry(&large[i], now, ahead)
 		e.bound = bound
 		b.x.enqueue(e, now, b.o.markStep())
+		b.rememberLocked(e.key, &large[i])
 	}
 }
 

@@ -34,7 +34,7 @@ func OpenDetached(o Options, cause error) (*Buffer, error) {
 	b.x.addEpoch(newEpoch(b.newLink()))
 	b.detached = cause
 	b.log.Error("the buffer has no disk; records are kept in memory", "folder", o.Dir, "memory_limit", o.MaxMemory, "error", cause)
-	b.m.attach(b.Stats)
+	b.m.attach(b)
 	go b.run()
 	return b, nil
 }
@@ -125,6 +125,13 @@ func (b *Buffer) takeOver(d *Buffer) error {
 	b.chain, b.active, b.owner = d.chain, d.active, d.owner
 	b.cursors, b.names, b.known, b.generation = d.cursors, d.names, d.known, d.generation
 	b.moves, b.again, b.inPlace = d.moves, d.again, d.inPlace
+	b.told = append(d.told, b.told...)
+	b.told = b.told[max(0, len(b.told)-maxRemembered):]
+	b.spares = append(d.spares, b.spares...)
+	b.spares = b.spares[max(0, len(b.spares)-maxSpares):]
+	if len(b.spares) > len(d.spares) {
+		b.noteSparesLocked() // what waits was counted by a counter of its own
+	}
 	b.lost.Add(d.lost)
 	b.stored.Add(d.stored.Load())
 	b.device.Add(d.device.Load())

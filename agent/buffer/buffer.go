@@ -232,7 +232,7 @@ func (b *Buffer) Close() error {
 func (b *Buffer) shut() error {
 	b.disk.Lock()
 	defer b.disk.Unlock()
-	b.m.attach(nil)
+	b.m.detach(b)
 	err := b.flush(true)
 	b.mu.Lock()
 	ep := b.x.current()

@@ -244,3 +244,10 @@ func OpenLosses(b *Buffer) int {
 	defer b.mu.Unlock()
 	return len(b.losses)
 }
+
+// Retained returns how many portions of what is retained are remembered.
+func Retained(b *Buffer) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.retained)
+}

@@ -23,6 +23,16 @@ func (b *Buffer) rememberLocked(at Key, l *LossInfo) {
 	b.told = append(b.told, toldLoss{at, *l})
 }
 
+// renameToldLocked says that a loss record has another name now.
+func (b *Buffer) renameToldLocked(from, to Key) {
+	for i := range b.told {
+		if b.told[i].at == from {
+			b.told[i].at = to
+			return
+		}
+	}
+}
+
 // Gone says that a database lacks positions of an epoch. Those that it had acknowledged to
 // this process and that are not here any more become losses with [ReasonDatabase], each
 // once; it returns how many these were. Of loss records among them, what they told is told

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,8 +24,8 @@ type Metrics struct {
 	shed         prometheus.Counter // records
 	noSpace      prometheus.Counter // writes
 
-	mu    sync.Mutex
-	stats func() Stats // of the buffer that uses these metrics, while it is open
+	mu   sync.Mutex
+	open []*Buffer // that use these metrics; the last one is spoken of
 }
 
 // NewMetrics returns metrics registered with reg, or unregistered when reg is nil.
@@ -98,19 +99,29 @@ func register(reg prometheus.Registerer, c prometheus.Collector) {
 	}
 }
 
-// attach makes the gauges speak of a buffer, or of none.
-func (m *Metrics) attach(stats func() Stats) {
+// attach makes the gauges speak of a buffer, until detach. There may be two for a while: one
+// that a slow disk opened too late, and what was begun without it.
+func (m *Metrics) attach(b *Buffer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.stats = stats
+	m.open = append(m.open, b)
+}
+
+func (m *Metrics) detach(b *Buffer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = slices.DeleteFunc(m.open, func(o *Buffer) bool { return o == b })
 }
 
 func (m *Metrics) now() Stats {
 	m.mu.Lock()
-	stats := m.stats
+	var b *Buffer
+	if n := len(m.open); n > 0 {
+		b = m.open[n-1]
+	}
 	m.mu.Unlock()
-	if stats == nil {
+	if b == nil {
 		return Stats{}
 	}
-	return stats()
+	return b.Stats()
 }

@@ -91,6 +91,11 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 		ep.marks.put(m.rank(k.position), k.at)
 	}
 	ep.next = m.set.Len()
+	for i := range b.told {
+		if at := &b.told[i].at; at.Epoch == old.id && m.set.Contains(at.Position) {
+			*at = Key{Epoch: m.to, Position: m.rank(at.Position)}
+		}
+	}
 	old.hidden = nil
 	for _, e := range b.x.queue {
 		p := e.key.Position
@@ -99,7 +104,11 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 		}
 		old.held.Remove(p, p+1)
 		delete(old.mem, p)
+		was := e.key
 		e.key, e.moved = Key{Epoch: ep.id, Position: ep.next}, true
+		if e.class == Loss {
+			b.renameToldLocked(was, e.key)
+		}
 		ep.marks.add(ep.next, e.appended, b.o.markStep())
 		ep.next++
 		ep.mem[e.key.Position] = e

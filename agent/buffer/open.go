@@ -23,7 +23,7 @@ func Open(o Options) (*Buffer, error) {
 	if err := b.open(); err != nil {
 		return nil, fmt.Errorf("open buffer %s: %w", o.Dir, err)
 	}
-	b.m.attach(b.Stats)
+	b.m.attach(b)
 	go b.run()
 	return b, nil
 }

@@ -111,3 +111,20 @@ func TestRetainGivesUpLittle(t *testing.T) {
 	}
 	t.Error("nothing was given up")
 }
+
+// TestNothingIsRetainedWithoutADisk: what is acknowledged in memory is gone, and nothing is
+// remembered of it.
+func TestNothingIsRetainedWithoutADisk(t *testing.T) {
+	b, err := buffer.OpenDetached(buffer.Options{Dir: t.TempDir(), Retain: time.Hour}, errNoDisk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for i := range uint64(10_000) {
+		appendAt(t, b, i, items(int(i)), nil)
+		_ = b.Ack(b.Epoch(), set(i, i+1))
+	}
+	if n := buffer.Retained(b); n > 0 {
+		t.Errorf("%d portions are remembered", n)
+	}
+}

@@ -8,9 +8,9 @@ import (
 // dropQueuedLocked lets go of the oldest records of class Bulk that are in memory only,
 // until enough says so: some at once, so that
 // stretches are lost and not every other record. What belongs to a cursor stays, so that the cursor never stands
-// before what is not there; so do alarms and what is spared. Loss records of what was dropped before are
+// before what is not there; so do alarms and what is spared, but with last. Loss records of what was dropped before are
 // taken up into the new one, so that there is never more than a few of them.
-func (b *Buffer) dropQueuedLocked(now time.Time, enough func() bool) {
+func (b *Buffer) dropQueuedLocked(now time.Time, last bool, enough func() bool) {
 	dropped := map[*entry]bool{}
 	var losses []LossInfo
 	for _, e := range b.x.queue {
@@ -23,8 +23,8 @@ func (b *Buffer) dropQueuedLocked(now time.Time, enough func() bool) {
 		}
 		l := LossInfo{Epoch: e.key.Epoch, From: e.key.Position, To: e.key.Position + 1, Reason: ReasonOverflow}
 		switch e.class {
-		case Bulk:
-			if b.sparedLocked(e.key, e.label) {
+		case Bulk, Alarm:
+			if !last && (e.class == Alarm || b.sparedLocked(e.key, e.label)) {
 				continue
 			}
 			l.Rows, l.First, l.Last = uint64(e.rows), e.first, e.last

@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"errors"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,4 +41,39 @@ func TestMemoryRingIsQuick(t *testing.T) {
 		t.Errorf("the longest append took %v, %d lost", longest, lost)
 	}
 	broken.Store(false)
+}
+
+// TestAFullRingTurnsOn: where all that is in memory lies around alarms, the oldest of it goes
+// for what comes.
+func TestAFullRingTurnsOn(t *testing.T) {
+	o := buffer.Options{Dir: filepath.Join(t.TempDir(), "buffer"), MaxMemory: 4 << 20}
+	b, err := buffer.OpenDetached(o, errNoDisk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := 0
+	put := func(c buffer.Class, n int) {
+		for range n {
+			it := buffer.Item{Class: c, Data: payload(id, 300), Label: "u", Rows: 1, First: 1, Last: 1}
+			if _, err := b.Append([]buffer.Item{it}, nil); err != nil {
+				t.Fatal(err)
+			}
+			id++
+		}
+	}
+	for b.Stats().LostRecords == 0 {
+		put(buffer.Alarm, 1)
+	}
+	put(buffer.Bulk, 2000)
+	put(buffer.Alarm, 2000)
+	if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: b.Chain()[0].Next - 1}); !ok || err != nil {
+		t.Errorf("the latest record is not held: %v", err)
+	}
+	if err := buffer.Check(b); err != nil {
+		t.Error(err)
+	}
+	for _, r := range b.Chain()[0].Held.Ranges() {
+		_ = b.Ack(b.Epoch(), set(r.From, r.To))
+	}
+	_ = b.Close()
 }

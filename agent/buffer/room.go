@@ -147,6 +147,9 @@ func (b *Buffer) ringLocked(space, memory int64, c Class, now time.Time) bool {
 	if b.x.evict(memory, limit) {
 		return true
 	}
-	b.dropQueuedLocked(now, func() bool { return b.x.memory+memory <= limit-limit/16 })
+	b.dropQueuedLocked(now, false, func() bool { return b.x.memory+memory <= limit-limit/16 })
+	if b.x.memory+memory > limit { // nothing is left but what lies around alarms
+		b.dropQueuedLocked(now, true, func() bool { return b.x.memory+memory <= limit-limit/8 })
+	}
 	return b.x.memory+memory <= limit
 }

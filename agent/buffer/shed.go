@@ -45,7 +45,7 @@ func (b *Buffer) makeRoom(all bool) {
 	defer b.mu.Unlock()
 	if over = b.overLocked(); over > 0 && b.cramped == 0 {
 		most := int64(b.x.unwritten.Space) - over
-		b.dropQueuedLocked(now, func() bool { return int64(b.x.unwritten.Space) <= most })
+		b.dropQueuedLocked(now, false, func() bool { return int64(b.x.unwritten.Space) <= most })
 		b.stuffed = b.overLocked() > 0
 		b.closeDueLossesLocked(now, all)
 	}
@@ -285,6 +285,7 @@ func (s *shedding) endLocked() {
 	b.x.doomed += s.doomed
 	b.deadLocked(s.now)
 	b.x.enqueue(e, s.now, b.o.markStep())
+	b.rememberLocked(e.key, &info)
 	if b.x.show(b.x.current()) {
 		b.signalChanged()
 	}

@@ -180,3 +180,77 @@ func TestWaitingLeavesTheReserve(t *testing.T) {
 		t.Errorf("without: %v, %+v", err, b.Stats())
 	}
 }
+
+// TestAttachKnowsWhatWasSpared: what an earlier process said is to be let go of last is so too when the disk came later.
+func TestAttachKnowsWhatWasSpared(t *testing.T) {
+	o := policyOptions(t, buffer.DropOldest)
+	b := open(t, o)
+	two(t, b, 0, 60)
+	written(t, b)
+	b.Spare("hot", time.Minute)
+	written(t, b)
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	b, err := buffer.OpenDetached(o, errNoDisk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	pour(t, b, 1000, 1500)
+	var ids []int
+	for _, id := range taleOf(t, b).ids {
+		if id < 1000 {
+			ids = append(ids, id)
+		}
+	}
+	if !slices.Equal(ids, even(60)) {
+		t.Errorf("held are %v", ids)
+	}
+}
+
+// TestWhatWasSparedWithoutADisk: what was spared while there was no disk is so over a crash that follows.
+func TestWhatWasSparedWithoutADisk(t *testing.T) {
+	o := policyOptions(t, buffer.DropOldest)
+	b := open(t, o)
+	appendAt(t, b, 0, items(5000), nil)
+	for range 20 { // the counter of cursors is at 20
+		if _, err := b.Append(nil, &buffer.Cursor{Name: "c", Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		b.Spare("u", time.Minute)
+		b.Spare("", time.Minute)
+	}
+	written(t, b)
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	b, err := buffer.OpenDetached(o, errNoDisk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two(t, b, 0, 60)
+	b.Spare("hot", time.Minute)
+	if err := b.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	written(t, b)
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	pour(t, b, 1000, 1500)
+	var ids []int
+	for _, id := range taleOf(t, b).ids {
+		if id < 1000 {
+			ids = append(ids, id)
+		}
+	}
+	if !slices.Equal(ids, even(60)) {
+		t.Errorf("held are %v", ids)
+	}
+	closeChecked(t, b)
+}

@@ -22,7 +22,7 @@ func (b *Buffer) Ack(e Epoch, s ranges.Set) error {
 	if ep == nil {
 		return nil
 	}
-	retain := b.o.Retain > 0
+	retain := b.o.Retain > 0 && b.detached == nil // of what is in memory only nothing is left
 	got, unwritten := b.x.ack(ep, s, retain)
 	if got.Empty() {
 		return nil

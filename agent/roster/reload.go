@@ -44,6 +44,7 @@ func (r *Roster) Reload(own ...string) error {
 		}
 	}
 	r.mu.Unlock()
+	r.late = false
 	r.writing.Unlock()
 	r.signal()
 	return r.Save()

@@ -48,6 +48,9 @@ type KV interface {
 type Options struct {
 	Logger    *slog.Logger  // default: none
 	SaveEvery time.Duration // default: DefaultSaveEvery
+	// Late says that what the KV has may not be readable yet: nothing is written before
+	// [Roster.Reload] has read it, since the lists in it would else be replaced by shorter ones.
+	Late bool
 }
 
 // Unit is one unit on test.
@@ -73,6 +76,7 @@ type Roster struct {
 	// guards the rest. profiles changes with both held.
 	writing sync.Mutex
 	sources map[string]bool // every source that has a document
+	late    bool            // Reload is to come, nothing is written before; likewise
 
 	mu       sync.Mutex
 	units    map[string]*Unit // by unit id
@@ -92,7 +96,7 @@ func Open(kv KV, o Options) (*Roster, error) {
 		o.SaveEvery = DefaultSaveEvery
 	}
 	r := &Roster{
-		kv: kv, log: o.Logger, every: o.SaveEvery,
+		kv: kv, log: o.Logger, every: o.SaveEvery, late: o.Late,
 		changed:  make(chan struct{}, 1),
 		units:    map[string]*Unit{},
 		sources:  map[string]bool{},

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,9 @@ const (
 	runsBucket    = "runs"     // source name -> runsDoc
 	profileBucket = "profiles" // fingerprint -> profileDoc
 )
+
+// errLate is why nothing is written: see Options.Late.
+var errLate = errors.New("what the disk has is not known yet")
 
 // docVersion is the version of the documents' form.
 const docVersion = 1
@@ -171,6 +175,9 @@ func (r *Roster) putRuns(name string, units map[string]*Unit) error {
 func (r *Roster) Save() error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
+	if r.late {
+		return nil
+	}
 	r.mu.Lock()
 	dirty, unsaved := r.dirty, r.unsaved
 	r.dirty, r.unsaved = map[string]bool{}, map[uint64]bool{}
@@ -201,6 +208,9 @@ func (r *Roster) save(sources map[string]bool, profiles map[uint64]bool) error {
 }
 
 func (r *Roster) put(bucket, key string, v any) error {
+	if r.late {
+		return fmt.Errorf("store %s/%s: %w", bucket, key, errLate)
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode %s/%s: %w", bucket, key, err)

@@ -1,6 +1,7 @@
 package roster_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -81,7 +82,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := state.NewFront(state.FrontOptions{})
-	r, err := roster.Open(f, roster.Options{})
+	r, err := roster.Open(f, roster.Options{Late: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,10 +96,13 @@ func TestReload(t *testing.T) {
 	if err := f.Attach(s); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(r.Births("live", run("newer", 3, 0)), r.Save()); err != nil { // before it is read
+		t.Fatal(err)
+	}
 	if err := r.Reload("live"); err != nil {
 		t.Fatal(err)
 	}
-	const want = "kept/1/7 left/1/7 new/2/0"
+	const want = "kept/1/7 left/1/7 new/2/0 newer/3/0"
 	if got := brief(r.Active()); got != want {
 		t.Errorf("on test: %q, want %q", got, want)
 	}

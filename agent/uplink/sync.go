@@ -71,7 +71,12 @@ func (s *session) beginSync(now time.Time, chain, held []buffer.EpochState) {
 // lookForOthers lets the node be born again when the buffer has found epochs before the
 // current one, which the birth did not list: it had no disk then.
 func (s *session) lookForOthers(now time.Time, chain []buffer.EpochState) {
-	if n := len(chain); n > 0 && chain[n-1].Epoch == s.sync.current && chain[n-1].Prev != s.sync.prev {
+	n := len(chain)
+	if n == 0 || chain[n-1].Epoch != s.sync.current {
+		return
+	}
+	unlisted := func(c buffer.EpochState) bool { _, ok := s.sync.limits[c.Epoch]; return !ok }
+	if chain[n-1].Prev != s.sync.prev || n <= sparkplug.MaxChain && slices.ContainsFunc(chain[:n-1], unlisted) {
 		s.askBirth(now)
 	}
 }

@@ -37,8 +37,16 @@ func Mount(t testing.TB, size int64) *Disk {
 	return MountKind(t, "ext4", size)
 }
 
+// MountAt is Mount in a folder that is there.
+func MountAt(t testing.TB, dir string, size int64) *Disk { return mount(t, dir, "ext4", size) }
+
 // MountKind is Mount for a kind of file system: "ext4" or "xfs", which takes 300 MiB at least.
 func MountKind(t testing.TB, kind string, size int64) *Disk {
+	t.Helper()
+	return mount(t, t.TempDir(), kind, size)
+}
+
+func mount(t testing.TB, dir, kind string, size int64) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root: it mounts a file system")
@@ -48,7 +56,7 @@ func MountKind(t testing.TB, kind string, size int64) *Disk {
 			t.Fatalf("this test needs %s: on Debian it is in e2fsprogs, xfsprogs or mount", program)
 		}
 	}
-	d := &Disk{Dir: t.TempDir(), image: filepath.Join(t.TempDir(), "image"), t: t}
+	d := &Disk{Dir: dir, image: filepath.Join(t.TempDir(), "image"), t: t}
 	if err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, size)); err != nil {
 		t.Fatal(err)
 	}

@@ -88,8 +88,12 @@ func New(cfg Config) *Table {
 	}
 }
 
-// Begin starts a session with a small window. Nothing is in flight.
-func (t *Table) Begin() { t.win.begin() }
+// Begin starts a session with a small window. Nothing is in flight, and what the way takes is
+// not known: it may be another one.
+func (t *Table) Begin() {
+	t.win.begin()
+	t.yield = yield{}
+}
 
 // End ends a session: nothing is in flight any more, and the buffer gives it all
 // out again. broken says that the peer ended it; a record in flight at ParkAfter

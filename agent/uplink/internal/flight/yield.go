@@ -23,12 +23,18 @@ const (
 	// How long the fastest acknowledgement and the highest rate are remembered, at least.
 	fastestFor = 10 * time.Second
 	rateFor    = time.Second
+	// leanFor is how long, beside what the backlog needs to come home, it has little in flight
+	// at the begin of each such while: live records that are sent then find the way as it is.
+	// Where they stand behind the backlog the fastest would else be slower with each while.
+	leanFor = 200 * time.Millisecond
 )
 
 type yield struct {
 	home    float64 // bytes of the backlog that were acknowledged, with what records cost
 	fastest extreme // seconds from sending a live record to its acknowledgement
 	rate    extreme // bytes of the backlog that were acknowledged in a second
+	lean    bool    // little is to be in flight, so that the fastest shows
+	until   time.Time
 }
 
 // extreme is the best of this while and of the one before.
@@ -61,7 +67,14 @@ func most(a, b float64) float64  { return max(a, b) }
 
 // live notes how long the acknowledgement of a live record took.
 func (y *yield) live(now time.Time, took time.Duration) {
+	turned := y.fastest.turned
 	y.fastest.note(now, took.Seconds(), fastestFor, least)
+	if y.fastest.turned != turned {
+		home := time.Duration(y.fastest.of(least)*float64(time.Second)) + queue
+		y.lean, y.until = true, now.Add(home+leanFor)
+	} else if now.After(y.until) {
+		y.lean = false
+	}
 }
 
 // came notes that a record of the backlog was acknowledged.
@@ -78,7 +91,7 @@ func (y *yield) old(now time.Time, took time.Duration, home float64) {
 // room reports whether a further record may be sent beside so many in flight.
 func (y *yield) room(records int, bytes, size int64) bool {
 	allowed := float64(leastYield)
-	if rate, fastest := y.rate.of(most), y.fastest.of(least); rate > 0 && fastest > 0 {
+	if rate, fastest := y.rate.of(most), y.fastest.of(least); rate > 0 && fastest > 0 && !y.lean {
 		allowed = max(rate*(fastest+queue.Seconds()), leastYield)
 	}
 	return float64(bytes+size)+float64(records+1)*perRecord <= allowed

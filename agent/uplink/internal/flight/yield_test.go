@@ -19,8 +19,10 @@ type way struct {
 	each   time.Duration // that the way is busy with one of them
 	commit func() time.Duration
 
+	shared bool      // live records stand behind those of the backlog
 	free   time.Time // when it is done with all that it has
 	flying []onWay
+	waited time.Duration // the longest that a live one was on its way of late
 	stood  time.Duration // the longest that one of the backlog was on its way of late
 	home   int           // records of the backlog that were acknowledged
 }
@@ -51,9 +53,13 @@ func (w *way) send(lane flight.Lane, size int64, done time.Time) {
 // run lets the way work for a while, in steps of 5 ms: a live record with each, and as many
 // of the backlog as may be.
 func (w *way) run(while time.Duration) {
-	w.stood, w.home = 0, 0
+	w.stood, w.waited, w.home = 0, 0, 0
 	for range while / (5 * time.Millisecond) {
-		w.send(flight.Live, 1000, w.now.Add(w.commit()))
+		if w.shared && w.free.After(w.now) {
+			w.send(flight.Live, 1000, w.free.Add(w.commit()))
+		} else {
+			w.send(flight.Live, 1000, w.now.Add(w.commit()))
+		}
 		for w.table.Room(flight.Backlog, w.size, true) {
 			if w.free.Before(w.now) {
 				w.free = w.now
@@ -73,6 +79,8 @@ func (w *way) run(while time.Duration) {
 			if f.record.Lane == flight.Backlog {
 				w.stood = max(w.stood, w.now.Sub(f.sent))
 				w.home++
+			} else {
+				w.waited = max(w.waited, w.now.Sub(f.sent))
 			}
 		}
 		w.flying = left
@@ -151,5 +159,38 @@ func TestUnusedRoomDoesNotGrow(t *testing.T) {
 	}
 	if bytes > 600<<10 {
 		t.Errorf("%d bytes may be in flight where 100 KiB ever were", bytes)
+	}
+}
+
+// TestFreshOnesDoNotWaitLongerAndLonger: where live records stand in the backlog's queue, at the
+// broker or on a link, that queue does not count as the way's own time.
+func TestFreshOnesDoNotWaitLongerAndLonger(t *testing.T) {
+	w := newWay()
+	w.shared, w.size, w.each = true, 4<<10, 370*time.Microsecond
+	for i := range 12 {
+		w.run(10 * time.Second)
+		if could := int(10 * time.Second / w.each); w.home < could*9/10 {
+			t.Errorf("%d records came home, of %d", w.home, could)
+		}
+		if w.waited > 100*time.Millisecond {
+			t.Fatalf("within %d s a live record was on its way for %v", 10*i+10, w.waited)
+		}
+	}
+}
+
+// TestASessionFindsOutAnew: the way of the one before tells nothing of this one's.
+func TestASessionFindsOutAnew(t *testing.T) {
+	w := newWay()
+	w.size, w.each = 4<<10, 10*time.Microsecond
+	w.run(5 * time.Second)
+	w.table.End(w.now, false)
+	w.table.Begin()
+	w.table.Grant(1<<20, 1<<40)
+	n := 0
+	for ; w.table.Room(flight.Backlog, w.size, true); n++ {
+		w.send(flight.Backlog, w.size, w.now)
+	}
+	if n > 512<<10/(4<<10) {
+		t.Errorf("%d records may be in flight, when nothing has come home yet", n)
 	}
 }
