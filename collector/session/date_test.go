@@ -236,6 +236,20 @@ func TestAClockThatIsFarBehind(t *testing.T) {
 	}
 }
 
+// TestMessagesWithoutAnAnchorHideNoClock: whoever sends in the node's name by another clock, and
+// does not say an anchor, does not make the node's right.
+func TestMessagesWithoutAnAnchorHideNoClock(t *testing.T) {
+	r, n := clockRig(t, time.Hour)
+	n.Uptime = 1e12
+	right := *n
+	right.Uptime, right.Now = 0, func() time.Time { return r.now }
+	r.take(right.Data(reading(&right, 1)))
+	n.Seq, n.Next = right.Seq, right.Next
+	if got := r.take(n.Data(reading(n, 1))).Skew; !got.Known || got.By < time.Hour {
+		t.Errorf("beside messages by another clock the node's is off by %+v", got)
+	}
+}
+
 // TestAStragglerSaysNothingOfTheClock: a message of an earlier session, which had another
 // clock, comes when the next one has begun.
 func TestAStragglerSaysNothingOfTheClock(t *testing.T) {

@@ -107,7 +107,7 @@ const maxSent = 7_258_118_400_000
 
 // now is the estimate at a moment.
 func (s *skew) now(at time.Time) Skew {
-	by, ok := s.least(at)
+	by, ok := s.sure(at)
 	if by > SkewLimit && by < longestWay && !s.spread(at) {
 		return Skew{By: by}
 	}
@@ -117,9 +117,22 @@ func (s *skew) now(at time.Time) Skew {
 // least is what is known of the clock when nothing is asked of the samples; ok is false
 // where there are none.
 func (s *skew) least(at time.Time) (by time.Duration, ok bool) {
+	return s.leastOf(at, func(l *skewLeast) (time.Duration, bool) { return l.least, l.known })
+}
+
+// sure is that of the messages that said their anchor, or of all where there is none.
+func (s *skew) sure(at time.Time) (by time.Duration, ok bool) {
+	if by, ok = s.leastOf(at, func(l *skewLeast) (time.Duration, bool) { return l.sure, l.isSure }); ok {
+		return by, true
+	}
+	return s.least(at)
+}
+
+func (s *skew) leastOf(at time.Time, of func(*skewLeast) (time.Duration, bool)) (by time.Duration, ok bool) {
 	for i := range s.slots {
-		if l := &s.slots[i]; l.within(at) && l.known && (!ok || l.least < by) {
-			by, ok = l.least, true
+		l := &s.slots[i]
+		if d, known := of(l); known && l.within(at) && (!ok || d < by) {
+			by, ok = d, true
 		}
 	}
 	return by, ok
