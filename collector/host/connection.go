@@ -16,6 +16,9 @@ import (
 	"andon.internal/shared/sparkplug"
 )
 
+// errUnheard ends a connection by which nothing comes, not even what the host says itself.
+var errUnheard = errors.New("the broker takes what is said and delivers nothing that is subscribed")
+
 // errAnnounced ends a connection whose will no longer says the truth.
 var errAnnounced = errors.New("the host was announced anew")
 
@@ -73,10 +76,28 @@ func (h *Host) connection(ctx context.Context) error {
 	return err
 }
 
-// stay waits for what ends a connection, and keeps the STATE topic true.
+// stay waits for what ends a connection, and keeps the STATE topic true. Where nothing comes
+// for a while it says STATE again, which it must hear itself: a broker may have lost what is
+// subscribed, and the connection is well all the same.
 func (h *Host) stay(ctx context.Context, client mqtt.Client, state sparkplug.State, present bool, lost <-chan error) error {
+	h.heard.Store(time.Now().UnixNano())
+	look := time.NewTicker(h.quiet / 2)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if !present {
+				continue
+			}
+			silent := time.Since(time.Unix(0, h.heard.Load()))
+			if silent > 2*h.quiet {
+				return errUnheard
+			}
+			if silent > h.quiet {
+				if err := h.publishState(ctx, client, state); err != nil {
+					return err
+				}
+			}
 		case err := <-lost:
 			return fmt.Errorf("connection lost: %w", err)
 		case <-ctx.Done():
@@ -152,6 +173,7 @@ func (h *Host) options(ctx context.Context, dialed chan<- net.Conn) *mqtt.Client
 // received takes a message from the MQTT client. It never blocks.
 func (h *Host) received(m mqtt.Message) {
 	now := time.Now()
+	h.heard.Store(now.UnixNano())
 	if h.config.HostID != "" && m.Topic() == h.stateTopic() {
 		h.receivedState(m)
 		return

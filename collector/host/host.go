@@ -42,6 +42,9 @@ const (
 	goodbyeTimeout = time.Second
 	retryMin       = 100 * time.Millisecond
 	retryMax       = 10 * time.Second
+	// quietAfter is how long nothing may come until the host says STATE to hear itself, and as
+	// much later the connection is given up.
+	quietAfter = 8 * time.Second
 	// steady is how long a connection must have lasted for the backoff to start again.
 	steady = 10 * time.Second
 )
@@ -102,6 +105,8 @@ type Host struct {
 	changed  chan struct{} // capacity 1: Announce changed online
 	corrupt  chan int64    // capacity 1: the STATE topic says offline, of this timestamp
 	born     atomic.Int64  // the timestamp of the connection's STATE, in ms
+	heard    atomic.Int64  // when a message came last, in unix ns
+	quiet    time.Duration // quietAfter
 	floor    int64         // the lowest timestamp for the next one; of Run alone
 	mu       sync.Mutex
 	client   mqtt.Client // nil without a connection
@@ -127,7 +132,7 @@ func New(c Config) (*Host, error) {
 	return &Host{
 		config: c, address: address, log: c.Logger, metrics: c.Metrics,
 		decided: make(chan struct{}), changed: make(chan struct{}, 1), corrupt: make(chan int64, 1),
-		offline: errors.New("has not connected yet"),
+		offline: errors.New("has not connected yet"), quiet: quietAfter,
 	}, nil
 }
 

@@ -51,6 +51,7 @@ func newRig(t *testing.T, url, hostID string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.host.SetQuiet(500 * time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.host.Run(ctx) }()
@@ -133,6 +134,30 @@ func TestConnectsAgain(t *testing.T) {
 	if r.connects != 3 {
 		t.Errorf("%d connections, want 3", r.connects)
 	}
+}
+
+// TestABrokerThatForgetsWhatIsSubscribed: the connection is well, and nothing comes by it. The
+// host finds out by what it says itself; in a plant where nobody says anything it stays.
+func TestABrokerThatForgetsWhatIsSubscribed(t *testing.T) {
+	b := edgetest.StartBroker(t)
+	r := newRig(t, b.URL(), "plant")
+	r.host.Announce(true)
+	until(t, "STATE online", func() bool { return online(b) })
+	time.Sleep(2 * time.Second) // that it stays can only be waited for
+	r.mu.Lock()
+	if r.connects != 1 {
+		t.Errorf("%d connections to a quiet broker", r.connects)
+	}
+	r.mu.Unlock()
+	b.Forget("andon-host-")
+	until(t, "another connection", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.connects == 2
+	})
+	n := edgetest.NewNode("line1", "cell")
+	edgetest.Dial(t, b.URL(), n).Send(n.Birth())
+	until(t, "the birth", func() bool { return len(r.received()) == 1 })
 }
 
 // TestHalfOpenBroker: a broker that takes the connection and says nothing holds up

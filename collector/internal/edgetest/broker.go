@@ -107,6 +107,19 @@ func (b *Broker) Drop(prefix string) {
 	}
 }
 
+// Forget drops what all clients whose id begins with prefix have subscribed, and tells them
+// nothing.
+func (b *Broker) Forget(prefix string) {
+	b.mu.Lock()
+	s := b.server
+	b.mu.Unlock()
+	for id, c := range s.Clients.GetAll() {
+		if strings.HasPrefix(id, prefix) {
+			s.UnsubscribeClient(c)
+		}
+	}
+}
+
 // Lose makes the broker lose what is published to topics for which lose holds; nil
 // loses nothing.
 func (b *Broker) Lose(lose func(topic string) bool) {
