@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"andon.internal/lab/factory"
 )
 
-// keep copies the logs of a round that found something, and what the database says of every
+// keep copies the logs and metrics of a round that found something, and what the database says of every
 // position.
 func (r *rig) keep(ctx context.Context, out *Round) error {
 	to := filepath.Join(r.opt.Keep, fmt.Sprintf("seed-%d-round-%d", r.opt.Seed, r.round))
@@ -19,6 +22,23 @@ func (r *rig) keep(ctx context.Context, out *Round) error {
 	}
 	if err := run(ctx, "cp", "-a", filepath.Join(r.w.dir, "lab"), to); err != nil {
 		return err
+	}
+	for _, name := range processes {
+		if name == factory.Postgres {
+			continue
+		}
+		m, err := r.f.Metrics(ctx, name)
+		lines := make([]string, 0, len(m))
+		for series, value := range m {
+			lines = append(lines, fmt.Sprintf("%s %g", series, value))
+		}
+		slices.Sort(lines)
+		if err != nil { // it is down: that is seen too
+			lines = []string{err.Error()}
+		}
+		if err := os.WriteFile(filepath.Join(to, name, "metrics.txt"), []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+			return err
+		}
 	}
 	text, err := r.ledger(ctx)
 	if err != nil {
