@@ -120,6 +120,23 @@ func TestTheLeastTransitCounts(t *testing.T) {
 	}
 }
 
+// TestAnotherClockDatesNothing: a message without an anchor came by a clock that was an hour
+// ahead of the node's; what the node took without a clock is not dated by it.
+func TestAnotherClockDatesNothing(t *testing.T) {
+	r, n := clockRig(t, time.Hour)
+	n.Uptime = 1e12
+	r.take(n.Data(reading(n, 1)))
+	right := *n
+	right.Uptime, right.Now = 0, func() time.Time { return r.now }
+	r.take(right.Data(reading(&right, 1)))
+	n.Seq, n.Next = right.Seq, right.Next
+	taken := int64(40e9)
+	got := r.send(n, telemetry.Clock{Boot: n.Boot, Quality: telemetry.TimeUnsynced}, taken)
+	if off := time.Duration(got.Times[0] - (r.now.UnixNano() - 1e12 + taken)); off < -time.Second || off > time.Second {
+		t.Errorf("dated off by %v", off)
+	}
+}
+
 // TestTimesNeverRunBackwards where births and the first record were 3 s on their way: what
 // follows keeps its distance until a pause is long enough to move, and a minute without a
 // quick message moves nothing.

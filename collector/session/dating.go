@@ -33,7 +33,7 @@ func (d *dating) take(received time.Time, env *sparkplug.Envelope, s *skew) {
 		return
 	}
 	d.lower(received.UnixNano() - env.SentBoot)
-	if by, ok := s.least(received); ok {
+	if by, ok := s.near(received); ok {
 		d.lower(int64(min(env.Timestamp, maxSent))*1e6 + int64(by) - env.SentBoot)
 	}
 }

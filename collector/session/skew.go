@@ -120,6 +120,19 @@ func (s *skew) least(at time.Time) (by time.Duration, ok bool) {
 	return s.leastOf(at, func(l *skewLeast) (time.Duration, bool) { return l.least, l.known })
 }
 
+// transit is how much sooner than all that said their anchor another message may have come.
+const transit = time.Minute
+
+// near is the least, unless it is so far below that of the messages that said their anchor
+// that another clock must have given it: the node's before it was set, or somebody else's.
+func (s *skew) near(at time.Time) (by time.Duration, ok bool) {
+	by, ok = s.least(at)
+	if sure, known := s.sure(at); known && sure-by > transit {
+		return sure, true
+	}
+	return by, ok
+}
+
 // sure is that of the messages that said their anchor, or of all where there is none.
 func (s *skew) sure(at time.Time) (by time.Duration, ok bool) {
 	if by, ok = s.leastOf(at, func(l *skewLeast) (time.Duration, bool) { return l.sure, l.isSure }); ok {
