@@ -201,15 +201,7 @@ func TestAttachKnowsWhatWasSpared(t *testing.T) {
 		t.Fatal(err)
 	}
 	pour(t, b, 1000, 1500)
-	var ids []int
-	for _, id := range taleOf(t, b).ids {
-		if id < 1000 {
-			ids = append(ids, id)
-		}
-	}
-	if !slices.Equal(ids, even(60)) {
-		t.Errorf("held are %v", ids)
-	}
+	expectSpared(t, b)
 }
 
 // TestWhatWasSparedWithoutADisk: what was spared while there was no disk is so over a crash that follows.
@@ -243,6 +235,13 @@ func TestWhatWasSparedWithoutADisk(t *testing.T) {
 	}
 	b = open(t, o)
 	pour(t, b, 1000, 1500)
+	expectSpared(t, b)
+	closeChecked(t, b)
+}
+
+// expectSpared expects that of what two put in only the spared half is held.
+func expectSpared(t *testing.T, b *buffer.Buffer) {
+	t.Helper()
 	var ids []int
 	for _, id := range taleOf(t, b).ids {
 		if id < 1000 {
@@ -252,5 +251,4 @@ func TestWhatWasSparedWithoutADisk(t *testing.T) {
 	if !slices.Equal(ids, even(60)) {
 		t.Errorf("held are %v", ids)
 	}
-	closeChecked(t, b)
 }
