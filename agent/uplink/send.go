@@ -49,10 +49,10 @@ func (s *session) choose(now time.Time) (*outgoing, flight.Lane) {
 	}
 	back := s.nextBacklog(now)
 	contended := live != nil || now.Sub(l.lastLive) < liveLingers
-	liveRoom := live != nil && t.Room(flight.Live, live.bound, back != nil)
+	liveRoom := live != nil && t.Room(now, flight.Live, live.bound, back != nil)
 	// A fresh record waits for one message of the backlog, and not for all that find a packet.
 	wayFree := !contended || s.link.Under() <= 1
-	backRoom := back != nil && wayFree && t.Room(flight.Backlog, back.bound, contended)
+	backRoom := back != nil && wayFree && t.Room(now, flight.Backlog, back.bound, contended)
 	switch {
 	case liveRoom && backRoom && l.last == flight.Live && t.Stats().CreditRecords == 1:
 		return back, flight.Backlog // one at a time: they take turns

@@ -43,7 +43,7 @@ func TestWindowDoublesEachRound(t *testing.T) {
 	next, want := uint64(0), []int{2, 4, 8, 16, 32, 64, 100, 100}
 	for round, n := range want {
 		first := next
-		for tab.Room(flight.Live, 10, false) {
+		for tab.Room(start, flight.Live, 10, false) {
 			tab.Sent(at(float64(round)), rec(next, flight.Live))
 			next++
 		}
@@ -61,7 +61,7 @@ func TestWindowAfterLoss(t *testing.T) {
 	tab.Grant(16, 1<<20)
 	next := uint64(0)
 	fill := func(now time.Time) {
-		for tab.Room(flight.Live, 10, false) {
+		for tab.Room(start, flight.Live, 10, false) {
 			tab.Sent(now, rec(next, flight.Live))
 			next++
 		}
@@ -132,7 +132,7 @@ func TestRoom(t *testing.T) {
 			for i := range tt.backlog {
 				tab.Sent(start, rec(uint64(100+i), flight.Backlog))
 			}
-			if got := tab.Room(tt.lane, tt.size, tt.contended); got != tt.want {
+			if got := tab.Room(start, tt.lane, tt.size, tt.contended); got != tt.want {
 				t.Errorf("Room is %v, want %v", got, tt.want)
 			}
 		})

@@ -71,10 +71,9 @@ type entry struct {
 	Record
 	sentAt  time.Time
 	due     time.Time
-	tries   int     // times sent in this session
-	passed  uint64  // Table.passed when it was last sent
-	home    float64 // of the yield when it was last sent
-	dropped bool    // no longer wanted while in the waiting list
+	tries   int    // times sent in this session
+	passed  uint64 // Table.passed when it was last sent
+	dropped bool   // no longer wanted while in the waiting list
 }
 
 // New returns an empty table. Call [Table.Begin] before the first record is sent.
@@ -127,7 +126,7 @@ func (t *Table) Grant(records int, bytes int64) { t.win.setGrant(records, bytes)
 // that both lanes have something to send: then the backlog gets at most its share of the
 // window, in records and in bytes, and live leaves it one record. One live record, and an
 // eighth of the bytes, are always kept free for live as long as the window is wider than one.
-func (t *Table) Room(lane Lane, size int64, contended bool) bool {
+func (t *Table) Room(now time.Time, lane Lane, size int64, contended bool) bool {
 	n := t.byLane[Live] + t.byLane[Backlog]
 	if n == 0 || broken.Is(broken.NoCredit) {
 		return true
@@ -147,7 +146,7 @@ func (t *Table) Room(lane Lane, size int64, contended bool) bool {
 			most = int64(float64(bytes) * t.cfg.BacklogShare)
 		}
 		held := t.byLane[Backlog]
-		yields := contended && !t.yield.room(held, t.bytes[Backlog], size)
+		yields := contended && !t.yield.room(now, held, t.bytes[Backlog], size)
 		return held < share && (held == 0 || t.bytes[Backlog]+size <= most && !yields)
 	}
 	return !contended || t.byLane[Live] < limit-1
@@ -167,7 +166,7 @@ func (t *Table) Sent(now time.Time, r Record) {
 		}
 		t.flying[r.Key] = e
 	}
-	e.Record, e.sentAt, e.passed, e.home = r, now, t.passed, t.yield.home
+	e.Record, e.sentAt, e.passed = r, now, t.passed
 	e.due = now.Add(t.timeout(e.tries))
 	e.tries++
 	if t.next.IsZero() || e.due.Before(t.next) {
@@ -195,11 +194,6 @@ func (t *Table) timeout(tries int) time.Duration {
 func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 	var out []Record
 	for k, e := range t.flying {
-		if e.Lane == Backlog && k.Epoch == epoch && s.Contains(k.Position) {
-			t.yield.came(e.Bytes)
-		}
-	}
-	for k, e := range t.flying {
 		if k.Epoch != epoch || !s.Contains(k.Position) {
 			continue
 		}
@@ -209,6 +203,7 @@ func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 		t.passed++
 		t.win.acked()
 	}
+	t.yield.acked(now)
 	for k, e := range t.queued {
 		if k.Epoch == epoch && s.Contains(k.Position) {
 			t.sample(now, e)
@@ -264,11 +259,7 @@ func (t *Table) sample(now time.Time, e *entry) {
 		return
 	}
 	d := now.Sub(e.sentAt)
-	if e.Lane == Live {
-		t.yield.live(now, d)
-	} else {
-		t.yield.old(now, d, e.home)
-	}
+	t.yield.note(now, e.sentAt, e.Lane)
 	if t.rtt == 0 {
 		t.rtt = d
 		return

@@ -3,96 +3,136 @@ package flight
 import "time"
 
 // What the backlog has in flight while there are live records. What is under way waits in
-// queues: in sockets, at the broker, before the commit, and live records stand in the same
-// ones. So the backlog is given as much as keeps the way busy and no more: as much as was
-// acknowledged of it, at its best of late, in the time of the fastest acknowledgement of a
-// live record and a little queue behind it. While that is not all that the way takes, the
-// records in flight come home sooner than that, the rate rises with them, and so it grows.
+// queues: in sockets, at the broker, for a processor, before the commit, and live records
+// stand in the same ones. So acknowledgements say how much the backlog may have: less when
+// those of live records take half as long again as at their best of late, more while they,
+// and its own, do not. It starts small and about doubles with each turn
+// until live ones first take longer.
 const (
-	// leastYield lets the backlog come home where commits take long and not all the same: the
-	// fastest of them says little then. It waits behind the broker, and not on the link, where
-	// a live record never finds more than one message before it.
-	leastYield = 512 << 10
-	// queue is how long the backlog may stand behind live records, which overtake it before
-	// the commit: what a transaction or two of 20 ms need, and the turns of 20 ms in which
-	// acknowledgements are said.
-	queue = 50 * time.Millisecond
-	// perRecord is what a record costs on its way beside its bytes, in bytes: the messages of
-	// one reading each that a cut cable leaves behind are many and small.
-	perRecord = 1 << 10
-	// How long the fastest acknowledgement and the highest rate are remembered, at least.
-	fastestFor = 10 * time.Second
-	rateFor    = time.Second
-	// leanFor is how long, beside what the backlog needs to come home, it has little in flight
-	// at the begin of each such while: live records that are sent then find the way as it is.
-	// Where they stand behind the backlog the fastest would else be slower with each while.
+	// leastYield is what it has at any rate, in bytes: it comes home, slowly, also where
+	// something else makes live records wait.
+	leastYield = 128 << 10
+	// perRecord is what a record costs on its way beside its bytes, in bytes: behind a backlog
+	// of large ones the messages of one reading each that a cut cable leaves are many at once.
+	perRecord = 16 << 10
+	// patience is how much longer than at their best records may take, in parts of that and at
+	// least in time, which the turns of 20 ms need, of commits and of acknowledgements.
+	patience      = 0.5
+	leastPatience = 25 * time.Millisecond
+	// turn is how long acknowledgements are looked at together, at least.
+	turn = 50 * time.Millisecond
+	// gain is the most that a turn adds, in parts.
+	gain = 0.25
+	// bestFor is how long the best turn is remembered, at least. leanFor is how long, beside
+	// what the backlog needs to come home, it has little in flight at the begin of each such
+	// while: records then find the way as it is. Where they stand behind the backlog the best
+	// would else be slower with each while.
+	bestFor = 10 * time.Second
 	leanFor = 200 * time.Millisecond
 )
 
 type yield struct {
-	home    float64 // bytes of the backlog that were acknowledged, with what records cost
-	fastest extreme // seconds from sending a live record to its acknowledgement
-	rate    extreme // bytes of the backlog that were acknowledged in a second
-	lean    bool    // little is to be in flight, so that the fastest shows
-	until   time.Time
+	allowed float64 // bytes, with what records cost
+	steady  bool    // live records have had to wait: it does not double any more
+	full    bool    // it was the allowance that bounded the backlog in this turn
+
+	began  time.Time // this turn
+	lanes  [2]pulse
+	turned time.Time // when the best were last forgotten
+	lean   time.Time // little is to be in flight until then
 }
 
-// extreme is the best of this while and of the one before.
-type extreme struct {
-	best   [2]float64 // 0: none is known
-	turned time.Time  // when this while began
+// pulse is how long the acknowledgements of a lane take.
+type pulse struct {
+	took  time.Duration // those of this turn, together
+	count int
+	mean  time.Duration    // of the last turn
+	best  [2]time.Duration // the quickest turn of this while and of the one before; 0: none
 }
 
-// note takes a value in; better says which of two is the better.
-func (e *extreme) note(now time.Time, v float64, while time.Duration, better func(a, b float64) float64) {
-	if now.Sub(e.turned) > while {
-		e.best[1], e.best[0], e.turned = e.best[0], 0, now
+// turn ends one.
+func (p *pulse) turn() {
+	if p.count == 0 {
+		return
 	}
-	if e.best[0] == 0 {
-		e.best[0] = v
-	}
-	e.best[0] = better(e.best[0], v)
-}
-
-// of is the better of the two whiles; 0: none is known.
-func (e *extreme) of(better func(a, b float64) float64) float64 {
-	if e.best[0] > 0 && e.best[1] > 0 {
-		return better(e.best[0], e.best[1])
-	}
-	return max(e.best[0], e.best[1])
-}
-
-func least(a, b float64) float64 { return min(a, b) }
-func most(a, b float64) float64  { return max(a, b) }
-
-// live notes how long the acknowledgement of a live record took.
-func (y *yield) live(now time.Time, took time.Duration) {
-	turned := y.fastest.turned
-	y.fastest.note(now, took.Seconds(), fastestFor, least)
-	if y.fastest.turned != turned {
-		home := time.Duration(y.fastest.of(least)*float64(time.Second)) + queue
-		y.lean, y.until = true, now.Add(home+leanFor)
-	} else if now.After(y.until) {
-		y.lean = false
+	p.mean = p.took / time.Duration(p.count)
+	p.took, p.count = 0, 0
+	if p.best[0] == 0 || p.mean < p.best[0] {
+		p.best[0] = p.mean
 	}
 }
 
-// came notes that a record of the backlog was acknowledged.
-func (y *yield) came(bytes int64) { y.home += float64(bytes) + perRecord }
+// forget ends a while.
+func (p *pulse) forget() { p.best[1], p.best[0] = p.best[0], 0 }
 
-// old notes how long the acknowledgement of a record of the backlog took, and how much had
-// been acknowledged of it when the record was sent.
-func (y *yield) old(now time.Time, took time.Duration, home float64) {
-	if took > 0 {
-		y.rate.note(now, (y.home-home)/took.Seconds(), rateFor, most)
+// spare is how much longer the last turn could have taken, in parts of the patience: 1 at its
+// best, below 0 when it took too long. may is what it could have taken.
+func (p *pulse) spare() (part float64, may time.Duration) {
+	best := p.best[0]
+	if best == 0 || p.best[1] > 0 && p.best[1] < best {
+		best = p.best[1]
 	}
+	more := max(time.Duration(float64(best)*patience), leastPatience)
+	return float64(best+more-p.mean) / float64(more), best + more
+}
+
+// note takes in that a record was acknowledged.
+func (y *yield) note(now, sent time.Time, lane Lane) {
+	if lane == Backlog || !sent.Before(y.began) { // else it tells of the turn before
+		y.lanes[lane].took += now.Sub(sent)
+		y.lanes[lane].count++
+	}
+}
+
+// acked is said behind what was acknowledged together.
+func (y *yield) acked(now time.Time) {
+	// A turn that is not longer than the way would know the quickest alone.
+	if live := &y.lanes[Live]; live.count == 0 || now.Sub(y.began) < max(turn, 2*live.mean) {
+		return
+	}
+	forget := now.Sub(y.turned) > bestFor
+	for i := range y.lanes {
+		if forget {
+			y.lanes[i].forget()
+		}
+		y.lanes[i].turn()
+	}
+	if forget {
+		y.turned, y.lean = now, now.Add(y.lanes[Backlog].mean+leanFor)
+	}
+	if !now.Before(y.lean) {
+		y.judge()
+	}
+	y.began, y.full = now, false
+}
+
+// judge changes what is allowed by the turn that ends.
+func (y *yield) judge() {
+	live, may := y.lanes[Live].spare()
+	old, _ := y.lanes[Backlog].spare()
+	switch {
+	case live < 0:
+		y.steady = true
+		y.allowed *= float64(may) / float64(y.lanes[Live].mean)
+	case !y.full || old < 0:
+		// Something else bounds the backlog, or it keeps the way busy: more would only stand there.
+	case y.steady:
+		y.allowed *= 1 + gain*live
+	default:
+		y.allowed *= 1 + live
+	}
+	y.allowed = max(y.allowed, leastYield)
 }
 
 // room reports whether a further record may be sent beside so many in flight.
-func (y *yield) room(records int, bytes, size int64) bool {
-	allowed := float64(leastYield)
-	if rate, fastest := y.rate.of(most), y.fastest.of(least); rate > 0 && fastest > 0 && !y.lean {
-		allowed = max(rate*(fastest+queue.Seconds()), leastYield)
+func (y *yield) room(now time.Time, records int, bytes, size int64) bool {
+	allowed := y.allowed
+	if now.Before(y.lean) {
+		allowed = 0
 	}
-	return float64(bytes+size)+float64(records+1)*perRecord <= allowed
+	if float64(bytes+size)+float64(records+1)*perRecord <= max(allowed, leastYield) {
+		return true
+	}
+	y.full = true
+	return false
 }
