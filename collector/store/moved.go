@@ -25,20 +25,33 @@ import (
 // agree in everything are one to whoever reads them. A count of the readings in the run,
 // which would tell more, is not in a row. Within an epoch nothing is compared: there names
 // tell readings apart, and two that a unit took in one microsecond are both stored.
+//
+// Where both lives go on at once, the one may move what the other still sends under its first
+// name. So the run notes of which times readings came under a new name, and what comes
+// behind them for those times under any name is looked up as well.
+
+// compared reports whether the readings of a record are looked up.
+func (a *attempt) compared(it *item) bool {
+	return it.entry.Moved || it.times().overlaps(a.runs[it.run].moved)
+}
+
+// times is when the record's readings were taken.
+func (it *item) times() span {
+	times := it.entry.Record.Times
+	if len(times) == 0 {
+		return noSpan // the end of a run
+	}
+	return span{micros(times[0]), micros(times[len(times)-1])}
+}
 
 // apart takes records from the front of a list of moved ones, as long as no two of a unit
 // overlap in time: what is copied together is not compared with each other.
 func apart(moved []*item) (list, rest []*item) {
-	type span struct{ first, last int64 }
 	taken := map[int32][]span{} // by unit
 	for i, it := range moved {
-		times := it.entry.Record.Times
-		if len(times) == 0 {
-			continue // the end of a run
-		}
-		s := span{micros(times[0]), micros(times[len(times)-1])}
+		s := it.times()
 		for _, other := range taken[it.runKey.unit] {
-			if s.first <= other.last && other.first <= s.last {
+			if s.overlaps(other) {
 				return moved[:i], moved[i:]
 			}
 		}
@@ -47,11 +60,11 @@ func apart(moved []*item) (list, rest []*item) {
 	return moved, nil
 }
 
-// recall finds out which readings of the moved ones among the records are stored.
+// recall finds out which readings of the records that are to be compared are stored.
 func (a *attempt) recall(ctx context.Context, t *table, items []*item) error {
 	var calls []call
 	for _, it := range items {
-		if !it.entry.Moved || it.rows+it.repeated == 0 {
+		if it.rows+it.repeated == 0 || !a.compared(it) {
 			continue
 		}
 		it.rows, it.repeated, it.known = it.rows+it.repeated, 0, nil

@@ -131,6 +131,30 @@ func TestMoved(t *testing.T) {
 			3, 0,
 		},
 		{
+			"behind its new name",
+			[]batch{{moved(three, b, 0)}, {three}},
+			[]string{"2/0/0/7", "2/0/1/7.01", "2/0/2/7.02"},
+			3, 0,
+		},
+		{
+			"behind its new name, and one has another value",
+			[]batch{{moved(three, b, 0)}, {changed(three, func(r *telemetry.Record) { r.Values[4] = telemetry.DoubleValue(9) })}},
+			[]string{"1/7/1/9", "2/0/0/7", "2/0/1/7.01", "2/0/2/7.02"},
+			2, 1,
+		},
+		{
+			"behind a part of it under its new name",
+			[]batch{{moved(of(three, 1, 2), b, 0)}, {three}},
+			[]string{"1/7/0/7", "1/7/2/7.02", "2/0/0/7.01"},
+			1, 1,
+		},
+		{
+			"behind its new name, under which nothing was new",
+			[]batch{{three}, {moved(three, b, 0)}, {moved(three, c, 0)}, {three}},
+			[]string{"1/7/0/7", "1/7/1/7.01", "1/7/2/7.02"},
+			6, 0,
+		},
+		{
 			"again under its new name",
 			[]batch{{three}, {moved(three, b, 0)}, {moved(three, b, 0)}},
 			[]string{"1/7/0/7", "1/7/1/7.01", "1/7/2/7.02"},

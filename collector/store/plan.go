@@ -38,7 +38,7 @@ func (b *batch) bind(c *cache) (runs map[runID]*runChange, ok bool) {
 			ok = ok && found
 			it.runKey = r
 			if runs[it.run] == nil {
-				runs[it.run] = &runChange{run: r, newest: math.MinInt64}
+				runs[it.run] = &runChange{run: r, newest: math.MinInt64, moved: noSpan, newMoved: noSpan}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"andon.internal/shared/ranges"
@@ -18,7 +19,22 @@ type runChange struct {
 	late     int64
 	expected int64
 	end      *telemetry.End
+	moved    span // of the readings stored before the batch that had come under a new name
+	newMoved span // of those of the batch
 }
+
+// span is from the first to the last of some times in µs; empty when the last is before the
+// first.
+type span struct{ first, last int64 }
+
+// noSpan is empty.
+var noSpan = span{math.MaxInt64, math.MinInt64}
+
+func (s *span) add(us int64) { s.first, s.last = min(s.first, us), max(s.last, us) }
+
+func (s span) overlaps(o span) bool { return s.first <= o.last && o.first <= s.last }
+
+func (s span) empty() bool { return s.last < s.first }
 
 // maxCount bounds what a node may claim as a count, so that sums fit a bigint.
 const maxCount = 1 << 60
@@ -36,7 +52,8 @@ func selectRuns(runs map[runID]*runChange) call {
 		units.int(int64(r.unit))
 	}
 	return call{
-		sql: `SELECT r.run_key, (extract(epoch FROM r.last_ts) * 1000000)::bigint FROM unit_run r
+		sql: `SELECT r.run_key, (extract(epoch FROM r.last_ts) * 1000000)::bigint,
+ (extract(epoch FROM r.moved_first) * 1000000)::bigint, (extract(epoch FROM r.moved_last) * 1000000)::bigint FROM unit_run r
  JOIN unnest($1::int[], $2::int[]) d(k, u) ON (r.run_key, r.unit_key) = (d.k, d.u)`,
 		params: [][]byte{keys.param(), units.param()},
 		row: func(v [][]byte) error {
@@ -46,8 +63,10 @@ func selectRuns(runs map[runID]*runChange) call {
 			}
 			r := byKey[key]
 			r.found = true
-			if v[1] != nil {
-				r.newest, err = parseInt(v[1])
+			for i, to := range []*int64{&r.newest, &r.moved.first, &r.moved.last} {
+				if v[1+i] != nil && err == nil {
+					*to, err = parseInt(v[1+i])
+				}
 			}
 			return err
 		},
@@ -76,7 +95,7 @@ func (b *batch) updateRuns(runs map[runID]*runChange) []call {
 		return nil
 	}
 	slices.SortFunc(changed, func(a, b *runChange) int { return cmp.Compare(a.key, b.key) })
-	var keys, rows, expected, late, newest, died, reasons list
+	var keys, rows, expected, late, newest, died, reasons, movedFirst, movedLast list
 	for _, r := range changed {
 		keys.int(int64(r.key))
 		rows.int(r.rows)
@@ -86,6 +105,13 @@ func (b *batch) updateRuns(runs map[runID]*runChange) []call {
 			newest.micros(r.newest)
 		} else {
 			newest.null()
+		}
+		if r.newMoved.empty() {
+			movedFirst.null()
+			movedLast.null()
+		} else {
+			movedFirst.micros(r.newMoved.first)
+			movedLast.micros(r.newMoved.last)
 		}
 		if r.end != nil {
 			died.micros(micros(r.end.Time))
@@ -97,11 +123,13 @@ func (b *batch) updateRuns(runs map[runID]*runChange) []call {
 	}
 	return []call{{
 		sql: `UPDATE unit_run r SET readings = r.readings + d.n, expected = greatest(r.expected, d.e), late = r.late + d.l,
- last_ts = greatest(r.last_ts, d.t), died = coalesce(d.died, r.died), reason = coalesce(d.reason, r.reason)
- FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::text[])
- d(k, n, e, l, t, died, reason) WHERE r.run_key = d.k`,
+ last_ts = greatest(r.last_ts, d.t), died = coalesce(d.died, r.died), reason = coalesce(d.reason, r.reason),
+ moved_first = least(r.moved_first, d.mf), moved_last = greatest(r.moved_last, d.ml)
+ FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::text[],
+ $8::timestamptz[], $9::timestamptz[]) d(k, n, e, l, t, died, reason, mf, ml) WHERE r.run_key = d.k`,
 		params: [][]byte{
 			keys.param(), rows.param(), expected.param(), late.param(), newest.param(), died.param(), reasons.param(),
+			movedFirst.param(), movedLast.param(),
 		},
 	}}
 }
@@ -130,6 +158,9 @@ func (r *runChange) add(it *item) {
 			it.late++
 		}
 		r.newest = max(r.newest, us)
+		if it.entry.Moved {
+			r.newMoved.add(us)
+		}
 	}
 	r.rows += int64(it.rows)
 	r.late += int64(it.late)
