@@ -22,7 +22,7 @@ type item struct {
 	run    runID
 	runKey run
 	skip   []bool // rows that cannot be stored; nil: none
-	known  []bool // rows of a moved record that are stored already; nil: none
+	known  []bool // rows that are stored already, under another name; nil: none
 
 	reason    string // why the entry, or the skipped rows, go to quarantine
 	rows      int    // rows to store

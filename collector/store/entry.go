@@ -36,8 +36,8 @@ type Outcome uint8
 // for good and may be acknowledged.
 const (
 	// Committed: stored now, also where the position was quarantined before. For a loss
-	// record: the loss is noted. Of a record that was moved, none of the readings may be
-	// stored now, because all were.
+	// record: the loss is noted. Of a record that two lives of a cell have, none of the
+	// readings may be stored now, because all were.
 	Committed Outcome = iota + 1
 	// Duplicate: the position was committed before, or was quarantined before and this
 	// cannot be stored either, or another entry of the batch has it; nothing was written
@@ -86,7 +86,7 @@ type NodeCounts struct {
 	Late        int // of these, older than a reading of their run that was there before
 	Records     int // positions committed
 	Recovered   int // of these, quarantined before
-	Repeated    int // readings of them that were there already, under the name they had
+	Repeated    int // readings of them that were there already, under another name
 	Duplicates  int // positions that were there already
 	Quarantined int // readings and poisoned messages set aside
 	Deferred    int // positions refused for too many holes

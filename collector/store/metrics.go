@@ -22,7 +22,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		repeats:    counter("repeats_total", "Positions that came again."),
 		rejected:   counter("quarantined_total", "Readings and messages set aside in quarantine."),
 		recovered:  counter("recovered_total", "Positions that were quarantined and came in a form that could be stored."),
-		moved:      counter("moved_repeats_total", "Readings that came under a new name from a cell that was put back to an earlier state, and were stored already."),
+		moved:      counter("moved_repeats_total", "Readings that came under a second name, from a cell that was put back to an earlier state or from two boxes with one card, and were stored already."),
 		bisections: counter("bisections_total", "Batches that were searched for a reading that PostgreSQL refuses."),
 		partitions: counter("partitions_made_total", "Daily partitions made."),
 		unknown:    counter("unknown_commits_total", "Transactions whose outcome was not learnt."),

@@ -149,6 +149,12 @@ func TestMoved(t *testing.T) {
 			1, 1,
 		},
 		{
+			"behind two new names, each of a part",
+			[]batch{{moved(of(three, 2, 3), b, 0)}, {moved(of(three, 0, 1), c, 0)}, {three}},
+			[]string{"1/7/1/7.01", "2/0/0/7.02", "3/0/0/7"},
+			2, 2,
+		},
+		{
 			"behind its new name, under which nothing was new",
 			[]batch{{three}, {moved(three, b, 0)}, {moved(three, c, 0)}, {three}},
 			[]string{"1/7/0/7", "1/7/1/7.01", "1/7/2/7.02"},
@@ -248,6 +254,11 @@ func TestMovedRefused(t *testing.T) {
 	if n := one(t, f.dsn, `SELECT sum(readings) FROM unit_run`); n != "6" {
 		t.Errorf("the run counts %s readings, want 6", n)
 	}
+	// So it is behind the new name.
+	got = f.commit(entry(a, 3, 1), with(entry(a, 2, 3), func(e *store.Entry, _ *telemetry.Record) { e.Position = 4 }))
+	if n := one(t, f.dsn, `SELECT count(*) FROM reading_mixed`); got != "committed quarantined" || n != "6" {
+		t.Errorf("outcomes are %s, %s readings are stored, want 6", got, n)
+	}
 }
 
 // TestMovedLoss: a loss that both lives tell is kept once, and one that only says the same
@@ -265,5 +276,9 @@ func TestMovedLoss(t *testing.T) {
 	got := lines(t, f.dsn, `SELECT concat_ws('/', positions, readings, told_position) FROM loss ORDER BY 1`)
 	if want := []string{"{[0,2)}/7/5", "{[0,2)}/8/1", "{[3,4)}/7/2"}; !slices.Equal(got, want) {
 		t.Errorf("losses are %q, want %q", got, want)
+	}
+	f.commit(loss(a, 6, a, 3, 4)) // by the life that goes on, behind the other's
+	if n := one(t, f.dsn, `SELECT count(*) FROM loss`); n != "3" {
+		t.Errorf("%s losses are kept, want 3", n)
 	}
 }

@@ -41,7 +41,7 @@ const maxCount = 1 << 60
 
 func clampCount(n uint64) int64 { return int64(min(n, maxCount)) }
 
-// selectRuns reads the runs' newest times, and checks that their keys are what we
+// selectRuns reads the runs' newest times and those of what was moved, and checks that their keys are what we
 // remember.
 func selectRuns(runs map[runID]*runChange) call {
 	byKey := make(map[int64]*runChange, len(runs))
@@ -166,8 +166,9 @@ func (r *runChange) add(it *item) {
 	r.late += int64(it.late)
 }
 
-// insertLosses keeps the loss records of the batch; one that was moved only where it is
-// not there under the name that it had.
+// insertLosses keeps the loss records of the batch, each only where it was not told in another
+// epoch: of two lives both may tell it, see attempt.recall. Within an epoch only one that was
+// moved is compared.
 func (b *batch) insertLosses() []call {
 	var keys, positions, reasons, units, readings, first, last, toldEpochs, toldPositions, moved list
 	for i := range b.items {
@@ -194,8 +195,9 @@ func (b *batch) insertLosses() []call {
 		sql: `INSERT INTO loss (epoch_key, positions, reason, units, readings, first_ts, last_ts, told_epoch_key, told_position)
  SELECT d.k, d.p, d.r, d.u::text[], d.n, d.f, d.l, d.te, d.tp FROM unnest($1::int[], $2::int8multirange[], $3::text[],
  $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::int[], $9::bigint[], $10::boolean[])
- d(k, p, r, u, n, f, l, te, tp, m) WHERE NOT d.m OR NOT EXISTS (SELECT FROM loss x
- WHERE (x.epoch_key, x.positions, x.reason, x.units, x.readings) = (d.k, d.p, d.r, d.u::text[], d.n)
+ d(k, p, r, u, n, f, l, te, tp, m) WHERE NOT EXISTS (SELECT FROM loss x
+ WHERE x.epoch_key = d.k AND lower(x.positions) = lower(d.p) AND (d.m OR x.told_epoch_key <> d.te)
+ AND (x.positions, x.reason, x.units, x.readings) = (d.p, d.r, d.u::text[], d.n)
  AND (x.first_ts, x.last_ts) IS NOT DISTINCT FROM (d.f, d.l))`,
 		params: [][]byte{
 			keys.param(), positions.param(), reasons.param(), units.param(), readings.param(),

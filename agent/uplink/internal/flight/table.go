@@ -91,7 +91,7 @@ func New(cfg Config) *Table {
 // not known: it may be another one.
 func (t *Table) Begin() {
 	t.win.begin()
-	t.yield = yield{}
+	t.yield.begin()
 }
 
 // End ends a session: nothing is in flight any more, and the buffer gives it all
@@ -122,10 +122,11 @@ func (t *Table) End(now time.Time, broken bool) []Parked {
 // Grant sets the collector's credit. Less than one record counts as one.
 func (t *Table) Grant(records int, bytes int64) { t.win.setGrant(records, bytes) }
 
-// Room reports whether a record of the given size may be sent now. contended says
-// that both lanes have something to send: then the backlog gets at most its share of the
-// window, in records and in bytes, and live leaves it one record. One live record, and an
-// eighth of the bytes, are always kept free for live as long as the window is wider than one.
+// Room reports whether a record of the given size may be sent now, and notes what it refuses
+// the backlog. contended says that both lanes have something to send: then the backlog gets
+// at most its share of the window, in records and in bytes, and live leaves it one record. One
+// live record, and an eighth of the bytes, are always kept free for live as long as the window
+// is wider than one.
 func (t *Table) Room(now time.Time, lane Lane, size int64, contended bool) bool {
 	n := t.byLane[Live] + t.byLane[Backlog]
 	if n == 0 || broken.Is(broken.NoCredit) {
@@ -203,7 +204,6 @@ func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 		t.passed++
 		t.win.acked()
 	}
-	t.yield.acked(now)
 	for k, e := range t.queued {
 		if k.Epoch == epoch && s.Contains(k.Position) {
 			t.sample(now, e)
@@ -212,6 +212,7 @@ func (t *Table) Acked(now time.Time, epoch [16]byte, s ranges.Set) []Record {
 			t.passed++
 		}
 	}
+	t.yield.acked(now)
 	for k, q := range t.suspects {
 		if k.Epoch != epoch || !s.Contains(k.Position) {
 			continue
