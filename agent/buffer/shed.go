@@ -21,7 +21,9 @@ func (b *Buffer) shedStep() int64 { return min(b.o.RotateBytes/8, b.limitOf(Bulk
 // makeRoom lets go of older records, as the policy says, until what is to be written now
 // fits the quota: of such in the files, and where these are not enough, or cannot be read,
 // of such in memory. The loss records that tell of them go with what is written next,
-// and the deletes behind them. It is called with disk held.
+// and the deletes behind them. Nothing goes for what comes from a source that can be read
+// again: that was taken when there was room, and waits where the disk has less since. It is
+// called with disk held.
 func (b *Buffer) makeRoom(all bool) {
 	now := time.Now()
 	b.mu.Lock()
@@ -30,7 +32,8 @@ func (b *Buffer) makeRoom(all bool) {
 	for over > 0 && b.expireLocked(expireAtOnce) {
 		over = b.overLocked()
 	}
-	idle := over <= 0 || b.o.Policy == DropNewest || b.stuffed || !all && (due.IsZero() || due.After(now))
+	idle := over <= 0 || b.o.Policy == DropNewest || b.stuffed || !all && (due.IsZero() || due.After(now)) ||
+		!slices.ContainsFunc(b.x.queue, (*entry).comesOnce)
 	if !idle {
 		b.setFullLocked()
 	}
@@ -49,6 +52,11 @@ func (b *Buffer) makeRoom(all bool) {
 		b.stuffed = b.overLocked() > 0
 		b.closeDueLossesLocked(now, all)
 	}
+}
+
+// comesOnce reports whether e waits to be written and is of a source that cannot be read again.
+func (e *entry) comesOnce() bool {
+	return e.stage != gone && !e.bound && e.cursor == nil && e.class != Loss
 }
 
 // overLocked returns by how many bytes of pages the quota is exceeded when all that waits

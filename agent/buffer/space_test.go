@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -95,6 +96,52 @@ func TestSomebodyFillsTheDisk(t *testing.T) {
 	pour(t, b, 1601, 800)
 	if now := b.Stats().LostRecords; now != lost {
 		t.Errorf("with space again %d records were lost", now-lost)
+	}
+}
+
+// TestNoSpaceForWhatCanBeReadAgain: where there is no space, nothing that is held is lost for
+// what a source brings that can be read again, nor what it brings: it waits in memory, and then
+// the source does.
+func TestNoSpaceForWhatCanBeReadAgain(t *testing.T) {
+	root := mounted(t, 48<<20)
+	b := open(t, small(filepath.Join(root, "buffer")))
+	next := 1
+	read := func(until int) error {
+		for ; next <= until; next++ {
+			it := buffer.Item{Data: payload(next, 10_000), Label: "u", Rows: 2, First: int64(next) + 1, Last: int64(next) + 2}
+			if _, err := b.Append([]buffer.Item{it}, &buffer.Cursor{Name: "file", Data: []byte(strconv.Itoa(next))}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	waits := func(until int) {
+		t.Helper()
+		within(t, "the source goes on", func() bool {
+			err := read(until)
+			if err != nil && !errors.Is(err, buffer.ErrFull) {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
+	}
+	within(t, "there is ballast", func() bool { return exists(filepath.Join(root, "buffer", "ballast")) })
+	waits(800)
+	written(t, b)
+	foreign := occupy(t, root, 0)
+	within(t, "the source has to wait", func() bool { return errors.Is(read(100_000), buffer.ErrFull) && b.Stats().NoSpace })
+	if st := b.Stats(); st.LostRecords != 0 || !st.NoSpace {
+		t.Errorf("without space: %+v", st)
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "there is space", func() bool { return !b.Stats().NoSpace })
+	waits(next + 50)
+	written(t, b)
+	x := taleOf(t, b)
+	if x.accounted(t, uint64(next-1), 0); len(x.ids) != next-1 || b.Stats().LostRecords != 0 {
+		t.Errorf("%d of %d records are held; %+v", len(x.ids), next-1, b.Stats())
 	}
 }
 
