@@ -38,6 +38,7 @@ type conn struct {
 	client      atomic.Pointer[mqtt.Client]     // once the CONNECT was read
 	asked       atomic.Pointer[map[ticket]bool] // the filters of the last SUBSCRIBE
 	published   ticket                          // of the client's last message; only the reading goroutine touches it
+	asking      uint16                          // the packet id of the last SUBSCRIBE; likewise
 	losses      losses                          // as told in the log; only the watch touches it
 	closing     sync.Once
 	closingErr  error

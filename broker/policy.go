@@ -31,7 +31,8 @@ func (p *policy) ID() string { return "andon" }
 func (p *policy) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnACLCheck,
-		mqtt.OnSubscribe, mqtt.OnPublish, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublishDropped, mqtt.OnWill:
+		mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPacketRead, mqtt.OnPacketEncode,
+		mqtt.OnPublishDropped, mqtt.OnWill:
 		return true
 	}
 	return false
@@ -218,6 +219,7 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 	pk.Filters = filters
 	if c, ok := cl.Net.Conn.(*conn); ok {
 		c.asked.Store(&asked)
+		pk = c.ask(pk)
 	}
 	return pk
 }
@@ -274,10 +276,13 @@ const sysTopics = 20
 
 // OnPacketEncode is called when a packet is about to be written.
 func (p *policy) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	if pk.FixedHeader.Type == packets.Publish && pk.TopicName != "" {
-		if c, ok := cl.Net.Conn.(*conn); ok {
-			c.queue.leave(ticketOf(pk.TopicName))
-		}
+	c, ok := cl.Net.Conn.(*conn)
+	switch {
+	case !ok:
+	case pk.FixedHeader.Type == packets.Suback:
+		pk = c.answer(pk)
+	case pk.FixedHeader.Type == packets.Publish && pk.TopicName != "":
+		c.queue.leave(ticketOf(pk.TopicName))
 	}
 	return pk
 }
