@@ -211,10 +211,10 @@ func subscribe(ctx context.Context, client mqtt.Client, filters map[string]byte)
 	if err := finish(ctx, token, answerTimeout, "subscribe"); err != nil {
 		return err
 	}
-	const refused = 0x80
-	for filter, qos := range token.(*mqtt.SubscribeToken).Result() {
-		if qos == refused {
-			return fmt.Errorf("subscribe: the broker refuses %q", filter)
+	const highest = 2 // of QoS; MQTT 3.1.1 has one code for a refusal, and brokers say others
+	for filter, code := range token.(*mqtt.SubscribeToken).Result() {
+		if code > highest {
+			return fmt.Errorf("subscribe: the broker refuses %q with code %#x", filter, code)
 		}
 	}
 	return nil

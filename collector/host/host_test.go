@@ -160,6 +160,31 @@ func TestABrokerThatForgetsWhatIsSubscribed(t *testing.T) {
 	until(t, "the birth", func() bool { return len(r.received()) == 1 })
 }
 
+// TestARefusalOfAnyCode: a broker may answer a SUBSCRIBE with a code that MQTT 3.1.1 does not
+// know, here because its id is that of a message on its way. The host does not take that for
+// granted: it would hear its own STATE, and never a cell.
+func TestARefusalOfAnyCode(t *testing.T) {
+	b := edgetest.StartBroker(t)
+	b.AnswerLate(300 * time.Millisecond)
+	r := newRig(t, b.URL(), "plant")
+	r.host.Announce(true)
+	connects := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.connects
+	}
+	until(t, "another connection", func() bool {
+		b.Publish(stateTopic, string(sparkplug.State{Online: true, Timestamp: 1}.Append(nil)), false)
+		time.Sleep(20 * time.Millisecond)
+		return connects() > 1
+	})
+	b.AnswerLate(0)
+	until(t, "connection", r.up)
+	n := edgetest.NewNode("line1", "cell")
+	edgetest.Dial(t, b.URL(), n).Send(n.Birth())
+	until(t, "the birth", func() bool { return len(r.received()) == 1 })
+}
+
 // TestHalfOpenBroker: a broker that takes the connection and says nothing holds up
 // neither the next attempt nor the stop.
 func TestHalfOpenBroker(t *testing.T) {
