@@ -155,6 +155,7 @@ func TestABrokerThatForgetsWhatIsSubscribed(t *testing.T) {
 		defer r.mu.Unlock()
 		return r.connects == 2
 	})
+	until(t, "its subscriptions", r.up)
 	n := edgetest.NewNode("line1", "cell")
 	edgetest.Dial(t, b.URL(), n).Send(n.Birth())
 	until(t, "the birth", func() bool { return len(r.received()) == 1 })
