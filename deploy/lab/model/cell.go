@@ -35,6 +35,8 @@ func (s *stepper) cellSteps(i int) {
 		s.crash(i)
 		if !c.synced {
 			s.birth(i)
+		} else if c.session != s.from.session {
+			s.askBirth(i)
 		}
 		if c.synced || !s.c.keeps(WaitSync) {
 			s.send(i)
@@ -74,10 +76,17 @@ func (s *stepper) connect(w *world, i int) {
 	w.cells[i].session, w.cells[i].synced = w.sessions, false
 }
 
+// askBirth lets a cell be born again, from which another one has taken the session.
+func (s *stepper) askBirth(i int) {
+	w := *s.from
+	w.cells[i].synced = false
+	s.add(&w, "the collector asks cell %d for its births", i+1)
+}
+
 func (s *stepper) take(i int) {
 	w := *s.from
 	c := &w.cells[i]
-	if int(w.taken) == s.c.Readings || c.next == positions {
+	if int(w.taken) == s.c.Readings || c.next == positions || s.shared() && !s.c.Limits {
 		return
 	}
 	w.taken++
@@ -90,6 +99,12 @@ func (s *stepper) take(i int) {
 	c.memory[n] = r
 	c.next++
 	s.add(&w, "cell %d takes reading %d as %s", i+1, r, spell(n))
+}
+
+// shared reports whether a cell and its running copy are in one epoch.
+func (s *stepper) shared() bool {
+	a, b := &s.from.cells[0], &s.from.cells[1]
+	return s.c.Beside && a.up && b.up && a.current == b.current
 }
 
 // refuse rejects the newest for want of room.
@@ -157,15 +172,16 @@ func (s *stepper) write(i int) {
 func (s *stepper) crash(i int) {
 	w := *s.from
 	c := &w.cells[i]
-	if w.resumed && !c.synced {
+	if w.resumed && !c.synced && !s.c.Limits {
 		return // see Scenario.PutBack
 	}
-	for _, r := range c.memory {
-		if r != 0 && !w.safe[r] {
+	before := c.memory
+	lose(c)
+	for _, r := range before {
+		if r != 0 && !w.safe[r] && !w.holds(r) {
 			w.excused[r] = true // the last moments before a crash are told, or never were
 		}
 	}
-	lose(c)
 	s.add(&w, "cell %d crashes", i+1)
 }
 

@@ -12,8 +12,7 @@ type Result struct {
 // Explore goes through every state of a scenario, those with fewer steps first, until one
 // is wrong.
 func Explore(c Scenario) Result {
-	begin := world{}
-	begin.cells[0].exists = true
+	begin := c.beginning()
 	x := explorer{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, seen: map[[2]uint64]bool{}}
 	x.note(&begin, -1, "")
 	queue := []world{begin}
@@ -31,6 +30,25 @@ func Explore(c Scenario) Result {
 		}
 	}
 	return Result{States: len(x.way)}
+}
+
+// beginning is the first state: a box that has never run, or that runs with a backlog.
+func (c *Scenario) beginning() world {
+	w := world{}
+	first := &w.cells[0]
+	first.exists = true
+	if c.Backlog > 0 {
+		s := stepper{c: c, from: &w}
+		s.start(0)
+		w = s.out[0].after
+	}
+	for ; int(w.taken) < c.Backlog; first.next++ {
+		w.taken++
+		first.disk[of(first.current, first.next)] = w.taken
+		w.safe[w.taken] = true
+	}
+	first.ended[first.current] = first.next
+	return w
 }
 
 // explorer knows the states that were met, by 128 bits of a hash, and the way to each.

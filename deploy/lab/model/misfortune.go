@@ -22,6 +22,11 @@ func (s *stepper) misfortunes() {
 		lose(&w.cells[1])
 		s.add(&w, "somebody puts a copy of cell 1's disk into another box")
 	}
+	if w = *s.from; s.c.Beside && first.up && !w.cells[1].exists {
+		w.cells[1] = *first
+		s.connect(&w, 1)
+		s.add(&w, "a copy of cell 1, as it runs, begins beside it")
+	}
 	if w = *s.from; s.c.Restore && !w.copied && w.db.committed != 0 {
 		w.backup, w.copied = w.db, true
 		s.add(&w, "the database is backed up")

@@ -19,6 +19,10 @@ var scenarios = []struct {
 	{model.Scenario{Name: "overflow", Readings: 3, Epochs: 1, Overflow: true}, []model.Rule{model.CommittedWins, model.TakePosition}},
 	{model.Scenario{Name: "a second box", Readings: 2, Epochs: 2, Stranger: true}, []model.Rule{model.CloseByDescent}},
 	{model.Scenario{Name: "a copied disk", Readings: 2, Epochs: 2, Clone: true}, []model.Rule{model.FreshEpoch}},
+	{model.Scenario{Name: "a copied disk over one backlog", Readings: 2, Backlog: 2, Epochs: 3, Clone: true}, []model.Rule{
+		model.KnowBehindMoved,
+	}},
+	{model.Scenario{Name: "a running copy", Readings: 2, Backlog: 2, Epochs: 2, Beside: true}, []model.Rule{model.KnowBehindMoved}},
 	{model.Scenario{Name: "put back", Readings: 2, Epochs: 2, PutBack: true}, []model.Rule{
 		model.OnlySent, model.WaitSync, model.ForkOnSync, model.KnowMoved, model.OneSession,
 	}},
@@ -33,6 +37,23 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 				t.Errorf("%s:\n%s", r.Fault, strings.Join(r.Steps, "\n"))
 			}
 			t.Logf("%d states", r.States)
+		})
+	}
+}
+
+// TestLimits: what is known to go wrong, and named in ARCHITECTURE.md, does.
+func TestLimits(t *testing.T) {
+	for _, s := range []model.Scenario{
+		{Name: "put back, and crashes unheard", Readings: 2, Epochs: 2, PutBack: true},
+		{Name: "a running copy that takes readings", Readings: 2, Epochs: 1, Beside: true},
+	} {
+		t.Run(s.Name, func(t *testing.T) {
+			s.Limits = true
+			r := model.Explore(s)
+			if r.Fault == "" {
+				t.Fatalf("nothing goes wrong in %d states", r.States)
+			}
+			t.Logf("%s, after %d steps:\n%s", r.Fault, len(r.Steps), strings.Join(r.Steps, "\n"))
 		})
 	}
 }

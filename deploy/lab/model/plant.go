@@ -61,15 +61,47 @@ func (s *stepper) commit(w *world, m message) {
 	case m.loss:
 		db.lost.add(m.name)
 	case known:
-	case m.moved && db.rows[m.reading] > 0 && s.c.keeps(KnowMoved):
-		db.committed.add(m.name)
 	case db.lost.has(m.name) && !s.c.keeps(CommittedWins):
 	default:
+		stored := s.finds(db, m)
 		db.committed.add(m.name)
 		db.lost.remove(m.name)
+		if stored {
+			return
+		}
 		db.rows[m.reading]++
 		db.under[m.name] = m.reading
+		if m.moved {
+			db.moved.add(m.name)
+		}
 	}
+}
+
+// finds reports whether the reading of a record is looked for, and is there under a name of
+// another epoch.
+func (s *stepper) finds(db *database, m message) bool {
+	looked := m.moved && s.c.keeps(KnowMoved) || db.movedAt(m.reading) && s.c.keeps(KnowBehindMoved)
+	if !looked {
+		return false
+	}
+	for n, r := range db.under {
+		if r == m.reading && epochOf(name(n)) != epochOf(m.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// movedAt reports whether a reading, whose number is its time, lies between the first and the
+// last that were stored under new names.
+func (db *database) movedAt(r uint8) bool {
+	first, last := uint8(readings+1), uint8(0)
+	for n, x := range db.under {
+		if db.moved.has(name(n)) {
+			first, last = min(first, x), max(last, x)
+		}
+	}
+	return first <= r && r <= last
 }
 
 // acknowledge says what the database has, now.

@@ -30,6 +30,9 @@ const (
 	ForkOnSync Rule = "leave an epoch in which others have used positions"
 	// KnowMoved: what was moved into another epoch may be stored under its former name.
 	KnowMoved Rule = "look for the readings of a record that was moved"
+	// KnowBehindMoved: where two lives of a cell go on at once, the one may move what the other
+	// still sends under its former name, and that may come last.
+	KnowBehindMoved Rule = "look for the readings of a record that comes behind its moved copy"
 	// OneSession: records of an earlier session are refused.
 	OneSession Rule = "refuse records of an earlier session"
 	// CommittedWins: a loss does not take back what is committed.
@@ -49,6 +52,7 @@ const (
 type Scenario struct {
 	Name     string
 	Readings int  // that are taken in all
+	Backlog  int  // of these, that the first box holds on its disk at the beginning
 	Epochs   int  // that are begun in all
 	Overflow bool // the buffer holds one record, and drops the oldest or refuses the newest
 	Rotate   bool // a file is full, and what it holds moves on
@@ -63,6 +67,12 @@ type Scenario struct {
 	// of the snapshot, which is dead. What it took under used positions is then taken for
 	// what the database has of them.
 	PutBack bool
+	// Beside: a copy of the first box, as it runs and with its memory, goes on beside it. Left
+	// out is that either takes a reading while both are in one epoch: one name then has two
+	// readings, and who has sent his takes the other's for it.
+	Beside bool
+	// Limits: what is left out of PutBack, but for the dead connection, and of Beside happens.
+	Limits  bool
 	Restore bool // the database is put back to a backup; acknowledged readings are retained
 	Rule    Rule // that is left out; empty: none is
 }

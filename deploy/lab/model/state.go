@@ -86,7 +86,8 @@ func (a answer) String() string {
 type database struct {
 	committed, lost set
 	rows            [readings + 1]uint8 // how often each reading is stored
-	under           records             // the reading that was committed under each name
+	under           records             // the reading that was stored under each name
+	moved           set                 // names, under which what had another was stored
 }
 
 // world is a state of everything.
