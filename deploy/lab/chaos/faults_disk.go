@@ -156,6 +156,7 @@ func rollBack(ctx context.Context, r *rig, target string) (cure, error) {
 		return nil, err
 	}
 	then := time.Now()
+	r.cloning = true // it may give new names to what the database has of its other life
 	if err := r.start(ctx, target); err != nil {
 		return nil, err
 	}
@@ -165,6 +166,7 @@ func rollBack(ctx context.Context, r *rig, target string) (cure, error) {
 		}
 		r.asking.Lock()
 		err := run(ctx, "sh", "-c", fmt.Sprintf("rm -rf '%s' && cp -a '%s' '%s'", r.data(target), copied, r.data(target)))
+		err = errors.Join(err, flush(ctx, filepath.Dir(r.data(target))))
 		r.journal.rolledBack(then)
 		r.asking.Unlock()
 		if err != nil {

@@ -106,6 +106,9 @@ func (r *rig) underlay(ctx context.Context, target string, end func() error) (f 
 		if err := errors.Join(r.f.Stop(target), os.Rename(at, under), os.Mkdir(at, 0o700)); err != nil {
 			return err
 		}
+		if err := flush(ctx, filepath.Dir(at)); err != nil {
+			return err
+		}
 		f, err = flakyfs.Mount(under, at)
 		return err
 	})
@@ -114,7 +117,7 @@ func (r *rig) underlay(ctx context.Context, target string, end func() error) (f 
 	}
 	return f, func(ctx context.Context) error {
 		err := r.quiet(target, func() error {
-			return errors.Join(end(), f.Unmount(), os.Remove(at), os.Rename(under, at))
+			return errors.Join(end(), f.Unmount(), os.Remove(at), os.Rename(under, at), flush(ctx, filepath.Dir(at)))
 		})
 		if err != nil {
 			return err
@@ -122,6 +125,10 @@ func (r *rig) underlay(ctx context.Context, target string, end func() error) (f 
 		return r.start(ctx, target)
 	}, r.start(ctx, target)
 }
+
+// flush has a file system write what the rig did there: a power cut that comes soon is to take
+// what the cell did, and not that.
+func flush(ctx context.Context, dir string) error { return run(ctx, "sync", "-f", dir) }
 
 // quiet does something to the files of a cell that nobody else may have open meanwhile.
 func (r *rig) quiet(cell string, do func() error) error {
