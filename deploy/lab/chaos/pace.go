@@ -24,6 +24,9 @@ func (r *rig) keepsPace(ctx context.Context, cell string) (cure, error) {
 	if cell != dynoCell {
 		return nothing, nil
 	}
+	if err := r.answers(ctx, cell); err != nil { // it may have been started a moment ago
+		return nil, err
+	}
 	first, _, err := r.pace(ctx)
 	if err != nil {
 		return nil, err
