@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,28 +83,29 @@ func (b *Broker) Stop() {
 	}
 }
 
-// Connected reports whether a client whose id begins with prefix has a connection.
-func (b *Broker) Connected(prefix string) bool {
+// clients are those whose id begins with prefix.
+func (b *Broker) clients(prefix string) []*mqtt.Client {
 	b.mu.Lock()
 	s := b.server
 	b.mu.Unlock()
+	var list []*mqtt.Client
 	for id, c := range s.Clients.GetAll() {
-		if strings.HasPrefix(id, prefix) && !c.Closed() {
-			return true
+		if strings.HasPrefix(id, prefix) {
+			list = append(list, c)
 		}
 	}
-	return false
+	return list
+}
+
+// Connected reports whether a client whose id begins with prefix has a connection.
+func (b *Broker) Connected(prefix string) bool {
+	return slices.ContainsFunc(b.clients(prefix), func(c *mqtt.Client) bool { return !c.Closed() })
 }
 
 // Drop cuts the connections of all clients whose id begins with prefix.
 func (b *Broker) Drop(prefix string) {
-	b.mu.Lock()
-	s := b.server
-	b.mu.Unlock()
-	for id, c := range s.Clients.GetAll() {
-		if strings.HasPrefix(id, prefix) {
-			c.Stop(io.ErrClosedPipe)
-		}
+	for _, c := range b.clients(prefix) {
+		c.Stop(io.ErrClosedPipe)
 	}
 }
 
@@ -113,10 +115,8 @@ func (b *Broker) Forget(prefix string) {
 	b.mu.Lock()
 	s := b.server
 	b.mu.Unlock()
-	for id, c := range s.Clients.GetAll() {
-		if strings.HasPrefix(id, prefix) {
-			s.UnsubscribeClient(c)
-		}
+	for _, c := range b.clients(prefix) {
+		s.UnsubscribeClient(c)
 	}
 }
 
