@@ -154,12 +154,12 @@ func TestPutBackMovesWhatWasNotSent(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	cell.cfg.SyncGrace, cell.cfg.SyncTimeout = time.Millisecond, time.Minute
 	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour
+	epoch := telemetry.Epoch(cell.buf.Epoch())
 	plant.set(func(p *policy) {
 		p.noSync, p.noAck = true, true
-		p.lose = isRecord
+		p.lose = func(s *seen) bool { return s.header.Epoch == epoch }
 	})
 	cell.birth("press-1", press)
-	epoch := telemetry.Epoch(cell.buf.Epoch())
 	plant.mu.Lock()
 	plant.set1(epoch).Add(0, 50) // what this machine sent in the life that was undone
 	plant.policy.credit = sparkplug.Credit{Records: 2, Bytes: 1 << 20}
@@ -175,7 +175,7 @@ func TestPutBackMovesWhatWasNotSent(t *testing.T) {
 	})
 	eventually(t, "a new epoch", func() bool { return telemetry.Epoch(cell.buf.Epoch()) != epoch })
 	plant.set(func(p *policy) {
-		p.noAck, p.lose = false, nil
+		p.noAck = false
 		p.credit = sparkplug.Credit{Records: 64, Bytes: 1 << 20}
 	})
 	eventually(t, "the eight that were not sent are stored", func() bool {
