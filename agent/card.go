@@ -16,13 +16,13 @@ import (
 	"andon.internal/agent/state"
 )
 
-// Where the counts lie in the state, and how often they are written there: the notes of a
-// year take less than a gigabyte of a card's life. A crash loses the counts since the
-// last one together with the time in which they grew, so that the rate stays right.
+// Where the counts lie in the state, and how often they are noted there. A crash loses the
+// counts since the last note that was written together with the time in which they grew, so
+// that the rate stays right.
 const (
 	cardBucket = "card"
 	cardKey    = "written"
-	cardEvery  = 15 * time.Minute
+	cardEvery  = 10 * time.Minute
 )
 
 // cardDoc is what was written by all agents that had the data folder.
@@ -140,7 +140,7 @@ func (c *card) save() error {
 	all, _ := c.now()
 	b, err := json.Marshal(all)
 	if err == nil {
-		err = c.state.Put(cardBucket, cardKey, b)
+		err = c.state.Note(cardBucket, cardKey, b)
 	}
 	if err != nil {
 		return fmt.Errorf("note what was written: %w", err)

@@ -62,7 +62,7 @@ func (r *Roster) remember(p *telemetry.Profile) error {
 // putProfile makes a profile durable. It is called with writing held.
 func (r *Roster) putProfile(p *telemetry.Profile) error {
 	fp := p.Fingerprint()
-	if err := r.put(profileBucket, fingerprintText(fp), profileToDoc(p)); err != nil {
+	if err := r.put(profileBucket, fingerprintText(fp), profileToDoc(p), r.kv.Put); err != nil {
 		return err
 	}
 	texts := []string{fingerprintText(fp)}
@@ -70,7 +70,7 @@ func (r *Roster) putProfile(p *telemetry.Profile) error {
 		texts = append(texts, fingerprintText(known))
 	}
 	slices.Sort(texts)
-	return r.put(indexBucket, profilesKey, slices.Compact(texts))
+	return r.put(indexBucket, profilesKey, slices.Compact(texts), r.kv.Put)
 }
 
 // Documents returns all profiles as they are stored, by fingerprint, for who reads the

@@ -11,8 +11,8 @@
 // that a dead disk stops no line. A store that writes behind, as state.Front does where the
 // disk is slow, may lose the latest of them in a crash: then a run that began goes on as
 // another run, and one that ended is on test again until its source says otherwise. Counts
-// are in the store after Save, which [Roster.Run] calls; after a crash the count of a live
-// source's run may lag by what was read since.
+// are noted by Save, which [Roster.Run] calls; after a crash the count of a live source's run
+// may lag by what was read since, and by how long the store waits with a note.
 package roster
 
 import (
@@ -30,17 +30,18 @@ import (
 	"andon.internal/shared/telemetry"
 )
 
-// DefaultSaveEvery is how often [Roster.Run] makes counts durable, and so how far a crash
-// puts them back. One write takes 16 KiB: every ten seconds they were a third of what
-// twenty units at 1 Hz give, and with a healthy link nothing else is written.
+// DefaultSaveEvery is how often [Roster.Run] notes the counts.
 const DefaultSaveEvery = 10 * time.Minute
 
 // KV is the durable store that a roster writes to. Put and Delete return when the
-// change is on disk, or is sure to be written as soon as that can be. Get returns nil and no
-// error for a key that is not there.
+// change is on disk, or is sure to be written as soon as that can be. Note may wait until
+// there is something to Put: twenty units at 1 Hz give so little that a transaction of its
+// own every ten minutes would be what wears the card. Get returns nil and no error for a
+// key that is not there, and else what was put or noted last.
 type KV interface {
 	Get(bucket, key string) ([]byte, error)
 	Put(bucket, key string, value []byte) error
+	Note(bucket, key string, value []byte) error
 	Delete(bucket, key string) error
 }
 
@@ -80,7 +81,8 @@ type Roster struct {
 
 	mu       sync.Mutex
 	units    map[string]*Unit // by unit id
-	dirty    map[string]bool  // sources with counts or runs that are not saved
+	dirty    map[string]bool  // sources with runs that are not saved
+	counted  map[string]bool  // sources with counts that are not noted
 	unsaved  map[uint64]bool  // profiles likewise
 	failures int              // of the store, in a row
 	profiles map[uint64]*telemetry.Profile
@@ -101,6 +103,7 @@ func Open(kv KV, o Options) (*Roster, error) {
 		units:    map[string]*Unit{},
 		sources:  map[string]bool{},
 		dirty:    map[string]bool{},
+		counted:  map[string]bool{},
 		unsaved:  map[uint64]bool{},
 		profiles: map[uint64]*telemetry.Profile{},
 	}
@@ -201,10 +204,10 @@ func (r *Roster) Took(unit string, count uint64, lastTime int64, last []telemetr
 	}
 	u.Count, u.LastTime = count, lastTime
 	u.Last = append(u.Last[:0], last...)
-	r.dirty[u.Source] = true
+	r.counted[u.Source] = true
 }
 
-// Run saves counts from time to time until ctx ends, and once more then. It returns
+// Run notes counts from time to time until ctx ends, and once more then. It returns
 // the error of that last Save; earlier ones are logged.
 func (r *Roster) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.every)

@@ -64,7 +64,7 @@ func (r *Roster) change(name string, births []source.Run, deaths []string) error
 	if !r.apply(next, name, births, deaths) {
 		return nil
 	}
-	err := r.putRuns(name, next)
+	err := r.putRuns(name, next, r.kv.Put)
 	r.mu.Lock()
 	r.apply(r.units, name, births, deaths)
 	if err != nil {
@@ -152,8 +152,9 @@ func (r *Roster) apply(units map[string]*Unit, name string, births []source.Run,
 	return changed
 }
 
-// putRuns makes the units of a source durable. It is called with writing held.
-func (r *Roster) putRuns(name string, units map[string]*Unit) error {
+// putRuns stores the units of a source, which store makes durable. It is called with
+// writing held.
+func (r *Roster) putRuns(name string, units map[string]*Unit, store func(bucket, key string, value []byte) error) error {
 	doc := runsDoc{Version: docVersion, Runs: make([]runDoc, 0, len(units))}
 	for _, u := range units {
 		doc.Runs = append(doc.Runs, runDoc{u.ID, u.Born, fingerprintText(u.Profile.Fingerprint()), u.Count, u.LastTime})
@@ -162,15 +163,15 @@ func (r *Roster) putRuns(name string, units map[string]*Unit) error {
 	if !r.sources[name] {
 		names := append(slices.Collect(maps.Keys(r.sources)), name)
 		slices.Sort(names)
-		if err := r.put(indexBucket, sourcesKey, names); err != nil {
+		if err := r.put(indexBucket, sourcesKey, names, r.kv.Put); err != nil {
 			return err
 		}
 		r.sources[name] = true
 	}
-	return r.put(runsBucket, name, doc)
+	return r.put(runsBucket, name, doc, store)
 }
 
-// Save makes the counts durable, and what could not be stored before. It writes
+// Save notes the counts, and makes durable what could not be stored before. It writes
 // nothing when nothing has changed.
 func (r *Roster) Save() error {
 	r.writing.Lock()
@@ -179,13 +180,14 @@ func (r *Roster) Save() error {
 		return nil
 	}
 	r.mu.Lock()
-	dirty, unsaved := r.dirty, r.unsaved
-	r.dirty, r.unsaved = map[string]bool{}, map[uint64]bool{}
+	dirty, counted, unsaved := r.dirty, r.counted, r.unsaved
+	r.dirty, r.counted, r.unsaved = map[string]bool{}, map[string]bool{}, map[uint64]bool{}
 	r.mu.Unlock()
-	err := r.save(dirty, unsaved)
+	err := r.save(dirty, counted, unsaved)
 	if err != nil {
 		r.mu.Lock()
 		maps.Copy(r.dirty, dirty)
+		maps.Copy(r.counted, counted)
 		maps.Copy(r.unsaved, unsaved)
 		r.mu.Unlock()
 		return fmt.Errorf("save roster: %w", err)
@@ -193,21 +195,29 @@ func (r *Roster) Save() error {
 	return nil
 }
 
-func (r *Roster) save(sources map[string]bool, profiles map[uint64]bool) error {
+func (r *Roster) save(dirty, counted map[string]bool, profiles map[uint64]bool) error {
 	for fp := range profiles {
 		if err := r.putProfile(r.profiles[fp]); err != nil {
 			return err
 		}
 	}
-	for name := range sources {
-		if err := r.putRuns(name, r.copyOf(name)); err != nil {
+	for name := range counted {
+		if dirty[name] {
+			continue
+		}
+		if err := r.putRuns(name, r.copyOf(name), r.kv.Note); err != nil {
+			return err
+		}
+	}
+	for name := range dirty {
+		if err := r.putRuns(name, r.copyOf(name), r.kv.Put); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Roster) put(bucket, key string, v any) error {
+func (r *Roster) put(bucket, key string, v any, store func(bucket, key string, value []byte) error) error {
 	if r.late {
 		return fmt.Errorf("store %s/%s: %w", bucket, key, errLate)
 	}
@@ -215,7 +225,7 @@ func (r *Roster) put(bucket, key string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode %s/%s: %w", bucket, key, err)
 	}
-	if err := r.kv.Put(bucket, key, b); err != nil {
+	if err := store(bucket, key, b); err != nil {
 		return fmt.Errorf("store %s/%s: %w", bucket, key, err)
 	}
 	return nil

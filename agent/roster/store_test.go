@@ -34,6 +34,8 @@ func (f *faulty) Put(bucket, key string, value []byte) error {
 	return f.Store.Put(bucket, key, value)
 }
 
+func (f *faulty) Note(bucket, key string, value []byte) error { return f.Put(bucket, key, value) }
+
 func (f *faulty) set(broken bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

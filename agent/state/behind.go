@@ -118,6 +118,10 @@ func (f *Front) writeAll() error {
 		return nil
 	}
 	c = changes{counters: maps.Clone(c.counters), values: maps.Clone(c.values)}
+	if f.notes != nil { // what is noted goes with them
+		f.notes.Stop()
+		f.notes = nil
+	}
 	f.mu.Unlock()
 	err := s.write(&c)
 	f.mu.Lock()
@@ -150,7 +154,11 @@ func (f *Front) wroteLocked(c *changes, upTo uint64) {
 			delete(f.pending.values, at)
 		}
 	}
-	if f.late && f.pending.empty() {
+	switch {
+	case !f.late:
+	case !f.pending.empty():
+		f.wake() // it was only noted, which wakes nobody
+	default:
 		f.late = false
 		if lasted := time.Since(f.since); f.told || lasted > time.Second {
 			f.log.Info("the state is on disk again, which was slow or failed", "lasted", lasted)

@@ -17,6 +17,7 @@ var ErrNoStore = errors.New("there is no disk for it")
 // The defaults of FrontOptions, and how long the last write may take at the end.
 const (
 	DefaultPatience = 50 * time.Millisecond
+	DefaultNoteIn   = 20 * time.Minute
 	countPatience   = time.Second
 	closePatience   = 10 * time.Second
 	retryMin        = 100 * time.Millisecond
@@ -27,7 +28,8 @@ const (
 type FrontOptions struct {
 	// Patience is how long a change waits until it is on disk; [DefaultPatience].
 	Patience time.Duration
-	Logger   *slog.Logger // default: none
+	NoteIn   time.Duration // how long what is noted waits at the most; [DefaultNoteIn]
+	Logger   *slog.Logger  // default: none
 }
 
 // Front stands before a [Store], so that nobody waits for a disk that is stuck, and so
@@ -40,6 +42,7 @@ type FrontOptions struct {
 // leaves half a change. All methods are safe for concurrent use.
 type Front struct {
 	patience time.Duration
+	noteIn   time.Duration
 	log      *slog.Logger
 	kick     chan struct{} // capacity 1: there is something to write
 	stop     chan struct{} // closed by Close
@@ -49,9 +52,10 @@ type Front struct {
 	store    *Store // nil before Attach
 	closed   bool
 	counters map[string]uint64
-	pending  changes // not on disk yet
-	last     uint64  // number of the latest change
-	written  uint64  // changes up to here are on disk
+	pending  changes     // not on disk yet
+	notes    *time.Timer // wakes the writer for what is noted; nil while nothing is
+	last     uint64      // number of the latest change
+	written  uint64      // changes up to here are on disk
 	turn     chan struct{}
 	late     bool // the disk has not caught up: nobody waits for it
 	since    time.Time
@@ -62,7 +66,7 @@ type Front struct {
 // NewFront returns a front without a store. Close ends it.
 func NewFront(o FrontOptions) *Front {
 	f := &Front{
-		patience: cmp.Or(o.Patience, DefaultPatience), log: o.Logger,
+		patience: cmp.Or(o.Patience, DefaultPatience), noteIn: cmp.Or(o.NoteIn, DefaultNoteIn), log: o.Logger,
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		counters: map[string]uint64{}, pending: newChanges(), turn: make(chan struct{}),
 	}
@@ -148,8 +152,39 @@ func (f *Front) Put(bucket, key string, value []byte) error {
 // Delete removes the key, as Put stores one.
 func (f *Front) Delete(bucket, key string) error { return f.change("delete", bucket, key, nil) }
 
+// Note stores the value under the key with the next change that is written, and after
+// FrontOptions.NoteIn at the latest: a transaction wears a card as much for one value as for ten.
+// Until then a crash takes it; Close writes it. The error is that of Put.
+func (f *Front) Note(bucket, key string, value []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.takeLocked("note", bucket, key, append([]byte{}, value...)); err != nil {
+		return err
+	}
+	f.last++
+	if f.notes == nil {
+		f.notes = time.AfterFunc(f.noteIn, f.wake)
+	}
+	if f.late { // the disk is at work on what waits
+		f.wake()
+	}
+	return nil
+}
+
 func (f *Front) change(what, bucket, key string, value []byte) error {
 	f.mu.Lock()
+	if err := f.takeLocked(what, bucket, key, value); err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	n := f.tookLocked()
+	f.mu.Unlock()
+	f.await(n, f.patience)
+	return nil
+}
+
+// takeLocked puts a value with what waits; nil is one that goes.
+func (f *Front) takeLocked(what, bucket, key string, value []byte) error {
 	var err error
 	switch {
 	case f.closed:
@@ -160,13 +195,9 @@ func (f *Front) change(what, bucket, key string, value []byte) error {
 		err = errors.New("a name is empty")
 	}
 	if err != nil {
-		f.mu.Unlock()
 		return fmt.Errorf("%s state %s/%s: %w", what, bucket, key, err)
 	}
 	f.pending.values[place{bucket, key}] = value
-	n := f.tookLocked()
-	f.mu.Unlock()
-	f.await(n, f.patience)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -169,5 +170,67 @@ func TestFrontOfAStuckDisk(t *testing.T) {
 	}
 	if err := s.Close(); err != nil { // before the disk goes
 		t.Fatal(err)
+	}
+}
+
+// TestNote: what is noted is known at once, goes with the next change, after a while by
+// itself, and with Close; what is noted twice is written once.
+func TestNote(t *testing.T) {
+	dir := t.TempDir()
+	tries := map[string]func(f *state.Front) error{
+		"the next change": func(f *state.Front) error { return f.Put("a", "y", []byte("2")) },
+		"its time":        nil,
+		"the end":         func(f *state.Front) error { return f.Close() },
+	}
+	for name, then := range tries {
+		t.Run(name, func(t *testing.T) {
+			o := state.FrontOptions{Patience: time.Minute, NoteIn: time.Hour}
+			if then == nil {
+				o.NoteIn = 100 * time.Millisecond
+			}
+			f := state.NewFront(o)
+			defer f.Close()
+			attach(t, f, filepath.Join(dir, name))
+			before := f.Written()
+			for _, v := range []string{"0", "1"} {
+				if err := f.Note("a", "x", []byte(v)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if v, err := f.Get("a", "x"); string(v) != "1" || err != nil {
+				t.Errorf("x is %q, %v", v, err)
+			}
+			if n := f.Written() - before; n != 0 && then != nil {
+				t.Errorf("%d bytes were written for a note", n)
+			}
+			if then != nil {
+				if err := then(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for limit := time.Now().Add(10 * time.Second); f.Written() == before; time.Sleep(time.Millisecond) {
+				if time.Now().After(limit) {
+					t.Fatal("the note was never written")
+				}
+			}
+			if n := f.Written() - before; n > 8*4096 {
+				t.Errorf("%d bytes were written: more than one transaction", n)
+			}
+			disk, err := os.ReadFile(filepath.Join(dir, name)) // what a crash would leave
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name+" then"), disk, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, filepath.Join(dir, name+" then"))
+			if v, err := s.Get("a", "x"); string(v) != "1" || err != nil {
+				t.Errorf("x on disk is %q, %v", v, err)
+			}
+		})
+	}
+	f := front(t, "")
+	if err := f.Note("a", "x", nil); !errors.Is(err, state.ErrNoStore) {
+		t.Errorf("Note without a store: %v", err)
 	}
 }

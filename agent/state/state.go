@@ -196,6 +196,9 @@ func (s *Store) Put(bucket, key string, value []byte) error {
 	return s.PutAll(bucket, map[string][]byte{key: value})
 }
 
+// Note is Put: a Store waits with nothing, as a [Front] does.
+func (s *Store) Note(bucket, key string, value []byte) error { return s.Put(bucket, key, value) }
+
 // PutAll stores several values of one bucket in one transaction: all or none.
 func (s *Store) PutAll(bucket string, values map[string][]byte) error {
 	if len(values) == 0 {

@@ -18,6 +18,7 @@ type cache struct {
 	mu       sync.Mutex
 	identity string // of the database it was read from; "" until loaded
 	loaded   time.Time
+	writeOut bool              // see writeOutSQL
 	tables   map[string]*table // by profile
 	nodes    map[telemetry.Node]int32
 	epochs   map[epochID]int32
@@ -67,6 +68,7 @@ func (c *cache) load(ctx context.Context, s *Store) error {
 		return nil
 	}
 	tables := map[string]*table{}
+	writeOut := false
 	t, err := s.begin(ctx, nil,
 		call{
 			sql: `SELECT profile_key, name, version, definition FROM profile`,
@@ -88,6 +90,10 @@ func (c *cache) load(ctx context.Context, s *Store) error {
 			},
 		},
 		call{
+			sql: `SELECT FROM pg_settings WHERE name = 'backend_flush_after' AND setting = '0' AND max_val <> '0'`,
+			row: func([][]byte) error { writeOut = true; return nil },
+		},
+		call{
 			sql: `SELECT p.relname, c.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
  JOIN pg_class c ON c.oid = i.inhrelid WHERE p.relname LIKE 'reading\_%' AND p.relkind = 'p'
  AND pg_table_is_visible(p.oid)`,
@@ -107,7 +113,7 @@ func (c *cache) load(ctx context.Context, s *Store) error {
 	if err := s.identify(nil, t.identity); err != nil {
 		return err
 	}
-	c.tables, c.identity, c.loaded = tables, t.identity, time.Now()
+	c.tables, c.identity, c.writeOut, c.loaded = tables, t.identity, writeOut, time.Now()
 	return nil
 }
 

@@ -125,6 +125,9 @@ func (a *attempt) lock(ctx context.Context) error {
 		return nil
 	})
 	calls := []call{ledger}
+	if a.c.writeOut {
+		calls = append(calls, call{sql: writeOutSQL})
+	}
 	if len(a.runs) > 0 {
 		calls = append(calls, selectRuns(a.runs))
 	}

@@ -84,6 +84,9 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 	}
 	// What was appended last still counts as fresh, and would be a part of what is measured.
 	log.Info("waiting until the backlog is one")
+	if err := syncDisk(); err != nil {
+		return err
+	}
 	sleep(ctx, liveAge+settle)
 	log.Info("mending the cable")
 	mended := time.Now()

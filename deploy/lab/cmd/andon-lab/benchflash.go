@@ -17,7 +17,7 @@ func (*benchFlashCmd) Help() string {
 	return `Measures what agents have written to their disks while the link is healthy, with 20 units at 1 Hz
 and 200 at 10 Hz at the same time: write_bytes of /proc/PID/io for a byte of readings, and the count of
 pages that the agent keeps itself. What is written while the link is down is measured by bench buffer.
-Takes about seventeen minutes, longer than the quarter of an hour between two notes of an agent.
+Takes about 32 minutes: an agent writes its counts down every half an hour.
 
 Examples:
   andon-lab bench flash
