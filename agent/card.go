@@ -46,6 +46,7 @@ type card struct {
 
 	mu     sync.Mutex
 	before cardDoc
+	loaded bool           // the state had a disk then: before is what is there
 	buffer *buffer.Buffer // nil before it is open
 }
 
@@ -57,6 +58,7 @@ func openCard(s *state.Front, endurance int64) (*card, error) {
 
 // load reads what earlier agents counted, also later where there was no disk at the start.
 func (c *card) load() error {
+	loaded := c.state.Attached()
 	b, err := c.state.Get(cardBucket, cardKey)
 	if err != nil {
 		return err
@@ -64,7 +66,7 @@ func (c *card) load() error {
 	before, err := parseCard(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.before = before
+	c.before, c.loaded = before, loaded
 	return err
 }
 
@@ -136,7 +138,15 @@ func (c *card) run(ctx context.Context) error {
 	}
 }
 
+// save notes the counts. Where the disk came and what it has is not read yet, there is nothing
+// to add them to.
 func (c *card) save() error {
+	c.mu.Lock()
+	loaded := c.loaded
+	c.mu.Unlock()
+	if !loaded {
+		return nil
+	}
 	all, _ := c.now()
 	b, err := json.Marshal(all)
 	if err == nil {

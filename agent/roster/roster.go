@@ -33,7 +33,7 @@ import (
 // DefaultSaveEvery is how often [Roster.Run] notes the counts.
 const DefaultSaveEvery = 10 * time.Minute
 
-// KV is the durable store that a roster writes to. Put and Delete return when the
+// KV is the durable store that a roster writes to. Put returns when the
 // change is on disk, or is sure to be written as soon as that can be. Note may wait until
 // there is something to Put: twenty units at 1 Hz give so little that a transaction of its
 // own every ten minutes would be what wears the card. Get returns nil and no error for a
@@ -42,7 +42,6 @@ type KV interface {
 	Get(bucket, key string) ([]byte, error)
 	Put(bucket, key string, value []byte) error
 	Note(bucket, key string, value []byte) error
-	Delete(bucket, key string) error
 }
 
 // Options of a roster. The zero value works.
@@ -207,15 +206,15 @@ func (r *Roster) Took(unit string, count uint64, lastTime int64, last []telemetr
 	r.counted[u.Source] = true
 }
 
-// Run notes counts from time to time until ctx ends, and once more then. It returns
-// the error of that last Save; earlier ones are logged.
+// Run notes counts from time to time until ctx ends, and makes them durable then, of which it
+// returns the error; earlier ones are logged.
 func (r *Roster) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return r.Save()
+			return r.saveAll(r.kv.Put)
 		case <-tick.C:
 			r.note(r.Save())
 		}

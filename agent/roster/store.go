@@ -152,9 +152,11 @@ func (r *Roster) apply(units map[string]*Unit, name string, births []source.Run,
 	return changed
 }
 
-// putRuns stores the units of a source, which store makes durable. It is called with
-// writing held.
-func (r *Roster) putRuns(name string, units map[string]*Unit, store func(bucket, key string, value []byte) error) error {
+// storing is KV.Put or KV.Note.
+type storing func(bucket, key string, value []byte) error
+
+// putRuns stores the units of a source. It is called with writing held.
+func (r *Roster) putRuns(name string, units map[string]*Unit, store storing) error {
 	doc := runsDoc{Version: docVersion, Runs: make([]runDoc, 0, len(units))}
 	for _, u := range units {
 		doc.Runs = append(doc.Runs, runDoc{u.ID, u.Born, fingerprintText(u.Profile.Fingerprint()), u.Count, u.LastTime})
@@ -173,7 +175,10 @@ func (r *Roster) putRuns(name string, units map[string]*Unit, store func(bucket,
 
 // Save notes the counts, and makes durable what could not be stored before. It writes
 // nothing when nothing has changed.
-func (r *Roster) Save() error {
+func (r *Roster) Save() error { return r.saveAll(r.kv.Note) }
+
+// saveAll is Save, with another way to store the counts.
+func (r *Roster) saveAll(note storing) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	if r.late {
@@ -183,7 +188,7 @@ func (r *Roster) Save() error {
 	dirty, counted, unsaved := r.dirty, r.counted, r.unsaved
 	r.dirty, r.counted, r.unsaved = map[string]bool{}, map[string]bool{}, map[uint64]bool{}
 	r.mu.Unlock()
-	err := r.save(dirty, counted, unsaved)
+	err := r.save(dirty, counted, unsaved, note)
 	if err != nil {
 		r.mu.Lock()
 		maps.Copy(r.dirty, dirty)
@@ -195,7 +200,7 @@ func (r *Roster) Save() error {
 	return nil
 }
 
-func (r *Roster) save(dirty, counted map[string]bool, profiles map[uint64]bool) error {
+func (r *Roster) save(dirty, counted map[string]bool, profiles map[uint64]bool, note storing) error {
 	for fp := range profiles {
 		if err := r.putProfile(r.profiles[fp]); err != nil {
 			return err
@@ -205,7 +210,7 @@ func (r *Roster) save(dirty, counted map[string]bool, profiles map[uint64]bool) 
 		if dirty[name] {
 			continue
 		}
-		if err := r.putRuns(name, r.copyOf(name), r.kv.Note); err != nil {
+		if err := r.putRuns(name, r.copyOf(name), note); err != nil {
 			return err
 		}
 	}
@@ -217,7 +222,7 @@ func (r *Roster) save(dirty, counted map[string]bool, profiles map[uint64]bool) 
 	return nil
 }
 
-func (r *Roster) put(bucket, key string, v any, store func(bucket, key string, value []byte) error) error {
+func (r *Roster) put(bucket, key string, v any, store storing) error {
 	if r.late {
 		return fmt.Errorf("store %s/%s: %w", bucket, key, errLate)
 	}

@@ -113,15 +113,19 @@ func (f *Front) write() {
 func (f *Front) writeAll() error {
 	f.mu.Lock()
 	s, c, upTo := f.store, f.pending, f.last
+	if f.notes != nil { // what is noted goes with the others
+		f.notes.Stop()
+		f.notes = nil
+	}
 	if s == nil || c.empty() {
+		if s != nil && f.written < upTo { // what waited became what is on disk
+			f.wroteLocked(&c, upTo)
+			f.nextTurnLocked()
+		}
 		f.mu.Unlock()
 		return nil
 	}
 	c = changes{counters: maps.Clone(c.counters), values: maps.Clone(c.values)}
-	if f.notes != nil { // what is noted goes with them
-		f.notes.Stop()
-		f.notes = nil
-	}
 	f.mu.Unlock()
 	err := s.write(&c)
 	f.mu.Lock()
@@ -136,9 +140,14 @@ func (f *Front) writeAll() error {
 	} else {
 		f.wroteLocked(&c, upTo)
 	}
+	f.nextTurnLocked()
+	return err
+}
+
+// nextTurnLocked wakes all that wait.
+func (f *Front) nextTurnLocked() {
 	close(f.turn)
 	f.turn = make(chan struct{})
-	return err
 }
 
 // wroteLocked takes what is on disk now from what waits.

@@ -17,7 +17,7 @@ var ErrNoStore = errors.New("there is no disk for it")
 // The defaults of FrontOptions, and how long the last write may take at the end.
 const (
 	DefaultPatience = 50 * time.Millisecond
-	DefaultNoteIn   = 20 * time.Minute
+	DefaultNoteIn   = 25 * time.Minute // what is noted every 10 minutes is written every 30
 	countPatience   = time.Second
 	closePatience   = 10 * time.Second
 	retryMin        = 100 * time.Millisecond

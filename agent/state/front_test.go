@@ -133,6 +133,15 @@ func TestFrontOfAStuckDisk(t *testing.T) {
 		t.Fatalf("Next = %d, %v", n, err)
 	}
 	disk.Freeze()
+	first := make(chan error, 1)
+	go func() { first <- f.Put("runs", "line", nil) }()
+	time.Sleep(10 * time.Millisecond) // mostly it is being written then, and not late yet
+	if err := f.Note("runs", "count", []byte("7")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	for i := range 20 {
 		if err := f.Put("runs", "line", []byte{byte(i)}); err != nil {
@@ -165,8 +174,10 @@ func TestFrontOfAStuckDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, path)
-	if v, err := s.Get("runs", "line"); string(v) != "\x13" || err != nil {
-		t.Errorf("on disk is %q, %v", v, err)
+	for key, want := range map[string]string{"line": "\x13", "count": "7"} {
+		if v, err := s.Get("runs", key); string(v) != want || err != nil {
+			t.Errorf("%s on disk is %q, %v", key, v, err)
+		}
 	}
 	if err := s.Close(); err != nil { // before the disk goes
 		t.Fatal(err)

@@ -298,4 +298,3 @@ type memKV map[string][]byte
 func (m memKV) Get(b, k string) ([]byte, error)  { return m[b+"/"+k], nil }
 func (m memKV) Put(b, k string, v []byte) error  { m[b+"/"+k] = v; return nil }
 func (m memKV) Note(b, k string, v []byte) error { return m.Put(b, k, v) }
-func (m memKV) Delete(b, k string) error         { delete(m, b+"/"+k); return nil }

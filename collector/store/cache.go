@@ -90,7 +90,8 @@ func (c *cache) load(ctx context.Context, s *Store) error {
 			},
 		},
 		call{
-			sql: `SELECT FROM pg_settings WHERE name = 'backend_flush_after' AND setting = '0' AND max_val <> '0'`,
+			sql: `SELECT FROM pg_settings WHERE name = 'backend_flush_after' AND source = 'default' AND setting = '0'
+ AND max_val <> '0' AND context = 'user'`,
 			row: func([][]byte) error { writeOut = true; return nil },
 		},
 		call{

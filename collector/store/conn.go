@@ -94,7 +94,8 @@ func settingsSQL(c Config) string {
 
 // writeOutSQL has the kernel write pages of tables when PostgreSQL gives them to it, not half
 // a minute later those of a whole backlog at once, for which commits then wait a tenth of a
-// second and more. Where somebody has set it, or the system knows no such hint, it is left.
+// second and more. Where somebody has set it, be it to 0, or the system knows no such hint, it
+// is left; that is found out when the cache is loaded.
 const writeOutSQL = `SELECT set_config('backend_flush_after', '256kB', true)`
 
 // call is one statement of a pipeline. Parameters are text; the SQL casts them.

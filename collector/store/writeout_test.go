@@ -2,16 +2,20 @@ package store_test
 
 import "testing"
 
-// TestWriteOut: a batch has its pages written as they come, where nobody decided otherwise.
+// TestWriteOut: a batch has its pages written as they come, where nobody has decided.
 func TestWriteOut(t *testing.T) {
 	for name, tt := range map[string]struct{ setting, want string }{
-		"left to us":          {"0", "256kB"},
-		"somebody's decision": {"1MB", "1MB"},
+		"nobody decided":     {"", "256kB"},
+		"somebody, for more": {"1MB", "1MB"},
+		"somebody, for none": {"0", "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := setUp(t)
+			if tt.setting != "" {
+				exec(t, f.dsn, `DO $$ BEGIN
+					EXECUTE format('ALTER DATABASE %I SET backend_flush_after = %L', current_database(), '`+tt.setting+`'); END $$`)
+			}
 			exec(t, f.dsn,
-				`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET backend_flush_after = %L', current_database(), '`+tt.setting+`'); END $$`,
 				`CREATE TABLE seen (v text)`,
 				`CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 					INSERT INTO seen VALUES (current_setting('backend_flush_after')); RETURN NULL; END $$`,

@@ -3,6 +3,7 @@ package lab_test
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"andon.internal/lab/bench"
@@ -13,16 +14,31 @@ import (
 func TestBenchBuffer(t *testing.T) {
 	t.Parallel()
 	dir, disk := place(t), t.TempDir()
-	var r bench.BufferReport
-	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "buffer", "--short", "--json", "--dir", disk)), &r); err != nil {
-		t.Fatal(err)
+	measure := func(t *testing.T, more ...string) bench.BufferReport {
+		t.Helper()
+		var r bench.BufferReport
+		args := append([]string{"bench", "buffer", "--short", "--json", "--dir", disk}, more...)
+		if err := json.Unmarshal([]byte(mustLab(t, dir, args...)), &r); err != nil {
+			t.Fatal(err)
+		}
+		var figures struct {
+			Speeds, Wears []json.RawMessage
+		}
+		if err := json.Unmarshal(r.Figures, &figures); err != nil || len(figures.Speeds) != 6 || len(figures.Wears) != 8 || r.Disk == "" || r.Machine.Cores == 0 {
+			t.Errorf("%v: %+v", err, r)
+		}
+		return r
 	}
-	var figures struct {
-		Speeds, Wears []json.RawMessage
-	}
-	if err := json.Unmarshal(r.Figures, &figures); err != nil || len(figures.Speeds) != 6 || len(figures.Wears) != 8 || r.Disk == "" || r.Machine.Cores == 0 {
-		t.Errorf("%v: %+v", err, r)
-	}
+	as := measure(t)
+	t.Run("a slow disk", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Fatal("this test needs root: it makes a file system on a loop device")
+		}
+		r := measure(t, "--mbps", "400")
+		if r.MBps != 400 || !strings.HasSuffix(r.Disk, " on "+as.Disk) || r.Dir != as.Dir {
+			t.Errorf("it measured %+v, and before %+v", r, as)
+		}
+	})
 	if left, err := os.ReadDir(disk); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

@@ -83,10 +83,11 @@ func (r *DrainReport) measure(ctx context.Context, f *factory.Factory, conn *pgx
 		return err
 	}
 	// What was appended last still counts as fresh, and would be a part of what is measured.
-	log.Info("waiting until the backlog is one")
+	log.Info("having the disk written")
 	if err := syncDisk(); err != nil {
 		return err
 	}
+	log.Info("waiting until the backlog is one")
 	sleep(ctx, liveAge+settle)
 	log.Info("mending the cable")
 	mended := time.Now()

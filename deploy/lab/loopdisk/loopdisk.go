@@ -2,7 +2,7 @@
 // slow, copied while they are in use, and lose their power.
 //
 // It promises that a disk without power forgets all that was not synced. It needs root. A
-// Disk is not safe for concurrent use, but for Throttle.
+// Disk is not safe for concurrent use, but for Throttle, ThrottleBytes and Lift.
 package loopdisk
 
 import (
@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bytes is the size of every disk; XFS takes no less. The files are sparse.
+// Bytes is the size of disks that Make makes; XFS takes no less. The files are sparse.
 const Bytes = 320 << 20
 
 // Disk is a file system in the file Image, mounted at the folder Mount.
@@ -28,21 +28,31 @@ type Disk struct{ Image, Mount string }
 // Make makes a file system, "ext4" or "xfs", in the folder dir, as NAME.img, and mounts it
 // at NAME.disk there.
 func Make(ctx context.Context, dir, name, kind string) (*Disk, error) {
+	return MakeSized(ctx, dir, name, kind, Bytes)
+}
+
+// MakeSized makes one of another size, in bytes.
+func MakeSized(ctx context.Context, dir, name, kind string, size int64) (*Disk, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("loop devices are made by root")
 	}
 	d := &Disk{Image: filepath.Join(dir, name+".img"), Mount: filepath.Join(dir, name+".disk")}
-	if err := errors.Join(os.Mkdir(d.Mount, 0o755), os.WriteFile(d.Image, nil, 0o600), os.Truncate(d.Image, Bytes)); err != nil {
+	if err := errors.Join(os.Mkdir(d.Mount, 0o755), os.WriteFile(d.Image, nil, 0o600), os.Truncate(d.Image, size)); err != nil {
 		return nil, err
 	}
-	args := []string{"-q", "-F", "-m", "0", d.Image}
+	// The kernel would else go on with it when it is mounted.
+	args := []string{"-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.Image}
 	if kind == "xfs" {
 		args = []string{"-q", "-f", d.Image}
 	}
 	if err := run(ctx, "mkfs."+kind, args...); err != nil {
 		return nil, err
 	}
-	return d, d.Attach(ctx)
+	if err := d.Attach(ctx); err != nil {
+		_ = unix.Unmount(d.Mount, 0) // mount may have been cut off behind its work
+		return nil, err
+	}
+	return d, nil
 }
 
 func run(ctx context.Context, name string, args ...string) error {

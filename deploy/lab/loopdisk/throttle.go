@@ -19,8 +19,11 @@ import (
 // journal among them, belongs to the group at the root: io.max of v2 has none there.
 const blkio = "/sys/fs/cgroup/blkio"
 
-// writesBound is the file in a group that bounds the writes of devices.
-const writesBound = "blkio.throttle.write_iops_device"
+// The files in a group that bound the writes of devices, by their number and by their bytes.
+const (
+	writesBound = "blkio.throttle.write_iops_device"
+	bytesBound  = "blkio.throttle.write_bps_device"
+)
 
 // Throttles says whether this machine can bound a device.
 func Throttles() error {
@@ -31,8 +34,15 @@ func Throttles() error {
 }
 
 // Throttle bounds the writes of the device under a file system; 0 lifts the bound. It
-// holds for processes of the root's group, and of our own.
+// holds for processes of the root's group, and of our own, for each of the two.
 func (d *Disk) Throttle(writesPerSecond int) error {
+	return d.bound(writesBound, int64(writesPerSecond))
+}
+
+// ThrottleBytes bounds what is written, in bytes, as Throttle bounds the writes.
+func (d *Disk) ThrottleBytes(perSecond int64) error { return d.bound(bytesBound, perSecond) }
+
+func (d *Disk) bound(file string, perSecond int64) error {
 	var st unix.Stat_t
 	if err := unix.Stat(d.Mount, &st); err != nil {
 		return fmt.Errorf("bound the writes to %s: %w", d.Mount, err)
@@ -41,9 +51,9 @@ func (d *Disk) Throttle(writesPerSecond int) error {
 	if own := ownGroup(); own != "" && own != "/" {
 		groups = append(groups, filepath.Join(blkio, own))
 	}
-	line := fmt.Sprintf("%d:%d %d", unix.Major(st.Dev), unix.Minor(st.Dev), writesPerSecond)
+	line := fmt.Sprintf("%d:%d %d", unix.Major(st.Dev), unix.Minor(st.Dev), perSecond)
 	for _, dir := range groups {
-		if err := os.WriteFile(filepath.Join(dir, writesBound), []byte(line), 0); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(line), 0); err != nil {
 			return fmt.Errorf("bound the writes to %s: %w", d.Mount, err)
 		}
 	}
@@ -52,11 +62,15 @@ func (d *Disk) Throttle(writesPerSecond int) error {
 
 // Lift lifts what a killed run may have left: the number of the device is another's soon.
 func (d *Disk) Lift() error {
-	bound, err := os.ReadFile(filepath.Join(blkio, writesBound))
+	return errors.Join(d.lift(writesBound), d.lift(bytesBound))
+}
+
+func (d *Disk) lift(file string) error {
+	bound, err := os.ReadFile(filepath.Join(blkio, file))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(bound)) == 0 {
 		return nil
 	}
-	return errors.Join(err, d.Throttle(0))
+	return errors.Join(err, d.bound(file, 0))
 }
 
 // ownGroup is the group of this process, from the root of blkio.
