@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"andon.internal/lab/factory"
+	"andon.internal/lab/loopdisk"
 )
 
 // FlashTarget is the most that may be written to the disk for a byte of readings while the
@@ -30,9 +31,10 @@ type Flash struct {
 	Seconds  float64 `json:"seconds"`
 	Readings int64   `json:"readings"`
 	Bytes    int64   `json:"reading_bytes"` // of the readings, in the form of the buffer before it compresses
-	Process  int64   `json:"process_bytes"` // write_bytes of /proc/PID/io
+	Device   int64   `json:"device_bytes"`  // what reached the disk, of which it alone has the use
+	Process  int64   `json:"process_bytes"` // write_bytes of /proc/PID/io: what became dirty, pages of the file system too
 	Pages    int64   `json:"page_bytes"`    // what the agent itself counts
-	Part     float64 `json:"part"`          // Process / Bytes
+	Part     float64 `json:"part"`          // Device / Bytes
 }
 
 // Met reports whether the target is met.
@@ -40,7 +42,7 @@ func (f *Flash) Met() bool { return f.Part <= FlashTarget }
 
 // Healthy measures what is written while everything is acknowledged in time, from half a
 // minute after the start on: for longer than the half an hour in which an agent writes its
-// counts down.
+// counts down. It needs root: each cell has a disk of its own, a file system on a loop device.
 func Healthy(ctx context.Context, o Options) (_ *FlashReport, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -55,20 +57,35 @@ func Healthy(ctx context.Context, o Options) (_ *FlashReport, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	disks := make([]*loopdisk.Disk, 0, len(r.Loads))
+	defer func() {
+		for _, d := range disks {
+			err = errors.Join(err, d.Detach(context.WithoutCancel(ctx)))
+		}
+		if err == nil { // it would reach into a disk that is there still
+			err = os.RemoveAll(dir)
+		}
+	}()
 	data := filepath.Join(dir, "lab")
-	cells := make([]factory.Cell, len(r.Loads))
+	cells, sites := make([]factory.Cell, len(r.Loads)), map[string]factory.Site{}
 	for i := range r.Loads {
 		l := &r.Loads[i]
 		// One programme lasts longer than the measurement: no unit comes or goes.
-		cells[i] = factory.Cell{Name: "cell-" + strconv.Itoa(i+1), Dynos: factory.Dynos{
+		name := "cell-" + strconv.Itoa(i+1)
+		cells[i] = factory.Cell{Name: name, Buffer: factory.Buffer{MaxDisk: "128MiB"}, Dynos: factory.Dynos{
 			Stations: l.Units, First: 1 + 1000*i, Rate: float64(l.Hz), Programme: 2 * time.Hour,
 		}}
+		d, err := loopdisk.Make(ctx, dir, name, "ext4")
+		if err != nil {
+			return nil, err
+		}
+		disks = append(disks, d)
+		sites[name] = factory.Site{Data: filepath.Join(d.Mount, "data")}
 	}
 	if err := os.Mkdir(data, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := start(ctx, o, factory.Options{Dir: data, Cells: cells}, &r.Machine)
+	f, err := start(ctx, o, factory.Options{Dir: data, Cells: cells, Sites: sites}, &r.Machine)
 	if err != nil {
 		return nil, err
 	}
@@ -78,30 +95,34 @@ func Healthy(ctx context.Context, o Options) (_ *FlashReport, err error) {
 	o.Logger.Info("measuring what is written", "for", lasts)
 	before, begun := make([]Flash, len(cells)), time.Now()
 	for i := range cells {
-		if before[i], err = writtenBy(ctx, f, cells[i].Name); err != nil {
+		if before[i], err = writtenBy(ctx, f, cells[i].Name, disks[i]); err != nil {
 			return nil, err
 		}
 	}
 	sleep(ctx, lasts)
 	for i := range cells {
-		now, err := writtenBy(ctx, f, cells[i].Name)
+		now, err := writtenBy(ctx, f, cells[i].Name, disks[i])
 		if err != nil {
 			return nil, err
 		}
 		l := &r.Loads[i]
 		l.Seconds = time.Since(begun).Seconds()
 		l.Readings, l.Bytes = now.Readings-before[i].Readings, now.Bytes-before[i].Bytes
+		l.Device = now.Device - before[i].Device
 		l.Process, l.Pages = now.Process-before[i].Process, now.Pages-before[i].Pages
 		if l.Bytes == 0 {
 			return nil, fmt.Errorf("%s took no readings", cells[i].Name)
 		}
-		l.Part = float64(l.Process) / float64(l.Bytes)
+		l.Part = float64(l.Device) / float64(l.Bytes)
 	}
 	return r, nil
 }
 
-// writtenBy is what an agent has taken and written since it was started.
-func writtenBy(ctx context.Context, f *factory.Factory, name string) (w Flash, err error) {
+// writtenBy is what an agent has taken and written since it was started, and what its disk has.
+func writtenBy(ctx context.Context, f *factory.Factory, name string, d *loopdisk.Disk) (w Flash, err error) {
+	if w.Device, err = d.Written(); err != nil {
+		return w, err
+	}
 	m, err := f.Metrics(ctx, name)
 	if err != nil {
 		return w, err

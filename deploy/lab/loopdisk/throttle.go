@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +83,25 @@ func ownGroup() string {
 		}
 	}
 	return ""
+}
+
+// Written is what was written to the device since it was made, in bytes.
+func (d *Disk) Written() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(d.Mount, &st); err != nil {
+		return 0, fmt.Errorf("what was written to %s: %w", d.Mount, err)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		return 0, fmt.Errorf("what was written to %s: %w", d.Mount, err)
+	}
+	const sector, written = 512, 6 // the place in the line: Documentation/block/stat.rst of Linux
+	f := strings.Fields(string(b))
+	if len(f) <= written {
+		return 0, fmt.Errorf("what was written to %s: the kernel says %q", d.Mount, b)
+	}
+	n, err := strconv.ParseInt(f[written], 10, 64)
+	return n * sector, err
 }
 
 // TimedWrites is how many writes TimeWrites makes.

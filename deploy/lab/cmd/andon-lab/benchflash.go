@@ -15,13 +15,14 @@ type benchFlashCmd struct {
 
 func (*benchFlashCmd) Help() string {
 	return `Measures what agents have written to their disks while the link is healthy, with 20 units at 1 Hz
-and 200 at 10 Hz at the same time: write_bytes of /proc/PID/io for a byte of readings, and the count of
-pages that the agent keeps itself. What is written while the link is down is measured by bench buffer.
+and 200 at 10 Hz at the same time: what reached the disk for a byte of readings, which is a loop device
+for each, beside write_bytes of /proc/PID/io, in which the kernel counts what became dirty and pages of
+the file system more than once, and the pages that the agent counts itself. What is written while the link is down is measured by bench buffer.
 Takes about 32 minutes: an agent writes its counts down every half an hour.
 
 Examples:
-  andon-lab bench flash
-  andon-lab bench flash --short --json`
+  sudo andon-lab bench flash
+  sudo andon-lab bench flash --short --json`
 }
 
 func (c *benchFlashCmd) Run(ctx context.Context, t terminal) error {
@@ -35,11 +36,11 @@ func (c *benchFlashCmd) Run(ctx context.Context, t terminal) error {
 func writeFlashFigures(out io.Writer, r *bench.FlashReport) error {
 	writeMachine(out, &r.Machine, r.Short)
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "\nWRITTEN with a healthy link\treadings\ttheir bytes\tprocess wrote\tpages\tseconds\ttarget")
+	fmt.Fprintln(w, "\nWRITTEN with a healthy link\treadings\ttheir bytes\tat the disk\tprocess\tpages\tseconds\ttarget")
 	for i := range r.Loads {
 		l := &r.Loads[i]
-		fmt.Fprintf(w, "%d units x %d Hz\t%d\t%d\t%d\t%d\t%.0f\t<= %.0f %%: %.2f %%, %s\n", l.Units, l.Hz, l.Readings, l.Bytes,
-			l.Process, l.Pages, l.Seconds, 100*bench.FlashTarget, 100*l.Part, verdict(l.Met()))
+		fmt.Fprintf(w, "%d units x %d Hz\t%d\t%d\t%d\t%d\t%d\t%.0f\t<= %.0f %%: %.2f %%, %s\n", l.Units, l.Hz, l.Readings, l.Bytes,
+			l.Device, l.Process, l.Pages, l.Seconds, 100*bench.FlashTarget, 100*l.Part, verdict(l.Met()))
 	}
 	return w.Flush()
 }
