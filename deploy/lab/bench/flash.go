@@ -59,12 +59,14 @@ func Healthy(ctx context.Context, o Options) (_ *FlashReport, err error) {
 	}
 	disks := make([]*loopdisk.Disk, 0, len(r.Loads))
 	defer func() {
+		var left error
 		for _, d := range disks {
-			err = errors.Join(err, d.Detach(context.WithoutCancel(ctx)))
+			left = errors.Join(left, d.Detach(context.WithoutCancel(ctx)))
 		}
-		if err == nil { // it would reach into a disk that is there still
-			err = os.RemoveAll(dir)
+		if left == nil { // it would reach into a disk that is there still
+			left = os.RemoveAll(dir)
 		}
+		err = errors.Join(err, left)
 	}()
 	data := filepath.Join(dir, "lab")
 	cells, sites := make([]factory.Cell, len(r.Loads)), map[string]factory.Site{}

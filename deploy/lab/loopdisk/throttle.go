@@ -85,7 +85,8 @@ func ownGroup() string {
 	return ""
 }
 
-// Written is what was written to the device since it was made, in bytes.
+// Written is what was written to the device, in bytes: how much between two calls, since the
+// kernel may have counted for another disk of that number before.
 func (d *Disk) Written() (int64, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(d.Mount, &st); err != nil {
