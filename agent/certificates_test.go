@@ -19,6 +19,7 @@ import (
 	"andon.internal/agent/identity/identitytest"
 	"andon.internal/shared/config"
 	"andon.internal/shared/enroll"
+	"andon.internal/shared/mqttserver"
 	"andon.internal/shared/mtls"
 	"andon.internal/shared/sparkplug"
 )
@@ -57,7 +58,7 @@ func securePlant(t *testing.T, life time.Duration) *secured {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _ = s.server.Close() })
+	t.Cleanup(func() { _ = mqttserver.Close(s.server) })
 	s.plant = startPlant(t, plain, cell)
 	s.service = s.Serve()
 	s.enrol(life)

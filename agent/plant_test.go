@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"andon.internal/shared/freeport"
+	"andon.internal/shared/mqttserver"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -56,7 +57,7 @@ func startBroker(t testing.TB, address string) {
 	if err := s.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() { _ = mqttserver.Close(s) })
 }
 
 // row is one reading as the plant has it.

@@ -13,6 +13,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 	"golang.org/x/sync/errgroup"
 
+	"andon.internal/shared/mqttserver"
 	"andon.internal/shared/ops"
 )
 
@@ -171,7 +172,7 @@ func (b *Broker) stop() {
 	goodbye := make(chan struct{})
 	go func() {
 		defer close(goodbye)
-		_ = b.server.Close() // always nil
+		_ = mqttserver.Close(b.server) // always nil
 	}()
 	select {
 	case <-goodbye:

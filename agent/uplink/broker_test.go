@@ -15,6 +15,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"andon.internal/shared/freeport"
+	"andon.internal/shared/mqttserver"
 	"andon.internal/shared/sparkplug"
 )
 
@@ -166,7 +167,7 @@ func (b *broker) start() {
 
 func (b *broker) stop() {
 	b.door.shut()
-	_ = b.server.Close()
+	_ = mqttserver.Close(b.server)
 }
 
 // door is the broker's listener. The library leaves connections open that come while it

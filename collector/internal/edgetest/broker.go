@@ -17,6 +17,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"andon.internal/shared/freeport"
+	"andon.internal/shared/mqttserver"
 )
 
 // Broker is an MQTT broker in this process. It can be stopped and started again on
@@ -79,7 +80,7 @@ func (b *Broker) Stop() {
 	b.server = nil
 	b.mu.Unlock()
 	if s != nil {
-		_ = s.Close()
+		_ = mqttserver.Close(s)
 	}
 }
 
