@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"andon.internal/agent/buffer/internal/format"
@@ -29,13 +30,14 @@ func (b *Buffer) evacuate() error {
 
 // wastefulLocked returns the sealed file with the most that nobody needs, where the files
 // are too large and a quarter of it is such: what is copied is then less than what it frees.
+// One whose records are all let go of, and waits for their loss to be on disk, is none.
 func (b *Buffer) wastefulLocked() *file {
 	if size, _ := b.x.sizes(); b.cramped > 0 || len(b.moves) > 0 || size <= b.o.MaxDisk {
 		return nil
 	}
 	var worst *file
 	for _, f := range b.x.files {
-		if f.sealed && !f.done() && f.waste() >= f.size/4 && (worst == nil || f.waste() > worst.waste()) {
+		if f.sealed && f.holdsSome() && f.waste() >= f.size/4 && (worst == nil || f.waste() > worst.waste()) {
 			worst = f
 		}
 	}
@@ -55,6 +57,10 @@ func (f *file) waste() int64 {
 func (b *Buffer) empty(f *file) error {
 	for {
 		b.mu.Lock()
+		if !slices.Contains(b.x.files, f) { // it was damaged, and is set aside
+			b.mu.Unlock()
+			return nil
+		}
 		keys := b.heldInLocked(f)
 		ep := b.x.current()
 		c := format.Change{Epoch: ep.id, Next: ep.next}

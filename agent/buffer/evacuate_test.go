@@ -41,3 +41,24 @@ func TestThinWithFailingDisk(t *testing.T) {
 		t.Errorf("%d records are held: %v", len(x.ids), x.ids)
 	}
 }
+
+// TestLettingGoOfASealedFile: what a file holds is let go of whole where nothing can be
+// deleted in it, and its loss waits to be written. It is not copied for ever.
+func TestLettingGoOfASealedFile(t *testing.T) {
+	o := policyOptions(t, buffer.DropOldest)
+	var fail atomic.Bool
+	o.SetStep(func(name string) error {
+		if name == "write" && fail.CompareAndSwap(true, false) {
+			return errors.New("the disk fails, as it was told to")
+		}
+		return nil
+	})
+	b := open(t, o)
+	const n, rounds = 60, 150
+	for i := range rounds {
+		pour(t, b, 1+i*n, n)
+		fail.Store(true)
+	}
+	fail.Store(false)
+	within(t, "the files are within their limit", func() bool { return b.Stats().DiskBytes <= o.MaxDisk+o.RotateBytes })
+}

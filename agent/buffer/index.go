@@ -120,11 +120,21 @@ func (f *file) holding(e Epoch) *holding {
 // done reports whether nothing in the file is needed any more.
 func (f *file) done() bool {
 	for _, h := range f.holds {
-		if !h.live.Empty() || !h.kept.Empty() || !h.bad.Empty() {
+		if !h.bad.Empty() {
 			return false
 		}
 	}
-	return true
+	return !f.holdsSome()
+}
+
+// holdsSome reports whether records in the file are held or retained.
+func (f *file) holdsSome() bool {
+	for _, h := range f.holds {
+		if !h.live.Empty() || !h.kept.Empty() {
+			return true
+		}
+	}
+	return false
 }
 
 // space is what the file's records take, dead ones too.
