@@ -152,14 +152,18 @@ func TestLookingDoesNotHinder(t *testing.T) {
 	cfg.Sources[1].Replay.UnitPrefix, cfg.Sources[1].Replay.Speed = "slow-", 100
 	a := start(t, cfg)
 	eventually(t, "much is buffered", func() bool { n := 0; _, _ = fmt.Sscan(a.metric("andon_buffer_rows"), &n); return n >= 40_000 })
-	resp, err := local.Client(string(cfg.Data)).Get("http://agent/v1/records")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if _, err := io.ReadFull(resp.Body, make([]byte, 100)); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "records are given", func() bool { // those of a file are, once they are on disk
+		resp, err := local.Client(string(cfg.Data)).Get("http://agent/v1/records")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = io.ReadFull(resp.Body, make([]byte, 100)); err != nil {
+			_ = resp.Body.Close() // the next one is looked at
+			return false
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return true
+	})
 	for _, what := range []string{"records", "none", "status", "profiles", "holdings"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

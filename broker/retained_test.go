@@ -56,7 +56,11 @@ func TestRetainedMessagesAreBookedForTheirReaders(t *testing.T) {
 // A subscription to one topic is not mistaken for a delivery of it.
 func TestSubscriptionsAreNotBooked(t *testing.T) {
 	b := start(t, nil)
+	first := b.session(4, "first")
+	first.send(subscribe(4, "r/1", 0))
+	first.expect(0x90)
 	wait(t, b.client("writer", nil).Publish("r/1", 1, true, "kept"))
+	first.expect(0x30) // an acknowledgement may come before it has gone to all
 	c := b.session(4, "reader")
 	for _, filter := range []string{"r/1", "r/2"} {
 		c.send(subscribe(4, filter, 0))
