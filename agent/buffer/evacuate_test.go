@@ -13,20 +13,8 @@ import (
 // failed, do not pile up for the few records that policy Thin keeps in each.
 func TestThinWithFailingDisk(t *testing.T) {
 	o := policyOptions(t, buffer.Thin)
-	var fail atomic.Bool
-	o.SetStep(func(name string) error {
-		if name == "write" && fail.CompareAndSwap(true, false) {
-			return errors.New("the disk fails, as it was told to")
-		}
-		return nil
-	})
-	b := open(t, o)
 	const n, rounds = 60, 15
-	for i := range rounds {
-		pour(t, b, 1+i*n, n)
-		fail.Store(true)
-	}
-	within(t, "the files are within their limit", func() bool { return b.Stats().DiskBytes <= o.MaxDisk+o.RotateBytes })
+	b := pouredWithFailures(t, &o, n, rounds)
 	if err := buffer.Abandon(b); err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +34,13 @@ func TestThinWithFailingDisk(t *testing.T) {
 // deleted in it, and its loss waits to be written. It is not copied for ever.
 func TestLettingGoOfASealedFile(t *testing.T) {
 	o := policyOptions(t, buffer.DropOldest)
+	pouredWithFailures(t, &o, 60, 150)
+}
+
+// pouredWithFailures opens a buffer and pours n records into it again and again, before each
+// of which but the first a write fails, so that a file is sealed. It ends within its limit.
+func pouredWithFailures(t *testing.T, o *buffer.Options, n, rounds int) *buffer.Buffer {
+	t.Helper()
 	var fail atomic.Bool
 	o.SetStep(func(name string) error {
 		if name == "write" && fail.CompareAndSwap(true, false) {
@@ -53,12 +48,11 @@ func TestLettingGoOfASealedFile(t *testing.T) {
 		}
 		return nil
 	})
-	b := open(t, o)
-	const n, rounds = 60, 150
+	b := open(t, *o)
 	for i := range rounds {
+		fail.Store(i > 0)
 		pour(t, b, 1+i*n, n)
-		fail.Store(true)
 	}
-	fail.Store(false)
 	within(t, "the files are within their limit", func() bool { return b.Stats().DiskBytes <= o.MaxDisk+o.RotateBytes })
+	return b
 }
