@@ -30,7 +30,7 @@ demo: build ## A factory on this machine: PostgreSQL, broker, collector, twelve 
 	@bin/andon-lab up $(if $(CMAPSS),--replay '$(CMAPSS)')
 
 .PHONY: test
-test: prerequisites ## Every test, with the seconds of each package
+test: prerequisites ## The tests, with real servers, as root; with the seconds of each package
 	@deploy/scripts/test
 
 .PHONY: test-deep
@@ -55,7 +55,7 @@ chaos: prerequisites build ## Break everything, as root: the rules broken on pur
 	@deploy/scripts/chaos
 
 .PHONY: power-cuts
-power-cuts: prerequisites build ## Cut the power of cells and database 900 times, as root (about half an hour)
+power-cuts: prerequisites build ## Cut the power of cells and database 900 times, as root (about twenty minutes)
 	@deploy/scripts/power-cuts
 
 .PHONY: fuzz
@@ -63,13 +63,14 @@ fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	@deploy/scripts/fuzz
 
 .PHONY: bench
-bench: build ## Measure: the data path, the alarms, the broker under attack, the buffer, then the benchmarks of each package
+bench: build ## Measure, as root (more than an hour): the data path, alarms, a backlog, the buffer, memory, flash, jitter, attacks on the broker, then the benchmarks of each package
 	@bin/andon-lab bench path
 	@bin/andon-lab bench alarms
 	@bin/andon-lab bench drain
 	@bin/andon-lab bench buffer
 	@bin/andon-lab bench memory
 	@bin/andon-lab bench flash
+	@bin/andon-lab bench jitter
 	@bin/andon-lab bench attacks
 	@for m in $(MODULES); do $(GO) test -run '^$$' -bench . -benchmem ./$$m/... || exit 1; done
 
@@ -78,7 +79,7 @@ screenshots: build ## Take the pictures in docs/images anew, from a factory on t
 	@bin/andon-lab screenshots docs/images
 
 .PHONY: prerequisites
-prerequisites: ## Install what tests need (PostgreSQL, PgBouncer, Node.js and npm, mosquitto_sub, LemonLDAP::NG, Chromium, systemd-analyze, mkfs.ext4, ip and tc, gcc), or name what is missing
+prerequisites: ## Install what tests need (CONTRIBUTING.md lists it), or name what is missing
 	@deploy/scripts/prerequisites
 
 .PHONY: clean

@@ -25,5 +25,5 @@
 // any of an MQTT 5 client, is granted QoS 0. With TLS every client shows a certificate, and
 // may do what package access says; without, everybody may do everything.
 //
-// No other package knows mochi: any MQTT broker can take this one's place.
+// Helpers of tests and of its end apart, no other package knows mochi: any MQTT broker can take this one's place.
 package broker

@@ -2,7 +2,7 @@
 // and brings it into PostgreSQL, exactly once in effect.
 //
 // It wires the packages of this module, which know nothing of each other: the
-// connection to the broker (host), the roles that run on it (intake so far), the
+// connection to the broker (host), the roles that run on it (intake, sentry, web), the
 // database (store), and beside the flow the HTTP server for health and metrics. A
 // role is a function of one process or several: roles meet only through MQTT and
 // PostgreSQL.

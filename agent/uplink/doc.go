@@ -10,8 +10,8 @@
 //   - Everything the buffer holds is sent again until then, whatever the network, the
 //     broker or the collector do. A record that breaks every attempt only waits
 //     longer, it is never given up.
-//   - A fresh record leaves at once. Backlog has at most half of the window while
-//     fresh ones come.
+//   - A fresh record leaves at once. Backlog has at most its share of the window,
+//     by default half, while fresh ones come.
 //   - Memory is bounded by the collector's credit: a record's data stays in the
 //     buffer while it is in flight.
 //   - Nothing that the network does blocks [Uplink.Run] from ending in time.

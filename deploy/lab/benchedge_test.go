@@ -7,7 +7,23 @@ import (
 	"testing"
 
 	"andon.internal/lab/bench"
+	"andon.internal/lab/loopdisk"
 )
+
+// needBoundDisks ends a test where no disk can be made whose writes are bounded, or leaves
+// it out where somebody has said that there are none.
+func needBoundDisks(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root: it makes a loop device and bounds its writes")
+	}
+	if err := loopdisk.Throttles(); err != nil {
+		if os.Getenv("ANDON_WITHOUT_BLKIO") == "1" {
+			t.Skip(err)
+		}
+		t.Fatalf("%v; ANDON_WITHOUT_BLKIO=1 leaves this test out", err)
+	}
+}
 
 // The short form of the benchmark of the buffer: the agent's figures come through, and
 // nothing is left on the disk. How fast is for make bench to say.
@@ -31,9 +47,7 @@ func TestBenchBuffer(t *testing.T) {
 	}
 	as := measure(t)
 	t.Run("a slow disk", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Fatal("this test needs root: it makes a file system on a loop device")
-		}
+		needBoundDisks(t)
 		r := measure(t, "--mbps", "400")
 		if r.MBps != 400 || !strings.HasSuffix(r.Disk, " on "+as.Disk) || r.Dir != as.Dir {
 			t.Errorf("it measured %+v, and before %+v", r, as)
@@ -105,9 +119,7 @@ func TestBenchJitter(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a factory")
 	}
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root: it makes a loop device and a control group")
-	}
+	needBoundDisks(t)
 	t.Parallel()
 	dir := place(t)
 	var r bench.JitterReport

@@ -7,5 +7,7 @@
 // [andon.internal/lab/browser] looks at its pages and [andon.internal/lab/screenshots]
 // photographs them. [andon.internal/lab/verify] and [andon.internal/lab/bench] drive
 // one by themselves; [andon.internal/lab/checker] and [andon.internal/lab/cmapss] say
-// what should be stored and whether it is.
+// what should be stored and whether it is. [andon.internal/lab/chaos] breaks a factory, with
+// [andon.internal/lab/relay], [andon.internal/lab/flakyfs] and [andon.internal/lab/loopdisk];
+// [andon.internal/lab/model] tries the protocol in every state.
 package lab

@@ -9,6 +9,7 @@ import (
 	"andon.internal/shared/profiles"
 	"andon.internal/shared/rules"
 	"andon.internal/shared/sentinel"
+	"andon.internal/shared/telemetry"
 )
 
 func names(r *sentinel.Rules) string {
@@ -85,5 +86,33 @@ func TestOperatorsRules(t *testing.T) {
 				t.Errorf("%s: error %v, want one with %q", tt.name, err, part)
 			}
 		}
+	}
+}
+
+// example is the first YAML in a document that begins with a key.
+func example(t *testing.T, document, key string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, ok := strings.Cut(string(text), "   ```yaml\n   "+key+":")
+	at, _, end := strings.Cut(at, "\n   ```")
+	if !ok || !end {
+		t.Fatalf("%s has no example that begins with %s", document, key)
+	}
+	return key + ":" + strings.ReplaceAll(at, "\n   ", "\n") + "\n"
+}
+
+// The rule of the guide can be used with the profile of the guide to profiles.
+func TestTheGuideIsTrue(t *testing.T) {
+	dir := t.TempDir()
+	press, err := profiles.Load(write(t, dir, "press.yaml", example(t, "profiles.md", "profile")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := rules.Load(write(t, dir, "press-rules.yaml", example(t, "rules.md", "apiVersion")), []*telemetry.Profile{press})
+	if err != nil || names(r) != "overload/high" {
+		t.Errorf("%s, %v", names(r), err)
 	}
 }

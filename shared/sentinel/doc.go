@@ -2,8 +2,8 @@
 // readings of units: incremental features over time windows (an average, a slope, a
 // fraction of time above a limit, silence), and predicates over those features.
 //
-// It runs at both ends of the flow: in the agent, where it can stop a line with the
-// cable pulled, and in the collector. It is pure: readings, ticks and the time come
+// It runs at both ends of the flow: in the agent, where it says which readings are kept
+// longest, and in the collector, which raises alarms. It is pure: readings, ticks and the time come
 // in as arguments, transitions go out. It starts no goroutine, reads no clock and
 // does no I/O. An [Engine] is not safe for concurrent use.
 //

@@ -14,7 +14,7 @@ import (
 
 type enrollCmd struct {
 	URL       string `name:"url" placeholder:"URL" help:"The authority's service, andon-broker ca serve; as in mqtt.enroll.url of --config."`
-	TokenFile string `xor:"token" placeholder:"FILE" help:"The file that holds the token; - is standard input. Best so."`
+	TokenFile string `xor:"token" placeholder:"FILE" help:"The file that holds the token; - is standard input. The preferred way."`
 	Token     string `xor:"token" help:"The token itself. Everybody on this machine sees it in the list of processes while the command runs."`
 	Config    string `placeholder:"FILE" help:"The agent's configuration, which says which cell this is and where its files are."`
 	Out       string `placeholder:"DIR" help:"Where the files go; by default where the configuration looks for them, and else tls in its data folder."`

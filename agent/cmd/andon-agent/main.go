@@ -22,7 +22,7 @@ const program = "andon-agent"
 // commands is the command line.
 type commands struct {
 	Run   runCmd   `cmd:"" help:"Run the agent until it is stopped."`
-	Check checkCmd `cmd:"" help:"Try a configuration: profiles, data folder, sources, broker."`
+	Check checkCmd `cmd:"" help:"Try a configuration: profiles, rules, data folder, sources, broker."`
 
 	Status statusCmd `cmd:"" help:"Say how a running agent is."`
 	Buffer bufferCmd `cmd:"" help:"Look into a buffer, also of an agent that does not run; measure a disk."`
@@ -93,7 +93,7 @@ type checkCmd struct {
 
 // Help is shown below the flags.
 func (checkCmd) Help() string {
-	return `Reads the configuration, loads the profiles, opens the sources once and connects to
+	return `Reads the configuration, loads profiles and rules, opens the sources once and connects to
 the broker. It changes nothing and may be used beside a running agent. It exits
 with 1 when something is wrong, and with 2 when it is the configuration itself.
 

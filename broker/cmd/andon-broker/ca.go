@@ -238,7 +238,9 @@ func tellOthers(e *cli.Env, c *ca.CA, revoked []ca.Issued) error {
 type caListCmd struct{ authority }
 
 // Help is shown below the flags.
-func (caListCmd) Help() string { return "  andon-broker ca list" }
+func (caListCmd) Help() string {
+	return "Certificates, with who holds them and until when.\n\n  andon-broker ca list"
+}
 
 // Run runs the command.
 func (k *caListCmd) Run(e *cli.Env) error {

@@ -78,8 +78,8 @@ func (auditVerifyLogCmd) Help() string {
 out, added between or moved, and names the first that is not as it was.
 
 Whoever owns the database can write the whole log anew. That shows only against a head
-that was kept elsewhere: the collector writes one to its own log, at least every hour in
-which something was noted, and audit head prints it.
+that was kept elsewhere: the collector writes one to its own log once an hour, when it has
+changed, and audit head prints it.
 
   andon-collector audit verify-log --config collector.yaml
   andon-collector audit verify-log --config collector.yaml --heads /var/log/andon-collector.log`

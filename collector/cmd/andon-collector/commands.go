@@ -123,7 +123,7 @@ type checkCmd struct {
 
 // Help is shown below the flags.
 func (checkCmd) Help() string {
-	return `Reads the configuration, loads the profiles, connects to the broker and to the
+	return `Reads the configuration, loads profiles and rules, connects to the broker and to the
 database, and changes nothing. It exits with 1 when something is wrong.
 
   andon-collector check --config collector.yaml`

@@ -19,8 +19,8 @@ type commands struct {
 	Migrate migrateCmd `cmd:"" help:"Prepare or upgrade the database."`
 	Watch   watchCmd   `cmd:"" help:"Print live MQTT traffic, decoded."`
 	Audit   auditCmd   `cmd:"" help:"Account for every position and reading: stored, lost, missing, repeated; or see and verify who did what."`
-	Rules   rulesCmd   `cmd:"" help:"Check the rules of alarms."`
-	Check   checkCmd   `cmd:"" help:"Try a configuration: profiles, broker, database."`
+	Rules   rulesCmd   `cmd:"" help:"The rules by which alarms are raised."`
+	Check   checkCmd   `cmd:"" help:"Try a configuration: profiles, rules, broker, database."`
 	Health  healthCmd  `cmd:"" help:"One look at the whole plant: exit 0 healthy, 1 degraded, 2 down."`
 	User    userCmd    `cmd:"" help:"Who may log in at the command center."`
 	Token   tokenCmd   `cmd:"" help:"What programs use the API of the command center with."`

@@ -40,16 +40,16 @@ type Flash struct {
 // Met reports whether the target is met.
 func (f *Flash) Met() bool { return f.Part <= FlashTarget }
 
-// Healthy measures what is written while everything is acknowledged in time, from half a
-// minute after the start on: for longer than the half an hour in which an agent writes its
-// counts down. It needs root: each cell has a disk of its own, a file system on a loop device.
+// Healthy measures what is written while everything is acknowledged in time, from five minutes
+// after the start on, for longer than the half an hour in which an agent writes its counts
+// down: it does so first 35 minutes after its start. It needs root: each cell has a disk of its own, a file system on a loop device.
 func Healthy(ctx context.Context, o Options) (_ *FlashReport, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &FlashReport{Short: o.Short, Loads: []Flash{{Load: Load{Units: 20, Hz: 1}}, {Load: Load{Units: 200, Hz: 10}}}}
 	r.Machine.read()
-	wait, lasts := 30*time.Second, 31*time.Minute
+	wait, lasts := 5*time.Minute, 31*time.Minute
 	if o.Short {
 		wait, lasts = 2*time.Second, 4*time.Second
 	}

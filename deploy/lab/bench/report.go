@@ -1,7 +1,8 @@
 // Package bench measures the paths from a reading to its committed row ([Path]) and to
 // the alarm on the page ([Alarms]), on the real binaries and a real PostgreSQL, and puts
-// the figures beside their targets. [Buffer], [Healthy] and [Memory] measure what an agent
-// does to its disk and takes of memory.
+// the figures beside their targets. [Drain] measures a backlog that comes home; [Buffer],
+// [Healthy], [Memory] and [SamplerJitter] what an agent does to its disk, how much memory it
+// takes and how late it is; [Attacks] what honest cells notice of attacks on the broker.
 package bench
 
 import (

@@ -62,12 +62,12 @@ func (m *machine) calls() string {
 // aptGet brings every program that the script looks for.
 const aptGet = `echo "apt-get $*" >>$CALLS
 case $* in
-*install*) cd ${0%/*} && for p in initdb pgbouncer node npm mosquitto_sub plackup perl chromium systemd-analyze ip tc gcc; do echo '#!/bin/sh' >$p && chmod +x $p; done ;;
+*install*) cd ${0%/*} && for p in initdb pgbouncer node npm mosquitto_passwd mosquitto_sub plackup perl chromium systemd-analyze ip tc gcc; do echo '#!/bin/sh' >$p && chmod +x $p; done ;;
 esac`
 
 // lacking is what every such machine lacks; PostgreSQL, PgBouncer and
 // mkfs.ext4 are also looked for beside PATH.
-const lacking = "nodejs npm mosquitto-clients liblemonldap-ng-portal-perl libstring-random-perl libio-string-perl chromium systemd iproute2 gcc libc6-dev"
+const lacking = "nodejs npm mosquitto mosquitto-clients liblemonldap-ng-portal-perl libstring-random-perl libio-string-perl chromium systemd iproute2 gcc libc6-dev"
 
 func TestPrerequisitesAreToldToOthersThanRoot(t *testing.T) {
 	for _, by := range []string{"sudo", "su"} {

@@ -18,7 +18,8 @@ func (*benchFlashCmd) Help() string {
 and 200 at 10 Hz at the same time: what reached the disk for a byte of readings, which is a loop device
 for each, beside write_bytes of /proc/PID/io, in which the kernel counts what became dirty and pages of
 the file system more than once, and the pages that the agent counts itself. What is written while the link is down is measured by bench buffer.
-Takes about 32 minutes: an agent writes its counts down every half an hour.
+Takes about 37 minutes: an agent writes its counts down every half an hour, first 35 minutes after
+its start.
 
 Examples:
   sudo andon-lab bench flash

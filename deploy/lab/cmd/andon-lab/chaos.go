@@ -13,8 +13,8 @@ import (
 
 type chaosCmd struct {
 	Seed     uint64        `placeholder:"N" help:"Seed of everything; by default a random one, which is printed."`
-	Rounds   int           `default:"5" placeholder:"R" help:"How many rounds of five faults each, or of power cuts."`
-	Faults   []string      `placeholder:"NAME,..." help:"Only these faults; by default all, each once before any comes again."`
+	Rounds   int           `default:"5" placeholder:"R" help:"How many rounds of five faults each, or of power cuts; by default 5."`
+	Faults   []string      `placeholder:"NAME" help:"Only these faults; by default all, each once before any comes again."`
 	Span     time.Duration `placeholder:"TIME" help:"How long the faults of a round take, such as 15s; by default 20 s to 60 s, as drawn."`
 	FS       string        `name:"fs" enum:"ext4,xfs" default:"ext4" help:"The file system of cells and database: ext4 or xfs."`
 	Write    string        `enum:"behind,ahead,both" default:"behind" help:"How the cells' buffers write: behind, ahead, or both: one cell each, by the seed."`
