@@ -32,7 +32,7 @@ func (i *Intake) acknowledge(ctx context.Context) {
 		i.pulse.Beat()
 		i.boardMu.Lock()
 		now := time.Now()
-		i.board.Database(i.db.state(now))
+		i.board.Database(i.databaseOf(now))
 		i.board.Load(i.budget.full())
 		out, next := i.board.Due(now)
 		i.boardMu.Unlock()
@@ -53,6 +53,15 @@ func (i *Intake) acknowledge(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// databaseOf tells of the database what a node's own writer finds.
+func (i *Intake) databaseOf(now time.Time) func(telemetry.Node) sparkplug.DBState {
+	states := make([]sparkplug.DBState, len(i.lanes))
+	for n, l := range i.lanes {
+		states[n] = l.writer.attempts.state(now)
+	}
+	return func(n telemetry.Node) sparkplug.DBState { return states[i.lane(n)] }
 }
 
 func (i *Intake) send(o reply.Out, now time.Time) {

@@ -28,12 +28,12 @@ type plant struct {
 	t testing.TB
 
 	mu      sync.Mutex
-	fail    error         // of every call
-	refuse  error         // of Commit alone
-	block   chan struct{} // Commit waits for it to be closed
-	slow    time.Duration // how long Commit takes
-	perByte time.Duration // and for a byte of a record in memory
-	longest time.Duration // that a Commit took for these two
+	fail    error                       // of every call
+	refuse  func([]session.Entry) error // of Commit alone, behind slow
+	block   chan struct{}               // Commit waits for it to be closed
+	slow    time.Duration               // how long Commit takes
+	perByte time.Duration               // and for a byte of a record in memory
+	longest time.Duration               // that a Commit took for these two
 	outcome func(session.Entry) intake.Outcome
 	taken   bool // another process has the lease
 	lost    bool // the lease that was given is no longer good
@@ -95,9 +95,6 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 	if err := p.errLocked(); err != nil {
 		return intake.Committed{}, err
 	}
-	if p.refuse != nil {
-		return intake.Committed{}, p.refuse
-	}
 	nodes := map[telemetry.Node]bool{}
 	for _, e := range batch {
 		nodes[e.Node] = true
@@ -119,6 +116,11 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 		p.mu.Unlock()
 		time.Sleep(took)
 		p.mu.Lock()
+	}
+	if p.refuse != nil {
+		if err := p.refuse(batch); err != nil {
+			return intake.Committed{}, err
+		}
 	}
 	if block := p.block; block != nil {
 		p.mu.Unlock()
@@ -185,6 +187,12 @@ func (p *plant) Renew(context.Context, time.Duration) error {
 	defer p.mu.Unlock()
 	p.renewed++
 	return p.errLocked()
+}
+
+func (p *plant) renewals() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.renewed
 }
 
 func (p *plant) Release(context.Context) error {
@@ -285,4 +293,9 @@ func (w *wire) last(n telemetry.Node) sparkplug.Ack {
 		return sparkplug.Ack{}
 	}
 	return list[len(list)-1]
+}
+
+// refuseAll is for [plant.refuse].
+func refuseAll(err error) func([]session.Entry) error {
+	return func([]session.Entry) error { return err }
 }

@@ -75,9 +75,9 @@ func (i *Intake) keep(ctx context.Context) {
 }
 
 func (i *Intake) acquire(ctx context.Context) (Lease, error) {
-	end := i.db.begin(time.Now())
+	i.keeper.begin(time.Now())
 	lease, err := i.leases.Acquire(ctx, i.config.Lease)
-	end(time.Now(), err)
+	i.keeper.end(time.Now(), err)
 	return lease, err
 }
 
@@ -136,6 +136,7 @@ func (i *Intake) serve(ctx context.Context, lease Lease) {
 func (i *Intake) renew(ctx context.Context, lease Lease) error {
 	tick := time.NewTicker(i.config.Lease / 3)
 	defer tick.Stop()
+	defer i.keeper.giveUp()
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,20 +144,19 @@ func (i *Intake) renew(ctx context.Context, lease Lease) error {
 		case <-tick.C:
 		}
 		attempt, cancel := context.WithTimeout(ctx, i.config.Lease)
-		end := i.db.begin(time.Now())
+		i.keeper.begin(time.Now())
 		err := lease.Renew(attempt, i.config.Lease)
 		cancel()
+		if ctx.Err() != nil && !errors.Is(err, ErrLeaseLost) {
+			return nil
+		}
+		i.keeper.end(time.Now(), err)
 		switch {
 		case errors.Is(err, ErrLeaseLost):
-			end(time.Now(), nil)
 			return err
-		case ctx.Err() != nil:
-			end(time.Now(), nil)
-			return nil
 		case errors.Is(err, ErrRestored):
 			i.restored()
 		}
-		end(time.Now(), err)
 	}
 }
 

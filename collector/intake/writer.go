@@ -31,8 +31,9 @@ const (
 
 // writer brings the entries of its lane into the database, one transaction at a time.
 type writer struct {
-	intake *Intake
-	ready  chan struct{} // capacity 1: there is work
+	intake   *Intake
+	ready    chan struct{} // capacity 1: there is work
+	attempts *attempts     // at the database
 
 	mu      sync.Mutex
 	entries waiting
@@ -62,7 +63,7 @@ type key struct {
 
 func newWriter(i *Intake) *writer {
 	return &writer{
-		intake: i, ready: make(chan struct{}, 1),
+		intake: i, ready: make(chan struct{}, 1), attempts: i.db.attempts(),
 		births: map[key]Unit{}, noted: map[key]int64{}, portion: newPortion(),
 	}
 }
