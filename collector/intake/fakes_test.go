@@ -34,6 +34,7 @@ type plant struct {
 	slow    time.Duration               // how long Commit takes
 	perByte time.Duration               // and for a byte of a record in memory
 	longest time.Duration               // that a Commit took for these two
+	synced  time.Duration               // how long Sync takes
 	outcome func(session.Entry) intake.Outcome
 	taken   bool // another process has the lease
 	lost    bool // the lease that was given is no longer good
@@ -163,6 +164,11 @@ func (p *plant) Sync(_ context.Context, n telemetry.Node, b *session.Birth) (rep
 	defer p.mu.Unlock()
 	if err := p.errLocked(); err != nil {
 		return nil, err
+	}
+	if took := p.synced; took > 0 {
+		p.mu.Unlock()
+		time.Sleep(took)
+		p.mu.Lock()
 	}
 	p.calls = append(p.calls, "sync")
 	has := reply.Epochs{}

@@ -22,8 +22,8 @@ const (
 	retryMax       = 5 * time.Second
 )
 
-// round commits what is fresh, then a batch of the past, answers the births that these
-// were in the way of, and notes a few units.
+// round commits what is fresh, then a batch of the past, answers a few of the births that
+// these were in the way of, and notes a few units.
 func (w *writer) round(ctx context.Context, lease Lease) error {
 	for _, take := range [...]func() []item{w.takeFresh, w.takeOld} {
 		if batch := take(); len(batch) > 0 {
@@ -32,7 +32,7 @@ func (w *writer) round(ctx context.Context, lease Lease) error {
 			}
 		}
 	}
-	for {
+	for range maxSyncsARound {
 		j, ok := w.nextSync()
 		if !ok {
 			break

@@ -20,7 +20,10 @@ const (
 	maxBatchBytes   = 4 << 20
 	// fullBatch is when a batch does not wait for company.
 	fullBatch = 1 << 20
-	// maxUnitsARound is how many births of units are noted between two batches.
+	// maxSyncsARound is how many births of nodes are answered between two batches, and
+	// maxUnitsARound how many of units are noted: all nodes of a plant are born at once
+	// when a broker restarts, and fresh readings do not wait for that.
+	maxSyncsARound = 8
 	maxUnitsARound = 8
 	// maxBirths bounds the births of units that wait to be noted, as they do while the
 	// database is away; 4 MiB or so. The others are noted by their first records.
