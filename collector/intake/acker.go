@@ -9,10 +9,13 @@ import (
 	"andon.internal/shared/telemetry"
 )
 
-// onBoard changes what is owed, and wakes who sends it.
+// onBoard changes what is owed, and wakes who sends it. A standby owes nothing, and its
+// board stays as [Intake.enter] left it.
 func (i *Intake) onBoard(change func(b *reply.Board, now time.Time)) {
 	i.boardMu.Lock()
-	change(i.board, time.Now())
+	if i.mode.get() != standby {
+		change(i.board, time.Now())
+	}
 	i.boardMu.Unlock()
 	signal(i.wake)
 }

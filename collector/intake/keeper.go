@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -27,17 +28,15 @@ func (m mode) String() string {
 	return [...]string{"starting", "hold", "active", "standby"}[m]
 }
 
-// modeVar is the mode, which changes in one place at a time.
+// modeVar is the mode, which changes in one place at a time: under mu, and before what
+// goes with it is done. So who reads it under the lock of what is to be forgotten, and
+// finds no standby, adds nothing behind that.
 type modeVar struct {
 	mu sync.Mutex
-	m  mode
+	m  atomic.Int32
 }
 
-func (v *modeVar) get() mode {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.m
-}
+func (v *modeVar) get() mode { return mode(v.m.Load()) }
 
 // verdictTime is how long the first look at the lease may take before the intake
 // holds: cells must hear from a collector also when there is no database.
@@ -88,11 +87,11 @@ func (i *Intake) acquire(ctx context.Context) (Lease, error) {
 func (i *Intake) enter(m mode) {
 	i.mode.mu.Lock()
 	defer i.mode.mu.Unlock()
-	before := i.mode.m
+	before := i.mode.get()
 	if before == m || (m == hold && before != starting) {
 		return
 	}
-	i.mode.m = m
+	i.mode.m.Store(int32(m))
 	i.log.Info("intake changes its mode", "from", before, "to", m)
 	now := time.Now()
 	switch m {
@@ -101,7 +100,9 @@ func (i *Intake) enter(m mode) {
 			l.reset(now)
 			l.writer.discard()
 		}
-		i.onBoard(func(b *reply.Board, _ time.Time) { b.Reset() })
+		i.boardMu.Lock()
+		i.board.Reset()
+		i.boardMu.Unlock()
 	case active:
 		for _, l := range i.lanes {
 			l.askUnborn(now)
