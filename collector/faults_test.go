@@ -70,6 +70,46 @@ func TestDatabaseIsKilledAndComesBack(t *testing.T) {
 	wantExact(t, pg.DSN(), c.Node, 60, 2)
 }
 
+// TestReadingsCannotBeWrittenThoughTheLeaseIsRenewed: to the cells that is no database.
+func TestReadingsCannotBeWrittenThoughTheLeaseIsRenewed(t *testing.T) {
+	broker, dsn := edgetest.StartBroker(t), newDatabase(t)
+	r := start(t, broker, dsn)
+	r.waitReady()
+	c := dial(t, broker, newNode("cell"))
+	send(c, 5, 1)
+	c.WaitAcked(5)
+	release := lock(t, dsn, "reading_dyno")
+	send(c, 5, 1)
+	c.WaitDatabase(sparkplug.DBDown)
+	told := len(c.Acks())
+	expires := func() string { return query(t, dsn, `SELECT expires_at FROM lease WHERE name = 'intake'`)[0] }
+	for range 2 {
+		before := expires()
+		send(c, 1, 1)
+		eventually(t, "a renewal of the lease", func() bool { return expires() != before })
+	}
+	later := c.Acks()[told:]
+	for _, a := range later {
+		if a.DB != sparkplug.DBDown {
+			t.Fatalf("of %d acknowledgements behind the first that said that the database is away, one says that it is %v", len(later), a.DB)
+		}
+	}
+	if up, held := r.metric("andon_intake_database_up"), r.metric("andon_intake_lease_held"); up != "0" || held != "1" {
+		t.Errorf("database_up is %s and lease_held %s", up, held)
+	}
+	if code, body := r.get("/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("ready without a database: %s", body)
+	}
+	if got := c.Acked().String(); got != "[0,5)" {
+		t.Errorf("acknowledged %s", got)
+	}
+	release()
+	c.WaitAcked(c.Node.Next)
+	c.WaitDatabase(sparkplug.DBOK)
+	r.waitReady()
+	wantExact(t, dsn, c.Node, c.Node.Next, 1)
+}
+
 func TestDatabaseIsAwayAtTheStart(t *testing.T) {
 	broker, pg := edgetest.StartBroker(t), ownServer(t)
 	if err := pg.Stop(); err != nil {
@@ -250,7 +290,7 @@ func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	r.waitReady()
 	c := dial(t, broker, newNode("cell"))
 	c.WaitSync()
-	release := lock(t, dsn)
+	release := lock(t, dsn, "ledger")
 	send(c, 5, 1)
 	eventually(t, "a commit under way", func() bool {
 		return len(query(t, server.DSN(), `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1`, databaseOf(dsn))) > 0

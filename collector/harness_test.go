@@ -204,15 +204,15 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// lock locks out every writer of a database, until release is called.
-func lock(t testing.TB, dsn string) (release func()) {
+// lock locks a table, until release is called.
+func lock(t testing.TB, dsn, table string) (release func()) {
 	t.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(ctx, `BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if _, err := conn.Exec(ctx, `BEGIN; LOCK TABLE `+table+` IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
 	return func() { _ = conn.Close(ctx) }

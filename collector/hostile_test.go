@@ -104,7 +104,7 @@ func TestQueueFullDropsAndShrinksTheCredit(t *testing.T) {
 	c.WaitSync()
 	c.Until("credit", func() bool { a := c.LastAck(); return a != nil && a.Credit.Records > 1000 })
 	// The table is locked: nothing is committed.
-	release := lock(t, dsn)
+	release := lock(t, dsn, "ledger")
 	send(c, 66, 50) // of about 12 KiB each: four fifths of a queue of 1 MiB
 	c.Until("credit of one record", func() bool { return c.LastAck().Credit.Records == 1 })
 	send(c, 54, 50)

@@ -9,10 +9,13 @@ import (
 	"andon.internal/shared/telemetry"
 )
 
-// onBoard changes what is owed, and wakes who sends it.
+// onBoard changes what is owed, and wakes who sends it. A standby owes nothing, and its
+// board stays as [Intake.enter] left it.
 func (i *Intake) onBoard(change func(b *reply.Board, now time.Time)) {
 	i.boardMu.Lock()
-	change(i.board, time.Now())
+	if i.mode.get() != standby {
+		change(i.board, time.Now())
+	}
 	i.boardMu.Unlock()
 	signal(i.wake)
 }
@@ -32,7 +35,7 @@ func (i *Intake) acknowledge(ctx context.Context) {
 		i.pulse.Beat()
 		i.boardMu.Lock()
 		now := time.Now()
-		i.board.Database(i.db.state(now))
+		i.board.Database(i.databaseOf(now))
 		i.board.Load(i.budget.full())
 		out, next := i.board.Due(now)
 		i.boardMu.Unlock()
@@ -53,6 +56,15 @@ func (i *Intake) acknowledge(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// databaseOf tells of the database what a node's own writer finds.
+func (i *Intake) databaseOf(now time.Time) func(telemetry.Node) sparkplug.DBState {
+	states := make([]sparkplug.DBState, len(i.lanes))
+	for n, l := range i.lanes {
+		states[n] = l.writer.attempts.state(now)
+	}
+	return func(n telemetry.Node) sparkplug.DBState { return states[i.lane(n)] }
 }
 
 func (i *Intake) send(o reply.Out, now time.Time) {

@@ -60,10 +60,10 @@ func metric(t *testing.T, reg *prometheus.Registry, name string, label ...string
 	return opstest.Metric(t, reg, "andon_intake_"+name, label...)
 }
 
-// noted is how many births of units were noted.
-func (p *plant) noted() (n int) {
+// called is how many calls were made that begin so.
+func (p *plant) called(prefix string) (n int) {
 	for _, c := range p.log() {
-		if strings.HasPrefix(c, "unit ") {
+		if strings.HasPrefix(c, prefix) {
 			n++
 		}
 	}
@@ -91,7 +91,7 @@ func TestBirthsThatWaitForTheDatabaseAreBounded(t *testing.T) {
 		}
 		p.set(func() { p.fail = nil })
 		pass(2 * time.Minute)
-		if got := p.noted(); got != bound {
+		if got := p.called("unit "); got != bound {
 			t.Errorf("%d of %d births are noted, want %d", got, nodes*units, bound)
 		}
 		if got := metric(t, reg, "unnoted_units_total"); got != nodes*units-bound {
@@ -119,12 +119,7 @@ func TestNodeBirthsThatWaitForTheDatabaseAreWithinTheQueue(t *testing.T) {
 		}
 		p.set(func() { p.fail = nil })
 		pass(time.Minute)
-		answered := 0
-		for _, c := range p.log() {
-			if c == "sync" {
-				answered++
-			}
-		}
+		answered := p.called("sync")
 		if answered == 0 || answered > queue/512 {
 			t.Errorf("%d births are answered", answered)
 		}
@@ -150,7 +145,7 @@ func TestBirthsOfDeadUnitsAreNotNoted(t *testing.T) {
 		pass(time.Second)
 		p.set(func() { p.fail = nil })
 		pass(time.Minute)
-		if got := p.noted(); got != 1 {
+		if got := p.called("unit "); got != 1 {
 			t.Errorf("%d births are noted, want that of the unit on test", got)
 		}
 	})

@@ -104,6 +104,7 @@ type Intake struct {
 	budget budget
 	lanes  []*lane
 	db     *database
+	keeper *attempts // at the lease
 	mode   modeVar
 	poison throttle // of the log
 	reject throttle
@@ -129,6 +130,7 @@ func New(c Config, link Link, leases Leases) (*Intake, error) {
 		wake:  make(chan struct{}, 1),
 		pulse: ops.NewPulse(pulseLimit),
 	}
+	i.keeper = i.db.attempts()
 	i.budget.limit = c.Queue
 	for range c.Writers {
 		i.lanes = append(i.lanes, newLane(i))
@@ -158,12 +160,13 @@ func (i *Intake) Receive(topic string, payload []byte, retained bool, received t
 		i.metrics.drop(reasonQueue)
 		return
 	}
-	i.lane(t).push(session.Message{Topic: t, Payload: payload, Received: received})
+	n := telemetry.Node{Group: t.Group, ID: t.Node}
+	i.lanes[i.lane(n)].push(session.Message{Topic: t, Payload: payload, Received: received})
 }
 
-func (i *Intake) lane(t sparkplug.Topic) *lane {
-	h := maphash.Comparable(i.seed, telemetry.Node{Group: t.Group, ID: t.Node})
-	return i.lanes[h%uint64(len(i.lanes))]
+// lane is which of the lanes is a node's.
+func (i *Intake) lane(n telemetry.Node) int {
+	return int(maphash.Comparable(i.seed, n) % uint64(len(i.lanes)))
 }
 
 // Connected says that the connection to the broker is new: births may have been
@@ -192,8 +195,16 @@ func (i *Intake) Run(ctx context.Context) error {
 	return nil
 }
 
-// Database returns nil, or why the database does not take data.
-func (i *Intake) Database() error { return i.db.down(time.Now()) }
+// Database returns nil, or why the database does not take the data of all nodes.
+func (i *Intake) Database() error {
+	now := time.Now()
+	for _, l := range i.lanes {
+		if err := l.writer.attempts.down(now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Lease returns nil, or why this intake is not the active one.
 func (i *Intake) Lease() error {

@@ -195,7 +195,7 @@ func TestRefusedBatchHoldsUpNobody(t *testing.T) {
 		defer r.stop()
 		r.births(n)
 		pass(time.Second)
-		p.set(func() { p.refuse = fmt.Errorf("no: %w", intake.ErrRefused) })
+		p.set(func() { p.refuse = refuseAll(fmt.Errorf("no: %w", intake.ErrRefused)) })
 		r.send(n, 3)
 		pass(time.Second)
 		r.wantAcked(n, "")

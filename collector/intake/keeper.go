@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -27,17 +28,15 @@ func (m mode) String() string {
 	return [...]string{"starting", "hold", "active", "standby"}[m]
 }
 
-// modeVar is the mode, which changes in one place at a time.
+// modeVar is the mode, which changes in one place at a time: under mu, and before what
+// goes with it is done. So who reads it under the lock of what is to be forgotten, and
+// finds no standby, adds nothing behind that.
 type modeVar struct {
 	mu sync.Mutex
-	m  mode
+	m  atomic.Int32
 }
 
-func (v *modeVar) get() mode {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.m
-}
+func (v *modeVar) get() mode { return mode(v.m.Load()) }
 
 // verdictTime is how long the first look at the lease may take before the intake
 // holds: cells must hear from a collector also when there is no database.
@@ -75,9 +74,9 @@ func (i *Intake) keep(ctx context.Context) {
 }
 
 func (i *Intake) acquire(ctx context.Context) (Lease, error) {
-	end := i.db.begin(time.Now())
+	i.keeper.begin(time.Now())
 	lease, err := i.leases.Acquire(ctx, i.config.Lease)
-	end(time.Now(), err)
+	i.keeper.end(time.Now(), err)
 	return lease, err
 }
 
@@ -88,11 +87,11 @@ func (i *Intake) acquire(ctx context.Context) (Lease, error) {
 func (i *Intake) enter(m mode) {
 	i.mode.mu.Lock()
 	defer i.mode.mu.Unlock()
-	before := i.mode.m
+	before := i.mode.get()
 	if before == m || (m == hold && before != starting) {
 		return
 	}
-	i.mode.m = m
+	i.mode.m.Store(int32(m))
 	i.log.Info("intake changes its mode", "from", before, "to", m)
 	now := time.Now()
 	switch m {
@@ -101,7 +100,9 @@ func (i *Intake) enter(m mode) {
 			l.reset(now)
 			l.writer.discard()
 		}
-		i.onBoard(func(b *reply.Board, _ time.Time) { b.Reset() })
+		i.boardMu.Lock()
+		i.board.Reset()
+		i.boardMu.Unlock()
 	case active:
 		for _, l := range i.lanes {
 			l.askUnborn(now)
@@ -136,6 +137,7 @@ func (i *Intake) serve(ctx context.Context, lease Lease) {
 func (i *Intake) renew(ctx context.Context, lease Lease) error {
 	tick := time.NewTicker(i.config.Lease / 3)
 	defer tick.Stop()
+	defer i.keeper.giveUp()
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,20 +145,19 @@ func (i *Intake) renew(ctx context.Context, lease Lease) error {
 		case <-tick.C:
 		}
 		attempt, cancel := context.WithTimeout(ctx, i.config.Lease)
-		end := i.db.begin(time.Now())
+		i.keeper.begin(time.Now())
 		err := lease.Renew(attempt, i.config.Lease)
 		cancel()
+		if ctx.Err() != nil && !errors.Is(err, ErrLeaseLost) {
+			return nil
+		}
+		i.keeper.end(time.Now(), err)
 		switch {
 		case errors.Is(err, ErrLeaseLost):
-			end(time.Now(), nil)
 			return err
-		case ctx.Err() != nil:
-			end(time.Now(), nil)
-			return nil
 		case errors.Is(err, ErrRestored):
 			i.restored()
 		}
-		end(time.Now(), err)
 	}
 }
 

@@ -251,7 +251,7 @@ func TestUnitsAreNotedAgainAfterARestore(t *testing.T) {
 		pass(time.Second)
 		r.births(n) // once is enough
 		pass(time.Second)
-		if got := p.noted(); got != 1 {
+		if got := p.called("unit "); got != 1 {
 			t.Errorf("noted %d times behind the restore: %v", got, p.log())
 		}
 	})

@@ -68,9 +68,8 @@ func (l *lane) decode(ctx context.Context) {
 // handle takes one message through the table and does what follows from it.
 func (l *lane) handle(m session.Message) {
 	i, cost := l.intake, costOf(m.Payload)
-	standby := i.mode.get() == standby
 	l.mu.Lock()
-	if standby {
+	if i.mode.get() == standby {
 		l.table.See(m, time.Now())
 		l.mu.Unlock()
 		i.budget.give(cost)
@@ -141,10 +140,11 @@ func (l *lane) data(r session.Result, m session.Message) {
 // tick does what time alone brings about.
 func (l *lane) tick(now time.Time) {
 	i := l.intake
+	l.mu.Lock()
 	if i.mode.get() == standby {
+		l.mu.Unlock()
 		return
 	}
-	l.mu.Lock()
 	due := l.table.Tick(now)
 	l.mu.Unlock()
 	for _, n := range due.Rebirths {

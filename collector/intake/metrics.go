@@ -105,7 +105,7 @@ func (m *Metrics) watch(i *Intake) {
 	}
 	gauge("queue_bytes", "Bytes received and not yet settled, as they take memory.", func() float64 { return float64(i.budget.used.Load()) })
 	gauge("queue_limit_bytes", "Bound of andon_intake_queue_bytes.", func() float64 { return float64(i.budget.limit) })
-	gauge("database_up", "1 while the database takes data.", func() float64 { return truth(i.Database() == nil) })
+	gauge("database_up", "1 while the database takes the data of all nodes.", func() float64 { return truth(i.Database() == nil) })
 	gauge("lease_held", "1 while this is the active intake.", func() float64 { return truth(i.Lease() == nil) })
 	m.register(&nodeCollector{intake: i})
 }

@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -64,4 +65,16 @@ func (r *rig) wantAcked(n *edgetest.Node, want string) {
 	if got := r.wire.acked(n.ID, n.Epoch).String(); got != want {
 		r.t.Errorf("acknowledged %q, want %q", got, want)
 	}
+}
+
+// logHandler is called with the message of each line of the log.
+type logHandler func(message string)
+
+func (h logHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h logHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h logHandler) WithGroup(string) slog.Handler            { return h }
+
+func (h logHandler) Handle(_ context.Context, r slog.Record) error {
+	h(r.Message)
+	return nil
 }

@@ -22,8 +22,8 @@ const (
 	retryMax       = 5 * time.Second
 )
 
-// round commits what is fresh, then a batch of the past, answers the births that these
-// were in the way of, and notes a few units.
+// round commits what is fresh, then a batch of the past, answers a few of the births that
+// these were in the way of, and notes a few units.
 func (w *writer) round(ctx context.Context, lease Lease) error {
 	for _, take := range [...]func() []item{w.takeFresh, w.takeOld} {
 		if batch := take(); len(batch) > 0 {
@@ -32,7 +32,7 @@ func (w *writer) round(ctx context.Context, lease Lease) error {
 			}
 		}
 	}
-	for {
+	for range maxSyncsARound {
 		j, ok := w.nextSync()
 		if !ok {
 			break
@@ -122,6 +122,7 @@ func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
 	case err != nil:
 		return err
 	}
+	w.attempts.committed()
 	w.intake.settled(entries, done, began)
 	return nil
 }
@@ -169,22 +170,22 @@ func (w *writer) note(ctx context.Context, lease Lease, k key, u Unit) error {
 // has ended; an attempt under way then has stopGrace to finish.
 func (w *writer) persist(ctx context.Context, what string, attempt func(context.Context) error) error {
 	i := w.intake
+	defer w.attempts.giveUp()
 	once := func() error {
 		ctx, cancel := attemptContext(ctx)
 		defer cancel()
-		end := i.db.begin(time.Now())
+		w.attempts.begin(time.Now())
 		err := attempt(ctx)
+		w.attempts.end(time.Now(), err)
 		switch {
+		case err == nil:
+			return nil
 		case errors.Is(err, ErrLeaseLost), errors.Is(err, ErrRefused):
-			end(time.Now(), nil)
 			return backoff.Permanent(err)
 		case errors.Is(err, ErrRestored):
 			i.restored()
 		}
-		end(time.Now(), err)
-		if err != nil {
-			i.metrics.failures.Inc()
-		}
+		i.metrics.failures.Inc()
 		return err
 	}
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(retryMin),

@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +48,40 @@ func TestFreshGoesFirst(t *testing.T) {
 
 // TestTransactionsStayShort while there are fresh entries, and are as large as they may be
 // when there are none.
+// TestFreshDoesNotWaitForAllBirths: a broker that restarts has all nodes born at once.
+func TestFreshDoesNotWaitForAllBirths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const others, each = 300, 10 * time.Millisecond
+		p, n := newPlant(t), edgetest.NewNode(group, "cell")
+		r := newRig(t, intake.Config{Writers: 1}, p)
+		defer r.stop()
+		r.births(n)
+		pass(time.Second)
+		p.set(func() { p.synced, p.calls = each, nil })
+		for i := range others {
+			r.take(edgetest.NewNode(group, fmt.Sprint("other-", i)).Birth())
+		}
+		pass(each / 2) // the first is being answered
+		for range 20 {
+			began := time.Now()
+			r.send(n, 1)
+			for position := n.Next - 1; !r.wire.acked(n.ID, n.Epoch).Contains(position); {
+				pass(time.Millisecond)
+			}
+			if took := time.Since(began); took > 10*each {
+				t.Errorf("a fresh record waited for %v, and a birth takes %v", took, each)
+			}
+		}
+		if got := p.called("sync"); got < 100 || got == others {
+			t.Errorf("%d of %d births are answered meanwhile", got, others)
+		}
+		pass(2 * others * each)
+		if got := p.called("sync"); got != others {
+			t.Errorf("%d of %d births are answered", got, others)
+		}
+	})
+}
+
 func TestTransactionsStayShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, n := newPlant(t), edgetest.NewNode(group, "cell")

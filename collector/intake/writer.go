@@ -20,7 +20,10 @@ const (
 	maxBatchBytes   = 4 << 20
 	// fullBatch is when a batch does not wait for company.
 	fullBatch = 1 << 20
-	// maxUnitsARound is how many births of units are noted between two batches.
+	// maxSyncsARound is how many births of nodes are answered between two batches, and
+	// maxUnitsARound how many of units are noted: all nodes of a plant are born at once
+	// when a broker restarts, and fresh readings do not wait for that.
+	maxSyncsARound = 8
 	maxUnitsARound = 8
 	// maxBirths bounds the births of units that wait to be noted, as they do while the
 	// database is away; 4 MiB or so. The others are noted by their first records.
@@ -31,8 +34,9 @@ const (
 
 // writer brings the entries of its lane into the database, one transaction at a time.
 type writer struct {
-	intake *Intake
-	ready  chan struct{} // capacity 1: there is work
+	intake   *Intake
+	ready    chan struct{} // capacity 1: there is work
+	attempts *attempts     // at the database
 
 	mu      sync.Mutex
 	entries waiting
@@ -62,47 +66,56 @@ type key struct {
 
 func newWriter(i *Intake) *writer {
 	return &writer{
-		intake: i, ready: make(chan struct{}, 1),
+		intake: i, ready: make(chan struct{}, 1), attempts: i.db.attempts(),
 		births: map[key]Unit{}, noted: map[key]int64{}, portion: newPortion(),
 	}
 }
 
+// add puts an entry in the queue. A standby's is nobody's to write; it gives up what it
+// is given, as it did with what waited when it became one.
 func (w *writer) add(e session.Entry, cost int64) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.intake.mode.get() == standby {
+		w.intake.budget.give(cost)
+		return
+	}
 	w.entries.add(e, cost)
-	w.mu.Unlock()
 	signal(w.ready)
 }
 
-// sync puts a birth in the queue, in the place of an older one of the node.
+// sync puts a birth in the queue, in the place of an older one of the node; see add.
 func (w *writer) sync(n telemetry.Node, b *session.Birth, cost int64) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.intake.mode.get() == standby {
+		w.intake.budget.give(cost)
+		return
+	}
 	older := slices.IndexFunc(w.syncs, func(j syncJob) bool { return j.node == n })
 	if older >= 0 {
 		w.intake.budget.give(w.syncs[older].cost)
 		w.syncs = slices.Delete(w.syncs, older, older+1)
 	}
 	w.syncs = append(w.syncs, syncJob{n, b, w.entries.accepted, cost})
-	w.mu.Unlock()
 	signal(w.ready)
 }
 
-// born has a unit noted as on test. What is kept is no part of the message.
+// born has a unit noted as on test; see add. What is kept is no part of the message.
 func (w *writer) born(n telemetry.Node, b *sparkplug.UnitBirth) {
 	u := Unit{Name: strings.Clone(b.Unit), Profile: strings.Clone(b.Profile.Name), Born: b.Born}
 	k := key{n, u.Name}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	_, waits := w.births[k]
-	full := !waits && len(w.births) >= maxBirths
-	if !full {
-		w.births[k] = u
-	}
-	w.mu.Unlock()
-	if full {
+	switch {
+	case w.intake.mode.get() == standby:
+	case !waits && len(w.births) >= maxBirths:
 		w.intake.metrics.unnoted.Inc()
-		return
+	default:
+		w.births[k] = u
+		signal(w.ready)
 	}
-	signal(w.ready)
 }
 
 // died takes back a birth that waits: the record of the run's end tells of both.

@@ -68,7 +68,7 @@ func (b *Board) say(out []Out, n telemetry.Node, o *owed, now time.Time) []Out {
 	credit := b.share(o, now)
 	count := min(len(o.queue), maxBurst)
 	for _, a := range o.queue[:count] {
-		a.Credit, a.DB = credit, b.db
+		a.Credit, a.DB = credit, o.db
 		out = append(out, Out{Node: n, Ack: &a})
 	}
 	o.queue = o.queue[count:]

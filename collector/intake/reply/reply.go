@@ -76,7 +76,6 @@ type Board struct {
 	nodes  map[telemetry.Node]*owed
 	asked  []telemetry.Node // Rebirths that wait, in order
 	asks   bucket
-	db     sparkplug.DBState
 	load   float64 // how full the intake queue is, 0 to 1
 	active int     // nodes with data of late; counted by share
 }
@@ -91,6 +90,7 @@ func New(c Config) *Board {
 type owed struct {
 	fresh         Epochs // committed and not yet said
 	news          bool   // something else than positions is to be said
+	db            sparkplug.DBState
 	recent, older Epochs // committed in this span of Repeat, and in the one before
 	turned        time.Time
 	said          time.Time // the last message
@@ -176,15 +176,13 @@ func (b *Board) Rebirth(n telemetry.Node) bool {
 // maxAsked is 40 seconds' worth of Rebirths.
 const maxAsked = 4096
 
-// Database sets the state that every acknowledgement carries. A change is told at
-// once.
-func (b *Board) Database(s sparkplug.DBState) {
-	if s == b.db {
-		return
-	}
-	b.db = s
-	for _, o := range b.nodes {
-		o.news = true
+// Database sets the state that the acknowledgements of each node carry, until the next
+// call. A change is told at once.
+func (b *Board) Database(of func(telemetry.Node) sparkplug.DBState) {
+	for n, o := range b.nodes {
+		if s := of(n); s != o.db {
+			o.db, o.news = s, true
+		}
 	}
 }
 

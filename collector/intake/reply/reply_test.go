@@ -7,7 +7,6 @@ import (
 
 	"andon.internal/collector/intake/reply"
 	"andon.internal/shared/ranges"
-	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
 
@@ -269,21 +268,6 @@ func TestNewBirthEndsTheOldSync(t *testing.T) {
 		if s.out.Ack.Sync != nil {
 			t.Errorf("the old session is answered at %v", s.at)
 		}
-	}
-}
-
-func TestDatabaseStateIsToldAtOnce(t *testing.T) {
-	r := newRig(t, reply.Config{})
-	r.board.Born(node)
-	r.run(500 * time.Millisecond)
-	for _, s := range []sparkplug.DBState{sparkplug.DBDown, sparkplug.DBOK} {
-		r.log = nil
-		r.board.Database(s)
-		r.run(20 * time.Millisecond)
-		if list := r.acks(node); len(list) != 1 || list[0].out.Ack.DB != s {
-			t.Errorf("database %v: told %v", s, list)
-		}
-		r.run(100 * time.Millisecond)
 	}
 }
 

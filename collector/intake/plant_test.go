@@ -14,7 +14,6 @@ import (
 	"andon.internal/collector/intake/reply"
 	"andon.internal/collector/session"
 	"andon.internal/shared/ranges"
-	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
 
@@ -28,12 +27,13 @@ type plant struct {
 	t testing.TB
 
 	mu      sync.Mutex
-	fail    error         // of every call
-	refuse  error         // of Commit alone
-	block   chan struct{} // Commit waits for it to be closed
-	slow    time.Duration // how long Commit takes
-	perByte time.Duration // and for a byte of a record in memory
-	longest time.Duration // that a Commit took for these two
+	fail    error                       // of every call
+	refuse  func([]session.Entry) error // of Commit alone, behind slow
+	block   chan struct{}               // Commit waits for it to be closed
+	slow    time.Duration               // how long Commit takes
+	perByte time.Duration               // and for a byte of a record in memory
+	longest time.Duration               // that a Commit took for these two
+	synced  time.Duration               // how long Sync takes
 	outcome func(session.Entry) intake.Outcome
 	taken   bool // another process has the lease
 	lost    bool // the lease that was given is no longer good
@@ -95,9 +95,6 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 	if err := p.errLocked(); err != nil {
 		return intake.Committed{}, err
 	}
-	if p.refuse != nil {
-		return intake.Committed{}, p.refuse
-	}
 	nodes := map[telemetry.Node]bool{}
 	for _, e := range batch {
 		nodes[e.Node] = true
@@ -119,6 +116,11 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 		p.mu.Unlock()
 		time.Sleep(took)
 		p.mu.Lock()
+	}
+	if p.refuse != nil {
+		if err := p.refuse(batch); err != nil {
+			return intake.Committed{}, err
+		}
 	}
 	if block := p.block; block != nil {
 		p.mu.Unlock()
@@ -162,6 +164,11 @@ func (p *plant) Sync(_ context.Context, n telemetry.Node, b *session.Birth) (rep
 	if err := p.errLocked(); err != nil {
 		return nil, err
 	}
+	if took := p.synced; took > 0 {
+		p.mu.Unlock()
+		time.Sleep(took)
+		p.mu.Lock()
+	}
 	p.calls = append(p.calls, "sync")
 	has := reply.Epochs{}
 	for _, e := range b.Chain {
@@ -187,6 +194,12 @@ func (p *plant) Renew(context.Context, time.Duration) error {
 	return p.errLocked()
 }
 
+func (p *plant) renewals() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.renewed
+}
+
 func (p *plant) Release(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,95 +207,7 @@ func (p *plant) Release(context.Context) error {
 	return p.fail
 }
 
-// wire is a link in memory. It keeps what is sent to nodes.
-type wire struct {
-	t testing.TB
-
-	mu       sync.Mutex
-	online   []bool
-	offline  bool // Publish fails
-	acks     map[telemetry.Node][]sparkplug.Ack
-	rebirths map[telemetry.Node]int
-}
-
-func newWire(t testing.TB) *wire {
-	return &wire{t: t, acks: map[telemetry.Node][]sparkplug.Ack{}, rebirths: map[telemetry.Node]int{}}
-}
-
-func (w *wire) Announce(online bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.online = append(w.online, online)
-}
-
-func (w *wire) Publish(topic string, payload []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.offline {
-		return errors.New("offline")
-	}
-	parsed, err := sparkplug.ParseTopic(topic)
-	if err != nil || parsed.Type != sparkplug.NCmd {
-		w.t.Errorf("published to %s", topic)
-	}
-	p, err := sparkplug.Decode(payload, sparkplug.Limits{})
-	if err != nil {
-		w.t.Errorf("published what does not decode: %v", err)
-		return nil
-	}
-	c, err := sparkplug.ParseCommand(p)
-	if err != nil {
-		w.t.Errorf("published what is no command: %v", err)
-	}
-	n := telemetry.Node{Group: parsed.Group, ID: parsed.Node}
-	if c.Rebirth {
-		w.rebirths[n]++
-	}
-	if c.Ack != nil {
-		w.acks[n] = append(w.acks[n], *c.Ack)
-	}
-	return nil
-}
-
-func (w *wire) set(change func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	change()
-}
-
-func (w *wire) asked(n telemetry.Node) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rebirths[n]
-}
-
-func (w *wire) said(n telemetry.Node) []sparkplug.Ack {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.acks[n])
-}
-
-func (w *wire) announced() []bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.online)
-}
-
-func (w *wire) acked(n telemetry.Node, e telemetry.Epoch) (all ranges.Set) {
-	for _, a := range w.said(n) {
-		for _, part := range a.Epochs {
-			if part.Epoch == e {
-				all.AddSet(part.Committed)
-			}
-		}
-	}
-	return all
-}
-
-func (w *wire) last(n telemetry.Node) sparkplug.Ack {
-	list := w.said(n)
-	if len(list) == 0 {
-		return sparkplug.Ack{}
-	}
-	return list[len(list)-1]
+// refuseAll is for [plant.refuse].
+func refuseAll(err error) func([]session.Entry) error {
+	return func([]session.Entry) error { return err }
 }
