@@ -64,7 +64,7 @@ func (h *Host) connection(ctx context.Context) error {
 		return err
 	}
 	if present {
-		if err := h.publishState(ctx, client, state); err != nil {
+		if err := h.announce(ctx, client, state); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -94,7 +94,7 @@ func (h *Host) stay(ctx context.Context, client mqtt.Client, state sparkplug.Sta
 				return errUnheard
 			}
 			if silent > h.quiet {
-				if err := h.publishState(ctx, client, state); err != nil {
+				if err := h.announce(ctx, client, state); err != nil {
 					return err
 				}
 			}
@@ -118,11 +118,21 @@ func (h *Host) stay(ctx context.Context, client mqtt.Client, state sparkplug.Sta
 				return errors.New("another host of this id said offline after us")
 			}
 			h.log.Warn("state said offline and is put right", "host_id", h.config.HostID)
-			if err := h.publishState(ctx, client, state); err != nil {
+			if err := h.announce(ctx, client, state); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// announce says the STATE of the connection. Where ctx ends meanwhile it may have arrived, so
+// that offline is said behind it: a clean stop leaves no will that would.
+func (h *Host) announce(ctx context.Context, client mqtt.Client, state sparkplug.State) error {
+	err := h.publishState(ctx, client, state)
+	if err != nil && ctx.Err() != nil {
+		return h.goodbye(ctx, client, true)
+	}
+	return err
 }
 
 // goodbye says offline, as a clean stop must before it disconnects.
