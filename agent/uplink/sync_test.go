@@ -62,16 +62,7 @@ func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
 	cell.start()
 	cell.readings("press-1", 20)
 	cell.drained(plant)
-	// The database is restored from a backup that lacks the second half.
-	plant.mu.Lock()
-	epoch := telemetry.Epoch(cell.buf.Epoch())
-	plant.ledger[epoch].Remove(10, 20)
-	for k := range plant.stored {
-		if k.position >= 10 {
-			delete(plant.stored, k)
-		}
-	}
-	plant.mu.Unlock()
+	plant.putBack(telemetry.Epoch(cell.buf.Epoch()), 10, 20)
 	p.cut()
 	again := plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
 	last := again.birth.Chain[len(again.birth.Chain)-1]
@@ -80,6 +71,34 @@ func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
 	}
 	eventually(t, "all twenty are stored again", func() bool { return plant.rows() == 20 })
 	cell.drained(plant)
+}
+
+// TestRequeuesWhatTheDatabaseLostOfAnEarlierLife: also where this process has sent the rest of
+// that epoch. What it still holds of it is not among what was lost.
+func TestRequeuesWhatTheDatabaseLostOfAnEarlierLife(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	cell.retain()
+	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 20)
+	cell.drained(plant)
+	old := telemetry.Epoch(cell.buf.Epoch())
+	p.refuse(true)
+	cell.readings("press-1", 3)
+	cell.stop()
+	cell.reopen()
+	plant.set(func(p *policy) { p.lose = func(s *seen) bool { return s.header.Position == 22 } })
+	p.refuse(false)
+	cell.start()
+	eventually(t, "all but the last are stored", func() bool { return plant.rows() == 22 && cell.buf.Stats().Records == 1 })
+	plant.set(func(p *policy) { p.lose = nil })
+	plant.putBack(old, 10, 21)
+	p.cut()
+	cell.drained(plant)
+	if n := plant.count(func(s *seen) bool { return s.loss != nil }); n != 0 {
+		t.Errorf("%d losses are told", n)
+	}
 }
 
 // TestPutBackInTime: the collector's answer names positions that this epoch has not
