@@ -70,8 +70,8 @@ var (
 	errNoNewFork = errors.New("the database knows positions that were never sent, and no new epoch could be begun")
 )
 
-// connect runs one session and returns why it ended, and whether the collector was
-// heard in it.
+// connect runs one session and returns why it ended, and whether it was a good one: the
+// collector was heard, and nothing is wrong here that the next session would meet as well.
 func (u *Uplink) connect(ctx context.Context) (healthy bool, err error) {
 	number, err := u.sessions.Next(counter)
 	if err != nil {
@@ -92,7 +92,7 @@ func (u *Uplink) connect(ctx context.Context) (healthy bool, err error) {
 	}
 	err = s.run(ctx)
 	s.end(err)
-	return s.heardOnce, err
+	return s.heardOnce && !errors.Is(err, errNoNewFork), err
 }
 
 func (s *session) linkOptions() link.Options {

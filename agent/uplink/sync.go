@@ -163,13 +163,13 @@ func (s *session) finishSync(now time.Time) error {
 // put back to an earlier state. Going on in it, the database would take fresh
 // records for repeats.
 func (s *session) fork(now time.Time, unknown ranges.Set) error {
-	s.up.cfg.Metrics.newEpochs.Inc()
 	s.log.Error("the database knows positions that this agent has not sent: was this machine put back to an earlier state, or cloned? beginning a new epoch",
 		"epoch", s.sync.current.String(), "positions", clip(unknown.String()))
 	if err := s.up.buf.NewEpoch(s.up.sentOf(s.sync.current).Clone()); err != nil {
 		s.log.Error("new epoch not begun", "error", err)
 		return errNoNewFork
 	}
+	s.up.cfg.Metrics.newEpochs.Inc()
 	s.up.front = nil
 	s.lanes.live = nil
 	s.lanes.rescan() // what was ready to be sent has a new name

@@ -1,9 +1,15 @@
 package uplink_test
 
 import (
+	"bytes"
+	"log/slog"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"andon.internal/agent/buffer"
+	"andon.internal/agent/uplink"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -165,6 +171,55 @@ func TestPutBackHoldsWhatWasSent(t *testing.T) {
 			t.Errorf("position %d of %s: moved is %v", s.header.Position, s.header.Epoch, s.header.Moved)
 		}
 	}
+}
+
+// sickDisk is a buffer whose disk takes no new epoch.
+type sickDisk struct {
+	*buffer.Buffer
+	well atomic.Bool
+}
+
+func (s *sickDisk) NewEpoch(sent ranges.Set) error {
+	if !s.well.Load() {
+		return syscall.EIO
+	}
+	return s.Buffer.NewEpoch(sent)
+}
+
+// noLink counts how often a log says that there is no link.
+type noLink struct{ n atomic.Int64 }
+
+func (w *noLink) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("no link to the collector")) {
+		w.n.Add(1)
+	}
+	return len(line), nil
+}
+
+// TestPutBackOnASickDisk: while no new epoch can be begun each attempt waits longer than the
+// one before, like those that fail for want of a link, and is not told anew.
+func TestPutBackOnASickDisk(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	var told noLink
+	cell.cfg.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	cell.cfg.SyncGrace = patience
+	cell.birth("press-1", press)
+	plant.mu.Lock()
+	plant.set1(telemetry.Epoch(cell.buf.Epoch())).Add(0, 50) // by the life that was undone
+	plant.mu.Unlock()
+	disk := &sickDisk{Buffer: cell.buf}
+	var err error
+	if cell.up, err = uplink.New(cell.cfg, disk, cell.roster, cell.sessions); err != nil {
+		t.Fatal(err)
+	}
+	cell.start()
+	cell.readings("press-1", 10)
+	plant.has("a fifth session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 5 })
+	if n := told.n.Load(); n != 1 {
+		t.Errorf("%d warnings in four sessions that failed, want that of the first", n)
+	}
+	disk.well.Store(true)
+	eventually(t, "all ten are stored", func() bool { return plant.rows() == 10 && cell.empty() })
 }
 
 // TestPutBackMovesWhatWasNotSent: a record that was made ready to be sent, and found no
