@@ -89,6 +89,7 @@ func (s *session) askBirth(now time.Time) {
 // acknowledged applies what the collector says.
 func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
 	s.heard, s.acked = now, now
+	s.up.table.Heard(now)
 	s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
 	for i := range a.Epochs {
 		e := &a.Epochs[i]

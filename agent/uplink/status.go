@@ -39,7 +39,7 @@ type Parked struct {
 	Bytes    int64
 	Reason   string
 	Times    int       // how often it was put aside
-	Next     time.Time // when it is tried again
+	Next     time.Time // when it is tried again at the latest
 }
 
 // Status returns how things stand. Safe for concurrent use.
