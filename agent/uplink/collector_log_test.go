@@ -77,8 +77,21 @@ func (c *collector) maximum() int {
 	return c.maxFlight
 }
 
+// putBack lets the database be a copy of before, which lacks these positions.
+func (c *collector) putBack(e telemetry.Epoch, from, to uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger[e].Remove(from, to)
+	for k := range c.stored {
+		if k.epoch == e && k.position >= from && k.position < to {
+			delete(c.stored, k)
+		}
+	}
+}
+
 func isBirth(s *seen) bool  { return s.birth != nil }
 func isRecord(s *seen) bool { return s.record != nil }
+func isGone(s *seen) bool   { return s.loss != nil && s.loss.Reason == telemetry.LossDatabase }
 func isKind(k sparkplug.MessageType) func(*seen) bool {
 	return func(s *seen) bool { return s.kind == k }
 }

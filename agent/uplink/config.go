@@ -71,6 +71,7 @@ type Config struct {
 	ParkAfter  int           // failures of a record until it is parked; 5
 	ParkFor    time.Duration // the first time it is parked for, doubled after each; 30 s
 	ParkMax    time.Duration // what that doubles to; 1 h
+	WellAfter  time.Duration // a session of that age tries what others broke with in flight; 10 s
 
 	Logger  *slog.Logger // default: none
 	Metrics *Metrics     // default: counted and not registered
@@ -107,6 +108,7 @@ func (c Config) withDefaults() Config {
 	def(&c.ParkAfter, 5)
 	def(&c.ParkFor, 30*time.Second)
 	def(&c.ParkMax, time.Hour)
+	def(&c.WellAfter, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -158,6 +160,7 @@ func (c *Config) flight() flight.Config {
 		FirstRecords: c.FirstRecords, FirstBytes: c.FirstBytes,
 		Timeout: c.Retransmit, TimeoutMax: c.RetransmitMax, BacklogShare: c.BacklogShare,
 		ParkAfter: c.ParkAfter, ParkFor: c.ParkFor, ParkMax: c.ParkMax, ParkLimit: maxParked,
+		WellAfter: c.WellAfter,
 	}
 }
 

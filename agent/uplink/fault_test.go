@@ -6,7 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"andon.internal/agent/buffer"
+	"andon.internal/agent/uplink"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -46,7 +50,7 @@ func TestRecordThatBreaksConnectionsIsParked(t *testing.T) {
 	p := startProxy(t, b.addr)
 	plant := startCollector(t, "tcp://"+b.addr)
 	cell := newCell(t, fast(p.url()))
-	cell.cfg.ParkAfter, cell.cfg.ParkFor = 3, 10*time.Minute
+	cell.cfg.ParkAfter, cell.cfg.ParkFor, cell.cfg.WellAfter = 3, 10*time.Minute, time.Hour
 	cell.birth("press-1", press)
 	cell.start()
 	cell.readings("press-1", 3)
@@ -63,6 +67,30 @@ func TestRecordThatBreaksConnectionsIsParked(t *testing.T) {
 	eventually(t, "the others go on", func() bool { return cell.buf.Stats().Records == 1 })
 	if st := cell.up.Status(); st.Session != session {
 		t.Errorf("%d more sessions were broken by a parked record", st.Session-session)
+	}
+}
+
+// TestAWellSessionTriesWhatBrokenOnesParked: the link was bad, and not the record.
+func TestAWellSessionTriesWhatBrokenOnesParked(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	reg := prometheus.NewRegistry()
+	cell.cfg.Metrics = uplink.NewMetrics(reg)
+	cell.cfg.ParkAfter, cell.cfg.ParkFor, cell.cfg.WellAfter = 2, time.Hour, 200*time.Millisecond
+	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour
+	plant.set(func(p *policy) { p.lose = func(*seen) bool { return true } })
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 1)
+	for n := uint64(1); n <= 2; n++ {
+		plant.has("it is in flight", func(s *seen) bool { return s.record != nil && s.session == n })
+		if n == 2 {
+			plant.set(func(p *policy) { p.lose = nil })
+		}
+		p.cut()
+	}
+	cell.drained(plant)
+	if n := opstest.Metric(t, reg, "andon_uplink_parkings_total"); n != 1 {
+		t.Errorf("it was parked %v times, want once", n)
 	}
 }
 

@@ -4,6 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon.internal/agent/uplink"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/sparkplug"
 )
 
@@ -99,6 +103,53 @@ func TestHoldWhileTheCollectorIsSilent(t *testing.T) {
 	eventually(t, "the end of the hold", func() bool { return !cell.up.Status().Hold })
 	if n := cell.up.Status().Session; n != 1 {
 		t.Errorf("session %d, want the first", n)
+	}
+}
+
+// TestRebirthsAreNoSignOfTheIntake: pages and a sentinel ask for births as well, and go on when
+// the intake has died.
+func TestRebirthsAreNoSignOfTheIntake(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.Quiet, cell.cfg.Silence, cell.cfg.SyncTimeout = 300*time.Millisecond, time.Second, time.Minute
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 5)
+	cell.drained(plant)
+	plant.set(func(p *policy) { p.mute = true })
+	plant.forget()
+	asked := func(cond func() bool) func() bool {
+		return func() bool { plant.rebirth(); return cond() }
+	}
+	eventually(t, "births", asked(func() bool { return plant.count(isBirth) > 2 }))
+	eventually(t, "the hold", asked(func() bool { return cell.up.Status().Hold }))
+	heard := cell.up.Status().LastHeard
+	eventually(t, "a second session", asked(func() bool { return cell.up.Status().Session == 2 }))
+	if at := cell.up.Status().LastHeard; !at.Equal(heard) {
+		t.Errorf("the last acknowledgement came at %v, and with nothing but requests for births at %v", heard, at)
+	}
+	plant.set(func(p *policy) { p.mute = false })
+	cell.drained(plant)
+}
+
+// TestNothingIsKnownWithoutASession: a hold ends with the session that was told of it.
+func TestNothingIsKnownWithoutASession(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	reg := prometheus.NewRegistry()
+	cell.cfg.Metrics = uplink.NewMetrics(reg)
+	plant.set(func(p *policy) { p.down = true })
+	cell.birth("press-1", press)
+	cell.start()
+	figures := func() [3]float64 {
+		return [3]float64{
+			opstest.Metric(t, reg, "andon_uplink_connected"), opstest.Metric(t, reg, "andon_uplink_hold"),
+			opstest.Metric(t, reg, "andon_uplink_born_units"),
+		}
+	}
+	eventually(t, "the hold", func() bool { return figures() == [3]float64{1, 1, 1} })
+	p.refuse(true)
+	eventually(t, "the link is gone, and the hold", func() bool { return figures() == [3]float64{} })
+	if st := cell.up.Status(); st.Connected || st.Hold || !st.HoldSince.IsZero() || st.HoldWhy != "" || st.Units != 0 {
+		t.Errorf("without a link the status is %+v", st)
 	}
 }
 

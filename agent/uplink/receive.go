@@ -60,7 +60,6 @@ func (s *session) receive(now time.Time, m link.Message) error {
 		}
 	}
 	if c.Rebirth {
-		s.heard = now
 		s.up.cfg.Metrics.rebirths.Inc()
 		s.askBirth(now)
 	}
@@ -89,7 +88,8 @@ func (s *session) askBirth(now time.Time) {
 
 // acknowledged applies what the collector says.
 func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
-	s.heard, s.acked, s.heardOnce = now, now, true
+	s.heard, s.acked = now, now
+	s.up.table.Heard(now)
 	s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
 	for i := range a.Epochs {
 		e := &a.Epochs[i]

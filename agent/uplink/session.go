@@ -39,9 +39,8 @@ type session struct {
 	heartbeat time.Time              // when the next one is due
 
 	// What the collector said: see receive.go and sync.go.
-	heard     time.Time
-	acked     time.Time // when an acknowledgement last came: others than the intake ask for births too
-	heardOnce bool
+	heard     time.Time // since when it is silent: the first birth, then the last acknowledgement
+	acked     time.Time // when that came, of the intake: others ask for births too; zero before the first
 	hostsGone time.Time // since when no host is online, see host.go; zero: one is, or none is known
 	hostBack  time.Time // when one last came back
 
@@ -70,8 +69,8 @@ var (
 	errNoNewFork = errors.New("the database knows positions that were never sent, and no new epoch could be begun")
 )
 
-// connect runs one session and returns why it ended, and whether the collector was
-// heard in it.
+// connect runs one session and returns why it ended, and whether it was a good one: the
+// collector was heard, and nothing is wrong here that the next session would meet as well.
 func (u *Uplink) connect(ctx context.Context) (healthy bool, err error) {
 	number, err := u.sessions.Next(counter)
 	if err != nil {
@@ -92,7 +91,7 @@ func (u *Uplink) connect(ctx context.Context) (healthy bool, err error) {
 	}
 	err = s.run(ctx)
 	s.end(err)
-	return s.heardOnce, err
+	return !s.acked.IsZero() && !errors.Is(err, errNoNewFork), err
 }
 
 func (s *session) linkOptions() link.Options {

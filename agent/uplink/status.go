@@ -3,6 +3,8 @@ package uplink
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"andon.internal/agent/uplink/internal/flight"
 )
 
@@ -37,7 +39,7 @@ type Parked struct {
 	Bytes    int64
 	Reason   string
 	Times    int       // how often it was put aside
-	Next     time.Time // when it is tried again
+	Next     time.Time // when it is tried again at the latest
 }
 
 // Status returns how things stand. Safe for concurrent use.
@@ -47,9 +49,12 @@ func (u *Uplink) Status() Status {
 	return u.status
 }
 
-// setLink notes that there is no session, and why.
+// setLink notes that there is no session, and why. Then nothing is known of the database, and
+// no unit is announced.
 func (u *Uplink) setLink(err error) {
-	u.cfg.Metrics.connected.Set(0)
+	for _, g := range []prometheus.Gauge{u.cfg.Metrics.connected, u.cfg.Metrics.hold, u.cfg.Metrics.units} {
+		g.Set(0)
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	st := &u.status
@@ -57,6 +62,7 @@ func (u *Uplink) setLink(err error) {
 		st.Since = time.Now()
 	}
 	st.Connected, st.Waiting, st.Synced = false, false, false
+	st.Hold, st.HoldSince, st.HoldWhy = false, time.Time{}, ""
 	st.InFlightRecords, st.InFlightBytes, st.Units = 0, 0, 0
 	st.Error = ""
 	if err != nil {
@@ -79,7 +85,7 @@ const reportEvery = 100 * time.Millisecond
 // report brings the status and the gauges up to date: at once when something
 // happened, else now and then.
 func (s *session) report(now time.Time, force bool) {
-	state := [...]bool{s.born, s.hold, s.sync.done, s.heardOnce}
+	state := [...]bool{s.born, s.hold, s.sync.done, !s.acked.IsZero()}
 	if !force && state == s.reportedState && now.Sub(s.reported) < reportEvery {
 		s.reportAt = s.reported.Add(reportEvery)
 		return
@@ -110,8 +116,8 @@ func (s *session) report(now time.Time, force bool) {
 		st.Since = now
 	}
 	st.Connected, st.Waiting, st.Session, st.Error = s.born, !s.born, s.number, ""
-	if s.heardOnce {
-		st.LastHeard = s.heard
+	if !s.acked.IsZero() {
+		st.LastHeard = s.acked
 	}
 	st.Synced, st.Hold, st.HoldSince, st.HoldWhy = s.sync.done, s.hold, s.holdSince, s.holdWhy
 	st.CreditRecords, st.CreditBytes = f.CreditRecords, f.CreditBytes

@@ -24,7 +24,7 @@ type syncState struct {
 	prev    buffer.Epoch // the one before it
 	listed  []buffer.Epoch
 	limits  map[telemetry.Epoch]uint64      // positions below were assigned, of ended epochs
-	told    map[telemetry.Epoch]ranges.Set  // what the collector may lack: sent before the birth
+	told    map[telemetry.Epoch]ranges.Set  // what the collector may lack: see toldOf
 	of      int                             // parts of the answer
 	parts   map[int]bool                    // those that have come
 	has     map[telemetry.Epoch]*ranges.Set // what the collector has
@@ -46,11 +46,7 @@ func (s *session) beginSync(now time.Time, chain, held []buffer.EpochState) {
 	for i := range chain {
 		c := &chain[i]
 		s.sync.listed = append(s.sync.listed, c.Epoch)
-		if sent := s.up.sent[c.Epoch]; sent != nil {
-			s.sync.told[c.Epoch] = sent.Clone()
-		} else if c.Ended != buffer.EndOpen {
-			s.sync.told[c.Epoch] = allBelow(c.Next)
-		}
+		s.sync.told[c.Epoch] = s.toldOf(c)
 		if c.Ended == buffer.EndOpen {
 			s.sync.current = c.Epoch
 		} else {
@@ -66,6 +62,20 @@ func (s *session) beginSync(now time.Time, chain, held []buffer.EpochState) {
 			delete(s.up.sent, e)
 		}
 	}
+}
+
+// toldOf returns the positions of an epoch that may have been acknowledged before this birth,
+// and that a database which was put back may lack: of the current epoch what was sent, of one
+// that has ended all that it had. What this process sent of such a one is only what the one
+// before had left. Held records among them are the lanes' business: the buffer passes over them.
+func (s *session) toldOf(c *buffer.EpochState) ranges.Set {
+	switch sent := s.up.sent[c.Epoch]; {
+	case c.Ended != buffer.EndOpen:
+		return allBelow(c.Next)
+	case sent != nil:
+		return sent.Clone()
+	}
+	return ranges.Set{}
 }
 
 // lookForOthers lets the node be born again when the buffer has found epochs before the
@@ -153,13 +163,13 @@ func (s *session) finishSync(now time.Time) error {
 // put back to an earlier state. Going on in it, the database would take fresh
 // records for repeats.
 func (s *session) fork(now time.Time, unknown ranges.Set) error {
-	s.up.cfg.Metrics.newEpochs.Inc()
 	s.log.Error("the database knows positions that this agent has not sent: was this machine put back to an earlier state, or cloned? beginning a new epoch",
 		"epoch", s.sync.current.String(), "positions", clip(unknown.String()))
 	if err := s.up.buf.NewEpoch(s.up.sentOf(s.sync.current).Clone()); err != nil {
 		s.log.Error("new epoch not begun", "error", err)
 		return errNoNewFork
 	}
+	s.up.cfg.Metrics.newEpochs.Inc()
 	s.up.front = nil
 	s.lanes.live = nil
 	s.lanes.rescan() // what was ready to be sent has a new name

@@ -1,9 +1,15 @@
 package uplink_test
 
 import (
+	"bytes"
+	"log/slog"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"andon.internal/agent/buffer"
+	"andon.internal/agent/uplink"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
@@ -62,16 +68,7 @@ func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
 	cell.start()
 	cell.readings("press-1", 20)
 	cell.drained(plant)
-	// The database is restored from a backup that lacks the second half.
-	plant.mu.Lock()
-	epoch := telemetry.Epoch(cell.buf.Epoch())
-	plant.ledger[epoch].Remove(10, 20)
-	for k := range plant.stored {
-		if k.position >= 10 {
-			delete(plant.stored, k)
-		}
-	}
-	plant.mu.Unlock()
+	plant.putBack(telemetry.Epoch(cell.buf.Epoch()), 10, 20)
 	p.cut()
 	again := plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
 	last := again.birth.Chain[len(again.birth.Chain)-1]
@@ -80,6 +77,34 @@ func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
 	}
 	eventually(t, "all twenty are stored again", func() bool { return plant.rows() == 20 })
 	cell.drained(plant)
+}
+
+// TestRequeuesWhatTheDatabaseLostOfAnEarlierLife: also where this process has sent the rest of
+// that epoch. What it still holds of it is not among what was lost.
+func TestRequeuesWhatTheDatabaseLostOfAnEarlierLife(t *testing.T) {
+	_, plant, p, cell := plant(t)
+	cell.retain()
+	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour
+	cell.birth("press-1", press)
+	cell.start()
+	cell.readings("press-1", 20)
+	cell.drained(plant)
+	old := telemetry.Epoch(cell.buf.Epoch())
+	p.refuse(true)
+	cell.readings("press-1", 3)
+	cell.stop()
+	cell.reopen()
+	plant.set(func(p *policy) { p.lose = func(s *seen) bool { return s.header.Position == 22 } })
+	p.refuse(false)
+	cell.start()
+	eventually(t, "all but the last are stored", func() bool { return plant.rows() == 22 && cell.buf.Stats().Records == 1 })
+	plant.set(func(p *policy) { p.lose = nil })
+	plant.putBack(old, 10, 21)
+	p.cut()
+	cell.drained(plant)
+	if n := plant.count(func(s *seen) bool { return s.loss != nil }); n != 0 {
+		t.Errorf("%d losses are told", n)
+	}
 }
 
 // TestPutBackInTime: the collector's answer names positions that this epoch has not
@@ -146,6 +171,55 @@ func TestPutBackHoldsWhatWasSent(t *testing.T) {
 			t.Errorf("position %d of %s: moved is %v", s.header.Position, s.header.Epoch, s.header.Moved)
 		}
 	}
+}
+
+// sickDisk is a buffer whose disk takes no new epoch.
+type sickDisk struct {
+	*buffer.Buffer
+	well atomic.Bool
+}
+
+func (s *sickDisk) NewEpoch(sent ranges.Set) error {
+	if !s.well.Load() {
+		return syscall.EIO
+	}
+	return s.Buffer.NewEpoch(sent)
+}
+
+// noLink counts how often a log says that there is no link.
+type noLink struct{ n atomic.Int64 }
+
+func (w *noLink) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("no link to the collector")) {
+		w.n.Add(1)
+	}
+	return len(line), nil
+}
+
+// TestPutBackOnASickDisk: while no new epoch can be begun each attempt waits longer than the
+// one before, like those that fail for want of a link, and is not told anew.
+func TestPutBackOnASickDisk(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	var told noLink
+	cell.cfg.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	cell.cfg.SyncGrace = patience
+	cell.birth("press-1", press)
+	plant.mu.Lock()
+	plant.set1(telemetry.Epoch(cell.buf.Epoch())).Add(0, 50) // by the life that was undone
+	plant.mu.Unlock()
+	disk := &sickDisk{Buffer: cell.buf}
+	var err error
+	if cell.up, err = uplink.New(cell.cfg, disk, cell.roster, cell.sessions); err != nil {
+		t.Fatal(err)
+	}
+	cell.start()
+	cell.readings("press-1", 10)
+	plant.has("a fifth session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 5 })
+	if n := told.n.Load(); n != 1 {
+		t.Errorf("%d warnings in four sessions that failed, want that of the first", n)
+	}
+	disk.well.Store(true)
+	eventually(t, "all ten are stored", func() bool { return plant.rows() == 10 && cell.empty() })
 }
 
 // TestPutBackMovesWhatWasNotSent: a record that was made ready to be sent, and found no

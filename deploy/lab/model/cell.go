@@ -57,6 +57,11 @@ func (s *stepper) start(i int) {
 	w.begun++
 	w.parent[e] = e
 	c.up = true
+	for n, r := range c.retained { // what was acknowledged is not known any more
+		if r != 0 {
+			c.disk[n], c.retained[n] = r, 0
+		}
+	}
 	s.connect(&w, i)
 	if again && !s.c.keeps(FreshEpoch) {
 		c.next = c.ended[c.current]
@@ -205,6 +210,9 @@ func (s *stepper) send(i int) {
 	}
 	for n := range name(names) {
 		r := max(c.disk[n], c.memory[n])
+		if s.c.Restore {
+			r = c.disk[n] // who retains writes before it sends
+		}
 		loss := r == 0 && c.losses.has(n)
 		if r == 0 && !loss {
 			continue

@@ -27,7 +27,7 @@ func (s *stepper) misfortunes() {
 		s.connect(&w, 1)
 		s.add(&w, "a copy of cell 1, as it runs, begins beside it")
 	}
-	if w = *s.from; s.c.Restore && !w.copied && w.db.committed != 0 {
+	if w = *s.from; s.c.Restore && !w.copied {
 		w.backup, w.copied = w.db, true
 		s.add(&w, "the database is backed up")
 	}

@@ -26,7 +26,7 @@ var scenarios = []struct {
 	{model.Scenario{Name: "put back", Readings: 2, Epochs: 2, PutBack: true}, []model.Rule{
 		model.OnlySent, model.WaitSync, model.ForkOnSync, model.KnowMoved, model.OneSession,
 	}},
-	{model.Scenario{Name: "a restored database", Readings: 2, Epochs: 1, Restore: true}, []model.Rule{model.Requeue}},
+	{model.Scenario{Name: "a restored database", Readings: 2, Epochs: 2, Restore: true}, []model.Rule{model.Requeue, model.MissAll}},
 }
 
 func TestNothingIsLostOrDoubled(t *testing.T) {

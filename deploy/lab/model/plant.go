@@ -181,12 +181,22 @@ func (s *stepper) birth(i int) {
 	}
 	s.drop(&w, i, known)
 	for n, r := range c.retained {
-		if r != 0 && !known.committed.has(name(n)) && c.disk[n] == 0 && s.c.keeps(Requeue) {
-			c.disk[n] = r
+		if r != 0 && !known.committed.has(name(n)) && s.told(c, name(n)) && s.c.keeps(Requeue) {
+			c.disk[n], c.retained[n] = r, 0
 		}
 	}
 	c.synced = true
 	s.add(&w, "cell %d is born, and learns that the database has %s", i+1, known)
+}
+
+// told reports whether a database that lacks a position may have had it: what was sent of the
+// current epoch, and all of one that has ended.
+func (s *stepper) told(c *cell, n name) bool {
+	e := epochOf(n)
+	if e != c.current && (s.c.keeps(MissAll) || c.sent&allOf(e) == 0) {
+		return n%positions < c.ended[e]
+	}
+	return c.sent.has(n)
 }
 
 // fork moves what was never sent into a new epoch.
@@ -217,7 +227,7 @@ func (s *stepper) fork(w *world, i int) {
 
 func (c *cell) holdsOf(e uint8) bool {
 	for at := range uint8(positions) {
-		if n := of(e, at); c.disk[n]|c.memory[n] != 0 || c.losses.has(n) || c.fresh.has(n) {
+		if n := of(e, at); c.disk[n]|c.memory[n]|c.retained[n] != 0 || c.losses.has(n) || c.fresh.has(n) {
 			return true
 		}
 	}

@@ -43,6 +43,8 @@ const (
 	CloseByDescent Rule = "close an epoch only by descent"
 	// Requeue: what is kept after its acknowledgement is sent again when it is missed.
 	Requeue Rule = "send again what a restored database lacks"
+	// MissAll: of an epoch that ended before this process began it has sent only what was left.
+	MissAll Rule = "miss all that a database lacks of an ended epoch, not only what was sent of it"
 	// Credit: no more is under way than was granted.
 	Credit Rule = "keep to the credit"
 )

@@ -27,6 +27,7 @@ func (s set) has(n name) bool { return s&(1<<n) != 0 }
 func (s *set) add(n name)     { *s |= 1 << n }
 func (s *set) remove(n name)  { *s &^= 1 << n }
 func epochOf(n name) uint8    { return n / positions }
+func allOf(epoch uint8) set   { return (1<<positions - 1) << (epoch * positions) }
 func of(epoch, at uint8) name { return epoch*positions + at }
 func spell(n name) string     { return fmt.Sprintf("%c%d", 'A'+epochOf(n), n%positions) }
 func (r *records) any() bool  { return *r != records{} }

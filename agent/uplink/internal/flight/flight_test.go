@@ -18,6 +18,7 @@ func config() flight.Config {
 		FirstRecords: 2, FirstBytes: 1000, BacklogShare: 0.5,
 		Timeout: 5 * time.Second, TimeoutMax: 60 * time.Second,
 		ParkAfter: 3, ParkFor: 30 * time.Second, ParkMax: 100 * time.Second, ParkLimit: 4,
+		WellAfter: 10 * time.Second,
 	}
 }
 

@@ -8,11 +8,15 @@ import (
 // suspect is a record that has failed before. It is kept until it is acknowledged.
 type suspect struct {
 	record Record
-	fails  int       // timeouts while others were acknowledged
-	breaks int       // ends of a session with it in flight
-	parks  int       // times it was parked; above 0 it is kept outside the window
-	due    time.Time // when a parked record is tried again
+	fails  int           // timeouts while others were acknowledged
+	breaks int           // ends of a session with it in flight
+	parks  int           // times it was parked; above 0 it is kept outside the window
+	wait   time.Duration // how long it is parked for the next time; 0: ParkFor
+	due    time.Time     // when a parked record is tried again
 	reason string
+
+	broke bool // it was parked for broken connections
+	tried bool // and was sent in a session that was well since
 }
 
 // Parked is a record that is kept out of the way of the others and tried again
@@ -21,7 +25,7 @@ type Parked struct {
 	Record
 	Reason string
 	Times  int       // how often it was parked
-	Next   time.Time // when it is tried again
+	Next   time.Time // when it is tried again, or before that: see [Table.Heard]
 }
 
 // suspect returns the record's entry, made if there is none, or nil when too many
@@ -48,12 +52,10 @@ func (t *Table) suspect(k Key) *suspect {
 
 // park sets the record aside. The caller takes it out of flight.
 func (t *Table) park(now time.Time, s *suspect, r Record, reason string) Parked {
-	d := t.cfg.ParkFor
-	for i := 0; i < s.parks && d < t.cfg.ParkMax; i++ {
-		d *= 2
-	}
+	d := min(max(s.wait, t.cfg.ParkFor), t.cfg.ParkMax)
+	s.wait = 2 * d
 	s.parks++
-	s.record, s.reason, s.due = r, reason, now.Add(min(d, t.cfg.ParkMax))
+	s.record, s.reason, s.due = r, reason, now.Add(d)
 	return Parked{Record: r, Reason: reason, Times: s.parks, Next: s.due}
 }
 
@@ -66,6 +68,45 @@ func (t *Table) Park(now time.Time, r Record, reason string) (p Parked, ok bool)
 		return Parked{}, false
 	}
 	return t.park(now, s, r, reason), true
+}
+
+// brokenBy counts the end of a session with the record in flight, and reports whether it is
+// parked for it.
+func (t *Table) brokenBy(now time.Time, s *suspect, r Record) (Parked, bool) {
+	s.breaks++
+	if s.parks == 0 && s.breaks < t.cfg.ParkAfter {
+		return Parked{}, false
+	}
+	s.broke = true
+	return t.park(now, s, r, "in flight whenever the connection broke"), true
+}
+
+// Heard says that the collector was heard. In a session in which it has been for some time the
+// link does not break by itself, as one may that had records parked: what was parked for broken
+// connections is tried then, one at a time and each once. One that breaks this session too waits
+// for its time from then on: so each breaks one more at most.
+func (t *Table) Heard(now time.Time) {
+	if t.heardFrom.IsZero() {
+		t.heardFrom = now
+	}
+	t.well = now.Sub(t.heardFrom) >= t.cfg.WellAfter
+}
+
+// toTry reports whether a record is parked and to be tried.
+func (t *Table) toTry(now time.Time, s *suspect) bool {
+	return s.parks > 0 && (!s.due.After(now) || t.excused(s))
+}
+
+// excused reports whether it may have been the link that a record was parked for.
+func (t *Table) excused(s *suspect) bool { return t.well && s.broke && !s.tried }
+
+// probe notes that a parked record is sent. What a bad link added to its times is no measure of
+// it: they begin anew.
+func (t *Table) probe(now time.Time, s *suspect) {
+	t.probing = true
+	if t.excused(s) {
+		s.tried, s.due, s.wait = true, now, 0
+	}
 }
 
 // Expire looks for records whose time has run out. They leave the window and wait
@@ -166,7 +207,7 @@ func (t *Table) Resend(now time.Time) (Record, bool) {
 	}
 	var first *suspect
 	for k, s := range t.suspects {
-		if s.parks > 0 && !s.due.After(now) && t.flying[k] == nil && (first == nil || s.due.Before(first.due)) {
+		if t.toTry(now, s) && t.flying[k] == nil && (first == nil || s.due.Before(first.due)) {
 			first = s
 		}
 	}

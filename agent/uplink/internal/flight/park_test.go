@@ -30,6 +30,8 @@ func TestParksAfterTimeoutsWhileOthersPass(t *testing.T) {
 	if !tab.Holds(bad.Key) || tab.HasRun("u", 7) {
 		t.Error("a parked record is not passed over, or counts as in flight")
 	}
+	tab.Heard(at(now))
+	tab.Heard(at(now + 29)) // that the link is well says nothing new of it
 	if _, ok := tab.Resend(at(now + 29)); ok {
 		t.Error("a parked record is tried before its time")
 	}
@@ -88,6 +90,103 @@ func TestParksWhatBreaksConnections(t *testing.T) {
 			t.Fatalf("parked at end %d, which was ours", i)
 		}
 		tab.Sent(at(10), rec(2, flight.Live))
+	}
+}
+
+// flapped is a table with two records that were in flight at each of twelve ends of a link that
+// does not stay up, the last of them at 1100 s.
+func flapped(t *testing.T) *flight.Table {
+	t.Helper()
+	tab := table()
+	for i := range 12 {
+		tab.Begin()
+		tab.Sent(at(float64(100*i)), rec(1, flight.Live))
+		tab.Sent(at(float64(100*i)), rec(2, flight.Live))
+		tab.End(at(float64(100*i)), true)
+	}
+	if parked := tab.Parked(); len(parked) != 2 || !parked[0].Next.Equal(at(1200)) || !parked[1].Next.Equal(at(1200)) {
+		t.Fatalf("parked are %+v, want two until 1200 s", parked)
+	}
+	tab.Begin()
+	tab.Heard(at(1101))
+	return tab
+}
+
+// wantTry sends the record that is to be tried.
+func wantTry(t *testing.T, tab *flight.Table, seconds float64) flight.Record {
+	t.Helper()
+	r, ok := tab.Resend(at(seconds))
+	if !ok {
+		t.Fatalf("nothing is tried at %v s", seconds)
+	}
+	tab.Sent(at(seconds), r)
+	if other, ok := tab.Resend(at(seconds)); ok {
+		t.Fatalf("%d is tried as well as %d", other.Position, r.Position)
+	}
+	return r
+}
+
+func wantNoTry(t *testing.T, tab *flight.Table, seconds float64) {
+	t.Helper()
+	tab.Heard(at(seconds))
+	if r, ok := tab.Resend(at(seconds)); ok {
+		t.Fatalf("%d is tried at %v s", r.Position, seconds)
+	}
+}
+
+// TestAWellLinkTriesWhatABadOneParked: one at a time, and not before it is known to be well.
+func TestAWellLinkTriesWhatABadOneParked(t *testing.T) {
+	tab := flapped(t)
+	wantNoTry(t, tab, 1110)
+	for now := 1111.0; now < 1113; now++ {
+		tab.Heard(at(now))
+		r := wantTry(t, tab, now)
+		ack(tab, at(now), r.Position, r.Position+1)
+	}
+	if parked := tab.Parked(); len(parked) != 0 {
+		t.Errorf("parked are %+v after the link was well", parked)
+	}
+}
+
+// TestAWellLinkIsBrokenOnceMoreAtMost by each record that is parked.
+func TestAWellLinkIsBrokenOnceMoreAtMost(t *testing.T) {
+	tab := flapped(t)
+	tab.Heard(at(1111))
+	bad := wantTry(t, tab, 1111)
+	parked := tab.End(at(1112), true)
+	if len(parked) != 1 || !parked[0].Next.Equal(at(1142)) {
+		t.Fatalf("parked %+v, want for 30 s", parked)
+	}
+	tab.Begin()
+	wantNoTry(t, tab, 1113) // the other, too, waits until this one is well
+	tab.Heard(at(1123))
+	if r := wantTry(t, tab, 1123); r.Key == bad.Key {
+		t.Fatal("the one that broke the link is tried again before its time")
+	} else {
+		ack(tab, at(1123), r.Position, r.Position+1)
+	}
+	wantNoTry(t, tab, 1141)
+	wantTry(t, tab, 1142)
+	if parked = tab.End(at(1142), true); len(parked) != 1 || !parked[0].Next.Equal(at(1202)) {
+		t.Errorf("parked again: %+v, want for 60 s", parked)
+	}
+}
+
+// TestAWellLinkTriesEachOnce: also where that comes to nothing, and nothing else passes.
+func TestAWellLinkTriesEachOnce(t *testing.T) {
+	tab := flapped(t)
+	tab.Heard(at(1111))
+	first := wantTry(t, tab, 1111)
+	if parked := tab.Expire(at(1116)); len(parked) != 1 || !parked[0].Next.Equal(at(1146)) {
+		t.Fatalf("parked %+v, want for 30 s", parked)
+	}
+	if r := wantTry(t, tab, 1116); r.Key == first.Key {
+		t.Fatal("the same is tried again")
+	}
+	tab.End(at(1117), false)
+	tab.Begin()
+	if r := wantTry(t, tab, 1118); r.Key == first.Key {
+		t.Error("the one of which nothing is known yet is not tried again")
 	}
 }
 

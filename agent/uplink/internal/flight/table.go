@@ -44,6 +44,7 @@ type Config struct {
 	ParkAfter    int           // failures after which a record is parked
 	ParkFor      time.Duration // the first time a record is parked for; doubles
 	ParkMax      time.Duration // what that doubles to
+	WellAfter    time.Duration // so long the collector is heard until a session is well, see [Table.Heard]
 	ParkLimit    int           // records that may be parked or suspected at once
 }
 
@@ -59,11 +60,14 @@ type Table struct {
 	waiting  []*entry // timed out or recalled, in the order they are to be sent
 	queued   map[Key]*entry
 	suspects map[Key]*suspect
-	probing  bool          // a parked record is in flight
-	rtt      time.Duration // smoothed; 0 before the first sample
-	heldAt   time.Time     // what was sent before this tells nothing about the round trip
-	next     time.Time     // nothing in flight is due before; zero when nothing is in flight
-	passed   uint64        // acknowledgements so far
+	probing  bool // a parked record is in flight
+	// heardFrom is when the collector was first heard in this session; well, see Heard.
+	heardFrom time.Time
+	well      bool
+	rtt       time.Duration // smoothed; 0 before the first sample
+	heldAt    time.Time     // what was sent before this tells nothing about the round trip
+	next      time.Time     // nothing in flight is due before; zero when nothing is in flight
+	passed    uint64        // acknowledgements so far
 }
 
 // entry is one record on its way, or waiting to be sent again.
@@ -107,14 +111,13 @@ func (t *Table) End(now time.Time, broken bool) []Parked {
 		if s == nil {
 			continue
 		}
-		s.breaks++
-		if s.parks > 0 || s.breaks >= t.cfg.ParkAfter {
-			parked = append(parked, t.park(now, s, e.Record, "in flight whenever the connection broke"))
+		if p, ok := t.brokenBy(now, s, e.Record); ok {
+			parked = append(parked, p)
 		}
 	}
 	clear(t.flying)
 	clear(t.queued)
-	t.next = time.Time{}
+	t.next, t.heardFrom, t.well = time.Time{}, time.Time{}, false
 	t.waiting, t.bytes, t.byLane, t.probing = nil, [2]int64{}, [2]int{}, false
 	return parked
 }
@@ -176,7 +179,7 @@ func (t *Table) Sent(now time.Time, r Record) {
 	t.bytes[r.Lane] += r.Bytes
 	t.byLane[r.Lane]++
 	if s := t.suspects[r.Key]; s != nil && s.parks > 0 {
-		t.probing = true
+		t.probe(now, s)
 	}
 }
 
