@@ -67,7 +67,7 @@ type Config struct {
 	// Live records go first, the backlog has 5 % at least.
 	MaxRate    int64
 	MaxMessage int           // bytes of one message; 500 KiB, below the broker's 512 KiB
-	MaxHoles   int           // with more gaps in what is held, oldest first; 256
+	MaxHoles   int           // what is held lies in more pieces: oldest first; 2,048, half of what a ledger row takes
 	ParkAfter  int           // failures of a record until it is parked; 5
 	ParkFor    time.Duration // the first time it is parked for, doubled after each; 30 s
 	ParkMax    time.Duration // what that doubles to; 1 h
@@ -102,7 +102,7 @@ func (c Config) withDefaults() Config {
 	def(&c.HoldRecords, 2500)
 	def(&c.HoldBytes, 8<<20)
 	def(&c.MaxMessage, 500<<10)
-	def(&c.MaxHoles, 256)
+	def(&c.MaxHoles, 2048)
 	def(&c.BacklogShare, 0.5)
 	def(&c.ParkAfter, 5)
 	def(&c.ParkFor, 30*time.Second)
