@@ -60,8 +60,8 @@ type Config struct {
 	FirstBytes   int64 // bytes in flight until the collector grants some; 1 MiB
 	HoldRecords  int   // live records a second while nothing is acknowledged; 2,500
 	HoldBytes    int64 // bytes likewise; 8 MiB
-	// BacklogShare is the backlog's part of the window while there are live records too,
-	// from 0.05 to 0.95; 0.5.
+	// BacklogShare is the most of the window that the backlog has while there are live records
+	// too, from 0.05 to 0.95; 0.5. At least it has 0.05, or one record.
 	BacklogShare float64
 	// MaxRate bounds what is sent, in bytes a second with what the network adds; none.
 	// Live records go first, the backlog has 5 % at least.
@@ -151,7 +151,7 @@ func (c *Config) check() (*url.URL, error) {
 }
 
 // MinBacklogShare is the least of the window that one of the lanes has.
-const MinBacklogShare = 0.05
+const MinBacklogShare = flight.LeastShare
 
 func (c *Config) flight() flight.Config {
 	return flight.Config{
