@@ -76,6 +76,14 @@ type Config struct {
 	Metrics *Metrics     // default: counted and not registered
 }
 
+// StopTakes is how long [Uplink.Run] takes at most, by the defaults, to return when its
+// context has ended: the last round, the farewell, and a second for the connection's end.
+const (
+	StopTakes = stopRound + farewell + time.Second
+	stopRound = 2500 * time.Millisecond
+	farewell  = time.Second
+)
+
 // withDefaults returns c with its zero fields filled.
 func (c Config) withDefaults() Config {
 	def(&c.KeepAlive, 10*time.Second)
@@ -95,8 +103,8 @@ func (c Config) withDefaults() Config {
 	def(&c.HoldGrace, 500*time.Millisecond)
 	def(&c.LiveAge, 10*time.Second)
 	def(&c.FreshAge, 5*time.Second)
-	def(&c.StopRound, 2500*time.Millisecond)
-	def(&c.Farewell, time.Second)
+	def(&c.StopRound, stopRound)
+	def(&c.Farewell, farewell)
 	def(&c.FirstRecords, 2)
 	def(&c.FirstBytes, 1<<20)
 	def(&c.HoldRecords, 2500)
