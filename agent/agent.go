@@ -32,6 +32,10 @@ const (
 	httpPatience   = 5 * time.Second
 )
 
+// stopTakes is how long a stop takes at most, whatever the network, a scraper or whoever asks
+// at the socket does; of the five seconds that are promised the rest is the disk's.
+const stopTakes = max(source.StopTakes+uplink.StopTakes, ops.StopTakes, local.StopTakes)
+
 // Agent is one edge agent. New, then Open where its address is needed before Run,
 // then Run once.
 type Agent struct {
@@ -113,7 +117,8 @@ func (a *Agent) HTTPAddr() string {
 }
 
 // Run runs the agent until ctx ends, and then stops it against the flow: sources
-// and samplers, one last round of the uplink, the roster, the buffer. The error is
+// and samplers, one last round of the uplink, the roster, the buffer; HTTP and the socket end
+// meanwhile. That takes stopTakes at most where the disk takes no time. The error is
 // what could not be opened, or what did not stop as it should; what was taken until
 // then is safe either way, unless it says that the buffer did not close. What ends a
 // part before that is logged when it comes.
@@ -124,8 +129,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.addChecks()
 	a.log.Info("agent starts", "version", ops.Version(), "group", a.cfg.Group, "node", a.cfg.Node,
 		"epoch", telemetry.Epoch(a.buffer.Epoch()).String(), "broker", a.cfg.MQTT.URL, "data", string(a.cfg.Data))
-	a.steps.start("http", httpPatience, a.http.Run)
-	a.steps.start("socket", httpPatience, a.runLocal)
+	endHTTP := a.steps.start("http", httpPatience, a.http.Run)
+	endSocket := a.steps.start("socket", httpPatience, a.runLocal)
 	a.steps.add("try the disk once more", a.lastTry)
 	a.steps.start("disk", diskPatience, a.watchDisk)
 	a.steps.start("card", diskPatience, a.card.run)
@@ -138,6 +143,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.steps.start("sources", sourcePatience, a.runSources)
 	<-ctx.Done()
 	a.log.Info("agent stops")
+	endHTTP() // these wait for their clients, for as long as the uplink says farewell
+	endSocket()
 	err := a.steps.undo()
 	a.log.Info("agent has stopped")
 	return err

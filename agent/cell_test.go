@@ -75,17 +75,18 @@ func csvOf(units, cycles int) string {
 // running is an agent under test.
 type running struct {
 	*agent.Agent
-	t    testing.TB
-	log  *logBuffer
-	stop func()
+	t        testing.TB
+	log      *logBuffer
+	registry *prometheus.Registry
+	stop     func()
 }
 
 // start runs an agent until it is stopped or the test ends.
 func start(t testing.TB, cfg agent.Config) *running {
 	t.Helper()
-	r := &running{t: t, log: &logBuffer{}}
+	r := &running{t: t, log: &logBuffer{}, registry: prometheus.NewRegistry()}
 	cfg.Logger = slog.New(slog.NewTextHandler(r.log, nil))
-	cfg.Registry = prometheus.NewRegistry()
+	cfg.Registry = r.registry
 	var err error
 	if r.Agent, err = agent.New(cfg); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,9 @@ const (
 	MinMemory = minMemory
 )
 
+// StopTakes is how long the parts have to stop.
+const StopTakes = stopTakes
+
 // Steps is the list of what is to be undone.
 type Steps struct{ steps }
 

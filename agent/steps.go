@@ -43,8 +43,9 @@ var errStuck = errors.New("does not stop in time; going on without it")
 
 // start runs a part of the agent until it is undone, which waits for it, at most
 // for patience. An error that ends it before is logged at once, and is not one of undo:
-// the other parts go on, and nobody would read it before the stop.
-func (s *steps) start(name string, patience time.Duration, run func(context.Context) error) {
+// the other parts go on, and nobody would read it before the stop. What it returns tells the
+// part to end before its turn comes, and does not wait.
+func (s *steps) start(name string, patience time.Duration, run func(context.Context) error) context.CancelFunc {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -66,4 +67,5 @@ func (s *steps) start(name string, patience time.Duration, run func(context.Cont
 			return errStuck
 		}
 	})
+	return cancel
 }

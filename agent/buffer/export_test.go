@@ -13,6 +13,9 @@ import (
 	"andon.internal/shared/ranges"
 )
 
+// MaxIslands is about how many pieces policy Thin leaves.
+const MaxIslands = maxIslands
+
 // SetStep makes the buffer call fn before each step that reaches the disk.
 func (o *Options) SetStep(fn func(name string) error) { o.step = fn }
 

@@ -73,8 +73,11 @@ type thinned struct {
 	run   uint64
 }
 
-// maxIslands is about how many pieces policy Thin leaves of what is held: the ledger and the
-// index grow with them. Where there are more records, it keeps stretches of them.
+// maxIslands is about how many pieces policy Thin leaves of what is held at most: the ledger
+// and the index grow with them, and the uplink sends oldest first while there are four times
+// as many. Where there are more records it keeps stretches of them, so long that as many
+// records as there are now lie in so many pieces: once it is through, and it looks at all that
+// comes meanwhile, as many are held again.
 const maxIslands = 512
 
 // keep says whether the next record is one of those that policy Thin keeps: of every k
@@ -157,7 +160,7 @@ func (s *shedding) some() (bool, error) {
 	if b.o.Policy == Thin && !s.begun {
 		s.begun = true
 		if s.after == nil {
-			b.thinned = thinned{run: 1 + b.heldLocked()/uint64(b.o.ThinKeep*maxIslands)}
+			b.thinned = thinned{run: 1 + b.heldLocked()/maxIslands}
 		}
 	}
 	f := b.x.where(k)

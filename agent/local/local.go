@@ -33,7 +33,8 @@ const (
 	maxConns = 8               // at once; others wait
 	maxHead  = 8 << 10         // bytes of a request before its body
 	patience = 5 * time.Second // for a request, and for writing an answer
-	grace    = time.Second     // for the answers under way at the stop
+	// StopTakes is how long the answers under way at the stop may take.
+	StopTakes = time.Second
 )
 
 // Server answers at the socket of one data folder.
@@ -135,7 +136,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.path != "" {
 		_ = os.Remove(s.path) // the next start replaces it
 	}
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), StopTakes)
 	defer cancel()
 	if s.http.Shutdown(late) != nil {
 		_ = s.http.Close() // cuts off what is still under way

@@ -16,9 +16,13 @@ package source
 
 import (
 	"context"
+	"time"
 
 	"andon.internal/shared/telemetry"
 )
+
+// StopTakes is how long a driver takes at most to notice that it is to stop.
+const StopTakes = 100 * time.Millisecond
 
 // Source is one place that readings come from. Open, Read and Close are called by
 // one goroutine, never at the same time.
@@ -33,7 +37,7 @@ type Source interface {
 	Open(ctx context.Context, from Resume) error
 
 	// Read blocks until something is due and appends at least one event to b, in
-	// order. It returns ctx.Err() within 100 ms of ctx ending, [io.EOF] (unwrapped)
+	// order. It returns ctx.Err() within [StopTakes] of ctx ending, [io.EOF] (unwrapped)
 	// when the source has ended for good, and with either has appended nothing. Any
 	// other error is temporary: nothing was appended and nothing was passed over, and
 	// the caller tries again after a while.

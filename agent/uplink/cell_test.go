@@ -31,7 +31,8 @@ var press2 = &telemetry.Profile{Name: "press", Version: 2, Signals: append(press
 type cell struct {
 	t      testing.TB
 	dir    string
-	keep   time.Duration // Options.Retain
+	keep   time.Duration         // Options.Retain
+	room   func(*buffer.Options) // where a test sets other limits
 	buf    *buffer.Buffer
 	roster *roster.Roster
 	count  *sessionCount
@@ -157,7 +158,11 @@ func (c *cell) reopen() {
 			c.t.Fatal(err)
 		}
 	}
-	b, err := buffer.Open(buffer.Options{Dir: c.dir, BootID: [16]byte{7, 7}, Retain: c.keep, Logger: logger()})
+	o := buffer.Options{Dir: c.dir, BootID: [16]byte{7, 7}, Retain: c.keep, Logger: logger()}
+	if c.room != nil {
+		c.room(&o)
+	}
+	b, err := buffer.Open(o)
 	if err != nil {
 		c.t.Fatal(err)
 	}

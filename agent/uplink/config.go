@@ -60,14 +60,14 @@ type Config struct {
 	FirstBytes   int64 // bytes in flight until the collector grants some; 1 MiB
 	HoldRecords  int   // live records a second while nothing is acknowledged; 2,500
 	HoldBytes    int64 // bytes likewise; 8 MiB
-	// BacklogShare is the backlog's part of the window while there are live records too,
-	// from 0.05 to 0.95; 0.5.
+	// BacklogShare is the most of the window that the backlog has while there are live records
+	// too, from 0.05 to 0.95; 0.5. At least it has 0.05, or one record.
 	BacklogShare float64
 	// MaxRate bounds what is sent, in bytes a second with what the network adds; none.
 	// Live records go first, the backlog has 5 % at least.
 	MaxRate    int64
 	MaxMessage int           // bytes of one message; 500 KiB, below the broker's 512 KiB
-	MaxHoles   int           // with more gaps in what is held, oldest first; 256
+	MaxHoles   int           // what is held lies in more pieces: oldest first; 2,048, half of what a ledger row takes
 	ParkAfter  int           // failures of a record until it is parked; 5
 	ParkFor    time.Duration // the first time it is parked for, doubled after each; 30 s
 	ParkMax    time.Duration // what that doubles to; 1 h
@@ -76,6 +76,14 @@ type Config struct {
 	Logger  *slog.Logger // default: none
 	Metrics *Metrics     // default: counted and not registered
 }
+
+// StopTakes is how long [Uplink.Run] takes at most, by the defaults, to return when its
+// context has ended: the last round, the farewell, and a second for the connection's end.
+const (
+	StopTakes = stopRound + farewell + time.Second
+	stopRound = 2500 * time.Millisecond
+	farewell  = time.Second
+)
 
 // withDefaults returns c with its zero fields filled.
 func (c Config) withDefaults() Config {
@@ -96,14 +104,14 @@ func (c Config) withDefaults() Config {
 	def(&c.HoldGrace, 500*time.Millisecond)
 	def(&c.LiveAge, 10*time.Second)
 	def(&c.FreshAge, 5*time.Second)
-	def(&c.StopRound, 2500*time.Millisecond)
-	def(&c.Farewell, time.Second)
+	def(&c.StopRound, stopRound)
+	def(&c.Farewell, farewell)
 	def(&c.FirstRecords, 2)
 	def(&c.FirstBytes, 1<<20)
 	def(&c.HoldRecords, 2500)
 	def(&c.HoldBytes, 8<<20)
 	def(&c.MaxMessage, 500<<10)
-	def(&c.MaxHoles, 256)
+	def(&c.MaxHoles, 2048)
 	def(&c.BacklogShare, 0.5)
 	def(&c.ParkAfter, 5)
 	def(&c.ParkFor, 30*time.Second)
@@ -153,7 +161,7 @@ func (c *Config) check() (*url.URL, error) {
 }
 
 // MinBacklogShare is the least of the window that one of the lanes has.
-const MinBacklogShare = 0.05
+const MinBacklogShare = flight.LeastShare
 
 func (c *Config) flight() flight.Config {
 	return flight.Config{

@@ -47,7 +47,7 @@ func TestRecordThatNeverArrivesIsParked(t *testing.T) {
 // TestRecordThatBreaksConnectionsIsParked: the broker throws the cell out for it.
 func TestRecordThatBreaksConnectionsIsParked(t *testing.T) {
 	b := startBroker(t, 64<<10)
-	p := startProxy(t, b.addr)
+	p := startProxy(t, b.addr, nil)
 	plant := startCollector(t, "tcp://"+b.addr)
 	cell := newCell(t, fast(p.url()))
 	cell.cfg.ParkAfter, cell.cfg.ParkFor, cell.cfg.WellAfter = 3, 10*time.Minute, time.Hour

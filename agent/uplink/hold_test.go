@@ -44,6 +44,26 @@ func TestHold(t *testing.T) {
 	eventually(t, "the end of the hold", func() bool { return !cell.up.Status().Hold })
 }
 
+// TestHoldWithManyPieces: in a hold live records go out however many pieces wait, each once.
+func TestHoldWithManyPieces(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.cfg.Heartbeat = time.Minute // it also looks for what was forgotten
+	plant.set(func(p *policy) { p.down = true })
+	old := cell.pieces(60)
+	cell.start()
+	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
+	cell.readings("press-1", 20)
+	eventually(t, "each live record", func() bool { return plant.count(isRecord) >= 20 })
+	never(t, 300*time.Millisecond, "a repeat or a record of before", func() bool { return plant.count(isRecord) > 20 })
+	plant.forget()
+	plant.set(func(p *policy) { p.down = false })
+	cell.drained(plant)
+	// With the database back, what would open further pieces waits in line.
+	if first := plant.all(isRecord)[0]; first.header.Epoch != old {
+		t.Errorf("position %d of the current epoch came first after the hold", first.header.Position)
+	}
+}
+
 func TestHoldIsPaced(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	cell.cfg.HoldRecords = 200

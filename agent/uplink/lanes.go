@@ -44,8 +44,9 @@ func (l *lanes) rescan() { l.backlog, l.again, l.cursor, l.drained = nil, nil, n
 // idle reports whether neither lane has anything to send.
 func (l *lanes) idle() bool { return l.live == nil && l.backlog == nil && l.drained }
 
-// countHoles switches to oldest first while what is held lies in too many pieces:
-// the ledger would grow with them.
+// countHoles switches to oldest first while what is held lies in too many pieces: fresh
+// records open further ones when they come home before the others, and the ledger grows
+// with them.
 func (l *lanes) countHoles(chain []buffer.EpochState, limit int) {
 	pieces := 0
 	for i := range chain {
@@ -104,7 +105,11 @@ func (s *session) freshLeft(now time.Time) bool {
 // nextLive returns the record at the head of the live lane, or nil.
 func (s *session) nextLive(now time.Time) *outgoing {
 	l := &s.lanes
-	if l.oldestFirst || (now.Before(l.liveFrom) && !s.sync.done && !s.hold) || (s.hold && now.Before(l.holdUntil)) {
+	if l.oldestFirst && !s.hold { // in a hold nothing comes home, and no piece is opened
+		l.live = nil
+		return nil
+	}
+	if (now.Before(l.liveFrom) && !s.sync.done && !s.hold) || (s.hold && now.Before(l.holdUntil)) {
 		return nil
 	}
 	if o := l.live; o != nil {

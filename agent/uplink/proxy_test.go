@@ -1,10 +1,14 @@
 package uplink_test
 
 import (
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // proxy is the cable between a cell and the broker.
@@ -17,6 +21,7 @@ type proxy struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
 	stalled bool
+	deaf    bool       // stalled towards the broker only
 	moved   *sync.Cond // stalled or refused changed
 	refused bool
 	closed  bool
@@ -24,9 +29,20 @@ type proxy struct {
 	ghosts  map[net.Conn]bool // held back one by one; false: released
 }
 
-func startProxy(t testing.TB, target string) *proxy {
+// narrow makes a listener's connections take less than 200 KiB until somebody reads, and not
+// megabytes: their segments are small, and the room at both ends goes by these.
+func narrow(_, _ string, c syscall.RawConn) (err error) {
+	other := c.Control(func(fd uintptr) {
+		err = errors.Join(unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, 1000),
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10))
+	})
+	return errors.Join(err, other)
+}
+
+// startProxy starts one whose listener's socket passes control, unless that is nil.
+func startProxy(t testing.TB, target string, control func(string, string, syscall.RawConn) error) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{Control: control}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +51,7 @@ func startProxy(t testing.TB, target string) *proxy {
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		p.mu.Lock()
-		p.closed, p.stalled = true, false
+		p.closed, p.stalled, p.deaf = true, false, false
 		clear(p.ghosts)
 		p.moved.Broadcast()
 		p.mu.Unlock()
@@ -82,7 +98,7 @@ func (p *proxy) pipe(to, from net.Conn, up bool) {
 	buf := make([]byte, 16<<10)
 	for {
 		p.mu.Lock()
-		for p.stalled && p.conns[from] {
+		for (p.stalled || up && p.deaf) && p.conns[from] {
 			p.moved.Wait()
 		}
 		rate := p.rate
@@ -96,7 +112,7 @@ func (p *proxy) pipe(to, from net.Conn, up bool) {
 			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
 		}
 		p.mu.Lock()
-		for (p.stalled && p.conns[from]) || p.ghosts[from] {
+		for ((p.stalled || up && p.deaf) && p.conns[from]) || p.ghosts[from] {
 			p.moved.Wait()
 		}
 		p.mu.Unlock()
@@ -166,6 +182,14 @@ func (p *proxy) stall(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stalled = on
+	p.moved.Broadcast()
+}
+
+// swallow holds back what goes to the broker, and nothing of what comes from it.
+func (p *proxy) swallow(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = on
 	p.moved.Broadcast()
 }
 

@@ -1,6 +1,7 @@
 package uplink_test
 
 import (
+	"syscall"
 	"testing"
 
 	"andon.internal/shared/sparkplug"
@@ -9,8 +10,14 @@ import (
 // plant starts a broker, a collector, a cable and a cell that is not running yet.
 func plant(t testing.TB) (*broker, *collector, *proxy, *cell) {
 	t.Helper()
+	return plantBehind(t, nil)
+}
+
+// plantBehind is plant with a proxy whose listener's socket passes control.
+func plantBehind(t testing.TB, control func(string, string, syscall.RawConn) error) (*broker, *collector, *proxy, *cell) {
+	t.Helper()
 	b := startBroker(t, 512<<10)
-	p := startProxy(t, b.addr)
+	p := startProxy(t, b.addr, control)
 	c := startCollector(t, "tcp://"+b.addr)
 	return b, c, p, newCell(t, fast(p.url()))
 }

@@ -2,13 +2,16 @@ package lab_test
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"andon.internal/lab/cmapss"
+	"andon.internal/lab/factory"
 	"andon.internal/lab/verify"
 )
 
@@ -95,11 +98,19 @@ func TestVerifyWithMosquitto(t *testing.T) {
 	}
 	file := engines(t, place(t), cmapss.Spec{Seed: 9, Engines: 40, Cycles: 200}, nil)
 	labs := place(t)
-	out, err := lab(t, labs, "verify", "--replay", file, "--faults", "--seed", "12", "--mosquitto", program, "--json")
+	out, err := lab(t, labs, "verify", "--replay", file, "--faults", "--seed", "12", "--mosquitto", program, "--keep", "--json")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if r := readReport(t, out); !r.Passed || r.Declared < 5000 || !strings.Contains(out, `"target": "broker"`) {
+	r := readReport(t, out)
+	log, err := os.ReadFile(filepath.Join(r.Data, factory.Broker, "log.txt"))
+	if version := regexp.MustCompile(`(?m)\bmosquitto version \S+ starting$`); err != nil || !version.Match(log) {
+		t.Errorf("the broker was not Mosquitto (%v): %s", err, log)
+	}
+	if err := os.RemoveAll(r.Data); err != nil {
+		t.Error(err)
+	}
+	if !r.Passed || r.Declared < 5000 || !strings.Contains(out, `"target": "broker"`) {
 		t.Errorf("%d rows: %s", r.Declared, out)
 	}
 	expectNothingLeft(t, labs)

@@ -103,7 +103,10 @@ func (s *Server) Addr() string {
 	return s.listener.Addr().String()
 }
 
-// Run serves until ctx ends, then gives the requests under way two seconds. It
+// StopTakes is how long the requests under way at the stop may take.
+const StopTakes = 2 * time.Second
+
+// Run serves until ctx ends, then gives the requests under way [StopTakes]. It
 // returns nil at the end of ctx, and otherwise why serving stopped.
 func (s *Server) Run(ctx context.Context) error {
 	if s.listener == nil {
@@ -118,7 +121,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve http: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), StopTakes)
 	defer cancel()
 	err := s.http.Shutdown(grace)
 	if err != nil {

@@ -78,8 +78,8 @@ func TestContinuousIntegration(t *testing.T) {
 	}
 	var ran []string
 	for _, s := range steps {
-		if strings.HasPrefix(s.Run, "make ") {
-			ran = append(ran, s.Run)
+		if _, target, ok := strings.Cut(s.Run, "make "); ok { // as root, or not
+			ran = append(ran, "make "+target)
 		}
 		if strings.HasPrefix(s.Uses, "actions/setup-go@") {
 			read(t, s.With["go-version-file"])

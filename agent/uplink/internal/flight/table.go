@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"andon.internal/shared/broken"
 	"andon.internal/shared/ranges"
 )
 
@@ -57,6 +56,7 @@ type Table struct {
 	flying   map[Key]*entry
 	bytes    [2]int64 // by lane
 	byLane   [2]int
+	owed     int64    // bytes of the backlog's record that found no room; 0: none did
 	waiting  []*entry // timed out or recalled, in the order they are to be sent
 	queued   map[Key]*entry
 	suspects map[Key]*suspect
@@ -96,6 +96,7 @@ func New(cfg Config) *Table {
 func (t *Table) Begin() {
 	t.win.begin()
 	t.yield.begin()
+	t.owed = 0
 }
 
 // End ends a session: nothing is in flight any more, and the buffer gives it all
@@ -125,37 +126,6 @@ func (t *Table) End(now time.Time, broken bool) []Parked {
 // Grant sets the collector's credit. Less than one record counts as one.
 func (t *Table) Grant(records int, bytes int64) { t.win.setGrant(records, bytes) }
 
-// Room reports whether a record of the given size may be sent now, and notes what it refuses
-// the backlog. contended says that both lanes have something to send: then the backlog gets
-// at most its share of the window, in records and in bytes, and live leaves it one record. One
-// live record, and an eighth of the bytes, are always kept free for live as long as the window
-// is wider than one.
-func (t *Table) Room(now time.Time, lane Lane, size int64, contended bool) bool {
-	n := t.byLane[Live] + t.byLane[Backlog]
-	if n == 0 || broken.Is(broken.NoCredit) {
-		return true
-	}
-	limit := t.win.records()
-	bytes := t.win.bytes()
-	if n >= limit || t.bytes[Live]+t.bytes[Backlog]+size > bytes {
-		return false
-	}
-	if limit == 1 {
-		return true
-	}
-	if lane == Backlog {
-		share, most := limit-1, bytes-bytes/8
-		if contended {
-			share = max(int(float64(limit)*t.cfg.BacklogShare), 1)
-			most = int64(float64(bytes) * t.cfg.BacklogShare)
-		}
-		held := t.byLane[Backlog]
-		yields := contended && !t.yield.room(now, held, t.bytes[Backlog], size)
-		return held < share && (held == 0 || t.bytes[Backlog]+size <= most && !yields)
-	}
-	return !contended || t.byLane[Live] < limit-1
-}
-
 // Sent notes that a record is being sent, for the first time or again.
 func (t *Table) Sent(now time.Time, r Record) {
 	e := t.flying[r.Key]
@@ -178,6 +148,9 @@ func (t *Table) Sent(now time.Time, r Record) {
 	}
 	t.bytes[r.Lane] += r.Bytes
 	t.byLane[r.Lane]++
+	if r.Lane == Backlog {
+		t.owed = 0
+	}
 	if s := t.suspects[r.Key]; s != nil && s.parks > 0 {
 		t.probe(now, s)
 	}

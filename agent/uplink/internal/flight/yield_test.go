@@ -1,6 +1,7 @@
 package flight_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -223,5 +224,50 @@ func TestASessionFindsOutAnew(t *testing.T) {
 	}
 	if n > 512<<10/(20<<10) {
 		t.Errorf("%d records may be in flight, when nothing has come home yet", n)
+	}
+}
+
+// TestBacklogHasAFloor has live records that could fill the window alone, in bytes long before
+// they do in records: some of the backlog goes beside them whatever its share is, also where
+// one record of it is larger than that.
+func TestBacklogHasAFloor(t *testing.T) {
+	for _, tt := range []struct {
+		share float64
+		size  int64 // of a record of the backlog; a live one has 10
+	}{{0.05, 10}, {0.5, 10}, {0.95, 10}, {0.05, 400}, {0.5, 900}} {
+		t.Run(fmt.Sprintf("share %v of records of %d", tt.share, tt.size), func(t *testing.T) {
+			cfg := config()
+			cfg.FirstRecords, cfg.BacklogShare = 1000, tt.share
+			tab := flight.New(cfg)
+			tab.Begin()
+			tab.Grant(1000, 1000)
+			const firstOld = 1 << 20
+			live, old := uint64(0), uint64(firstOld)
+			var way []uint64 // in flight, as it was sent
+			for i := range 10_000 {
+				now := start.Add(time.Duration(i) * time.Millisecond)
+				for {
+					if tab.Room(now, flight.Live, 10, true) {
+						tab.Sent(now, rec(live, flight.Live))
+						way = append(way, live)
+						live++
+					} else if tab.Room(now, flight.Backlog, tt.size, true) {
+						r := rec(old, flight.Backlog)
+						r.Bytes = tt.size
+						tab.Sent(now, r)
+						way = append(way, old)
+						old++
+					} else {
+						break
+					}
+				}
+				ack(tab, now, way[0], way[0]+1)
+				way = way[1:]
+			}
+			bytes := [2]int64{int64(live) * 10, int64(old-firstOld) * tt.size}
+			if least := int64(float64(bytes[0]+bytes[1]) * flight.LeastShare * 0.9); bytes[1] < least || bytes[0] < least {
+				t.Errorf("%d bytes of live records went, and %d of the backlog; each should have %d", bytes[0], bytes[1], least)
+			}
+		})
 	}
 }
