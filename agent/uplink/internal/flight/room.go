@@ -12,18 +12,18 @@ const LeastShare = 0.05
 // Room reports whether a record of the given size may be sent now, and notes what it refuses
 // the backlog. contended says that both lanes have something to send: then the backlog gets
 // at most its share of the window, in records and in bytes, and live leaves it one record,
-// and [LeastShare] of the bytes or as many as the record that found no room. One live record,
-// and an eighth of the bytes, are always kept free for live as long as the window is wider
+// and [LeastShare] of the bytes or as many as the record that found no room beside live ones
+// alone. One live record, and an eighth of the bytes, are always kept free for live as long as the window is wider
 // than one.
 func (t *Table) Room(now time.Time, lane Lane, size int64, contended bool) bool {
 	n := t.byLane[Live] + t.byLane[Backlog]
-	if n == 0 || broken.Is(broken.NoCredit) {
-		return true
-	}
 	limit := t.win.records()
 	bytes := t.win.bytes()
+	if n == 0 || broken.Is(broken.NoCredit) {
+		return lane == Backlog || !contended || t.owed <= bytes // what is larger goes alone
+	}
 	if n >= limit || t.bytes[Live]+t.bytes[Backlog]+size > bytes {
-		if lane == Backlog {
+		if lane == Backlog && t.byLane[Backlog] == 0 {
 			t.owed = size
 		}
 		return false

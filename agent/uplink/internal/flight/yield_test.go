@@ -229,12 +229,12 @@ func TestASessionFindsOutAnew(t *testing.T) {
 
 // TestBacklogHasAFloor has live records that could fill the window alone, in bytes long before
 // they do in records: some of the backlog goes beside them whatever its share is, also where
-// one record of it is larger than that.
+// one record of it is larger than that, or than the window.
 func TestBacklogHasAFloor(t *testing.T) {
 	for _, tt := range []struct {
 		share float64
 		size  int64 // of a record of the backlog; a live one has 10
-	}{{0.05, 10}, {0.5, 10}, {0.95, 10}, {0.05, 400}, {0.5, 900}} {
+	}{{0.05, 10}, {0.5, 10}, {0.95, 10}, {0.05, 400}, {0.5, 900}, {0.5, 1500}} {
 		t.Run(fmt.Sprintf("share %v of records of %d", tt.share, tt.size), func(t *testing.T) {
 			cfg := config()
 			cfg.FirstRecords, cfg.BacklogShare = 1000, tt.share
