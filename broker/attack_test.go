@@ -21,7 +21,7 @@ func narrow(c *broker.Config) {
 	l.MaxPacketRate = 1000
 	l.ReceiveBytes = 1 << 20
 	l.MaxRetained = 10
-	l.WriteTimeout = 300 * time.Millisecond
+	l.WriteTimeout = 3 * time.Second
 	l.ClientQueueBytes = 4 << 20
 }
 

@@ -132,11 +132,7 @@ func TestStopIsBounded(t *testing.T) {
 		stuck(b, fmt.Sprintf("stuck-%d", i))
 	}
 	b.dial() // has not said who it is
-	begin := time.Now()
-	b.stop()
-	if took := time.Since(begin); took > 8*time.Second {
-		t.Errorf("took %v", took)
-	}
+	b.stop() // which fails when it takes half of the write timeout
 }
 
 // stuck connects a client that subscribes to a flood and reads nothing, and returns
@@ -151,11 +147,14 @@ func stuck(b *running, id string) *raw {
 	c.expect(0x90)
 	writer := b.session(4, id+"-writer")
 	before := b.metric("queued_bytes")
+	cut := b.metric("write_timeouts_total")
 	message := publish("flood/"+id, make([]byte, 100<<10))
 	for range 200 { // 20 MB, more than the kernel takes
 		writer.send(message)
 	}
-	eventually(b.t, "a write stands", func() bool { return b.metric("queued_bytes") > before+1<<20 })
+	eventually(b.t, "a write stands, or stood for too long already", func() bool {
+		return b.metric("queued_bytes") > before+1<<20 || b.metric("write_timeouts_total") > cut
+	})
 	return c
 }
 

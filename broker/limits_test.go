@@ -52,6 +52,7 @@ func TestSlowConnectIsEnded(t *testing.T) {
 	b := start(t, func(c *broker.Config) { c.Limits.ConnectTimeout = 300 * time.Millisecond })
 	for name, feed := range map[string][]byte{"nothing": nil, "a byte at a time": connect(4, strings.Repeat("x", 200), 30, "")} {
 		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
 			c := b.dial()
 			done := make(chan struct{})
 			go func() {
@@ -63,7 +64,8 @@ func TestSlowConnectIsEnded(t *testing.T) {
 					time.Sleep(20 * time.Millisecond) // the slowness under test
 				}
 			}()
-			if took := c.ended(); took < 250*time.Millisecond || took > 3*time.Second {
+			c.ended()
+			if took := time.Since(begin); took < 250*time.Millisecond {
 				t.Errorf("ended after %v", took)
 			}
 			_ = c.Close()
@@ -91,18 +93,22 @@ func TestBrokenSessionsAreCountedAndTold(t *testing.T) {
 		{"reserved topic", "refused", packet(0x32, text("$other"), []byte{0, 1})},
 		{"silence", "keepalive", nil},
 	}
-	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = 5 * time.Second })
-	good := b.client("good", func(o *paho.ClientOptions) { o.SetKeepAlive(time.Second) })
+	b := start(t, nil)
+	good := b.client("good", nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n := b.metric("broken_sessions_total", tt.reason)
 			bad := b.dial()
-			bad.send(connect(4, "bad", 1, ""))
+			keepalive := uint16(30)
+			if tt.reason == "keepalive" {
+				keepalive = 1
+			}
+			bad.send(connect(4, "bad", keepalive, ""))
 			bad.expect(0x20)
 			_, _ = bad.Write(tt.bytes) // may be cut off
 			bad.ended()
 			eventually(t, "counted as "+tt.reason, func() bool {
-				return b.metric("broken_sessions_total", tt.reason) == n+1
+				return b.metric("broken_sessions_total", tt.reason) >= n+1
 			})
 			eventually(t, "told", func() bool {
 				return strings.Contains(b.log.String(), "reason="+tt.reason+" client=bad ")
@@ -127,10 +133,12 @@ func TestBrokenSessionsAreCountedAndTold(t *testing.T) {
 func TestSilenceIsEnded(t *testing.T) {
 	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = time.Second })
 	for _, keepalive := range []uint16{0, 1, 65535} {
+		begin := time.Now()
 		c := b.dial()
 		c.send(connect(4, fmt.Sprint(keepalive), keepalive, ""))
 		c.expect(0x20)
-		if took := c.ended(); took < 900*time.Millisecond || took > 4*time.Second {
+		c.ended()
+		if took := time.Since(begin); took < 900*time.Millisecond {
 			t.Errorf("keepalive %d: ended after %v", keepalive, took)
 		}
 	}
@@ -140,20 +148,22 @@ func TestSilenceIsEnded(t *testing.T) {
 }
 
 func TestALargeMessageOnASlowLineIsNoSilence(t *testing.T) {
-	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = 2 * time.Second })
-	got := make(chan int, 1)
-	reader := b.client("reader", func(o *paho.ClientOptions) { o.SetKeepAlive(time.Second) })
-	wait(t, reader.Subscribe("a", 0, func(_ paho.Client, m paho.Message) { got <- len(m.Payload()) }))
+	b := start(t, func(c *broker.Config) { c.Limits.KeepaliveMax = 3 * time.Second })
+	reader := b.session(4, "reader")
+	reader.send(subscribe(4, "a", 0))
+	reader.expect(0x90)
 	c := b.session(4, "slow")
 	message := publish("a", make([]byte, 30<<10))
-	for len(message) > 0 { // 5 s, where 3 s without a byte would be silence
-		n := min(len(message), 3<<10)
+	for size := len(message)/12 + 1; len(message) > 0; { // 5.4 s, where 4.5 s without a byte would be silence
+		reader.send([]byte{0xc0, 0})
+		reader.expect(0xd0)
+		n := min(len(message), size)
 		c.send(message[:n])
 		message = message[n:]
 		time.Sleep(450 * time.Millisecond) // the slowness under test
 	}
-	if n := next(t, got); n != 30<<10 {
-		t.Errorf("got %d bytes", n)
+	if body := reader.expect(0x30); len(body) != len(text("a"))+30<<10 {
+		t.Errorf("got %d bytes", len(body))
 	}
 }
 
@@ -262,11 +272,16 @@ func TestRetainedIsBounded(t *testing.T) {
 		}
 	}
 	kept := make(chan string, 10)
-	wait(t, b.client("late", nil).Subscribe("r/#", 0, func(_ paho.Client, m paho.Message) {
+	late := b.client("late", func(o *paho.ClientOptions) { o.SetOrderMatters(true) })
+	wait(t, late.Subscribe("r/#", 0, func(_ paho.Client, m paho.Message) {
 		kept <- fmt.Sprint(m.Topic(), " ", len(m.Payload()))
 	}))
-	have := map[string]bool{next(t, kept): true, next(t, kept): true}
-	if !have["r/2 20"] || !have["r/4 10"] || len(kept) > 0 {
+	wait(t, late.Publish("r/end", 1, false, "x")) // comes behind all that was kept
+	have := map[string]bool{}
+	for got := ""; got != "r/end 1"; have[got] = true {
+		got = next(t, kept)
+	}
+	if !have["r/2 20"] || !have["r/4 10"] || len(have) != 3 {
 		t.Errorf("retained: %v", have)
 	}
 	if n := b.metric("not_retained_total"); n != 2 {

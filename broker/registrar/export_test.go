@@ -1,5 +1,7 @@
 package registrar
 
+import "time"
+
 // Bounds.
 const (
 	MaxStrikes   = maxStrikes
@@ -18,3 +20,16 @@ var (
 	Add = (*strikes).add
 	Out = (*strikes).out
 )
+
+// Age gives the registrar a certificate of its own that has only so much life left, and
+// returns its serial number.
+func (r *Registrar) Age(left time.Duration) (serial string, err error) {
+	aged := &ownCertificate{authority: r.own.authority, names: r.own.names, life: left}
+	if err := aged.renew(); err != nil {
+		return "", err
+	}
+	r.own.mu.Lock()
+	defer r.own.mu.Unlock()
+	r.own.pair = aged.pair
+	return aged.pair.Leaf.SerialNumber.Text(16), nil
+}

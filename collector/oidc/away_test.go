@@ -16,6 +16,7 @@ import (
 
 func TestProviderIsAwayAtFirst(t *testing.T) {
 	s := newSite(t, nil)
+	s.freeze()
 	s.provider.Down()
 	browser := s.provider.Browser()
 	for range 3 { // it is asked once, then a pause begins

@@ -36,9 +36,10 @@ type site struct {
 	secret   string
 	config   oidc.Config
 
-	mu    sync.Mutex
-	ahead time.Duration // of our clock
-	last  error         // of the last login
+	mu     sync.Mutex
+	ahead  time.Duration // of our clock
+	frozen time.Time     // when the clock stopped; zero: it goes
+	last   error         // of the last login
 }
 
 // outcome is what the callback answers.
@@ -101,7 +102,17 @@ func (s *site) use(c oidc.Config) {
 func (s *site) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.frozen.IsZero() {
+		return s.frozen.Add(s.ahead)
+	}
 	return time.Now().Add(s.ahead)
+}
+
+// freeze stops our clock, which only forward moves then.
+func (s *site) freeze() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = time.Now()
 }
 
 // forward puts our clock forward.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"andon.internal/collector/store"
+	"andon.internal/shared/freeport"
 	"andon.internal/shared/telemetry"
 )
 
@@ -34,12 +35,10 @@ func pooled(t *testing.T, dsn string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	dir, err := os.MkdirTemp("", "andon-pooler-")
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +70,7 @@ func pooled(t *testing.T, dsn string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			c.Close()

@@ -48,7 +48,7 @@ func (s *site) logIn(name, password string) {
 // the first that the stream says: then it begins again.
 func (s *site) acknowledge(note string) {
 	s.tb.Helper()
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(patience); ; {
 		if _, err := chromedp.Run(s.tab, chromedp.Evaluate[int](`document.querySelector('andon-alarms li.alarm details').open = true, 0`)); err != nil {
 			s.tb.Fatal(err)
 		}

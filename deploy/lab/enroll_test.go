@@ -186,7 +186,7 @@ func TestFromTokenToRevocation(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	n := newcomerTo(t, f, file, "9s")
+	n := newcomerTo(t, f, file, "15s")
 	config := filepath.Join(n.dir, "agent.yaml")
 	if out, err := n.run("", "andon-agent", "run", "--config", config); err == nil || !strings.Contains(err.Error(), "has not enrolled yet") {
 		t.Errorf("without a certificate: %q, %v", out, err)

@@ -98,7 +98,7 @@ func processesWith(t *testing.T, dir string) []string {
 // eventually waits for what other processes do.
 func eventually(t *testing.T, what string, ok func() bool, state func() any) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s; now: %v", what, state())
 		}

@@ -84,7 +84,11 @@ func TestACellWithoutADisk(t *testing.T) {
 		n, err := f.Buffered(t.Context(), cell)
 		return err == nil && n > units*cycles
 	}, state)
-	time.Sleep(300 * time.Millisecond) // the linger, after which it is on disk
+	eventually(t, "the file is on disk", func() bool {
+		m, err := f.Metrics(t.Context(), cell)
+		unwritten, told := m["andon_buffer_unwritten_records"]
+		return err == nil && told && unwritten == 0
+	}, state)
 	l.kill(cell)
 	mount(syscall.MS_REMOUNT | syscall.MS_RDONLY)
 	do(f.Heal(cell))

@@ -141,7 +141,7 @@ func (s *secrets) certify() {
 	}
 }
 
-// once runs a command to its end, or for a while.
+// once runs a command to its end.
 func (s *secrets) once(what, program string, args ...string) {
 	s.t.Helper()
 	var out output
@@ -149,9 +149,11 @@ func (s *secrets) once(what, program string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
+	timer := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait() // many are to fail
+	if !timer.Stop() {
+		s.t.Errorf("%s %v does not end: its output is cut off", program, args)
+	}
 	s.shown[fmt.Sprintf("%s: output of %s %v", what, program, args)] = out.String()
 }
 

@@ -115,7 +115,7 @@ func serve(t *testing.T, c mtls.Config) string {
 			if err != nil {
 				return
 			}
-			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 			_, _ = c.Write([]byte{1})
 			c.Close()
 		}
@@ -136,13 +136,13 @@ func dial(t *testing.T, address string, c mtls.Config, o mtls.Options) error {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	conn, err := s.Secure(ctx, raw, address)
 	if err != nil {
 		return err
 	}
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	_, err = conn.Read(make([]byte, 1))
 	return err
 }

@@ -45,7 +45,7 @@ func TestSignalsEndIt(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		cut := time.AfterFunc(20*time.Second, func() { _ = c.Process.Kill() })
+		cut := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 		var log strings.Builder
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			log.WriteString(lines.Text() + "\n")

@@ -44,15 +44,21 @@ func TestHealth(t *testing.T) {
 	plant := write("collector.yaml", "mqtt: {url: '"+broker.URL()+"'}\ndatabase: {dsn: '"+pg.DSN()+"'}\nroles: [intake]\n")
 	token := write("token", "s3cret\n")
 
-	// expect runs the command: its exit code, and what it must write.
+	// expect runs the command until it has its exit code, and writes what it must.
 	expect := func(code int, want string, args ...string) {
 		t.Helper()
-		var out, errs bytes.Buffer
-		if got := run(append([]string{"health"}, args...), &out, &errs); got != code || !strings.Contains(out.String()+errs.String(), want) {
-			t.Errorf("health %q gives %d, want %d with %q\n%s%s", args, got, code, want, &out, &errs)
-		}
-		if code != 2 && errs.Len() > 0 {
-			t.Errorf("health %q writes errors: %s", args, &errs)
+		for end := time.Now().Add(30 * time.Second); ; {
+			var out, errs bytes.Buffer
+			got := run(append([]string{"health"}, args...), &out, &errs)
+			if code != 2 && errs.Len() > 0 {
+				t.Errorf("health %q writes errors: %s", args, &errs)
+			}
+			if got == code && strings.Contains(out.String()+errs.String(), want) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("health %q gives %d, want %d with %q\n%s%s", args, got, code, want, &out, &errs)
+			}
 		}
 	}
 	expect(2, "andon-collector migrate", "--config", plant)

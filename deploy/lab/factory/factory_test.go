@@ -74,15 +74,16 @@ func TestStartFailsHalfWay(t *testing.T) {
 	stay := "trap 'exit 0' TERM; echo $$ > \"$3.pid\"; while :; do sleep 0.02; done"
 	for _, c := range []struct {
 		name, broker, collector, want string
+		within                        time.Duration
 	}{
-		{"migrate", stay, `echo "cannot prepare" >&2; exit 1`, "cannot prepare"},
-		{"not ready", stay, `[ "$1" = migrate ] || { echo "no way" >&2; exit 7; }`, "start broker: not ready"},
-		{"broker exits", `echo "no broker today" >&2; exit 7`, `[ "$1" = migrate ]`, "no broker today"},
+		{"migrate", stay, `echo "cannot prepare" >&2; exit 1`, "cannot prepare", time.Minute},
+		{"not ready", stay, `[ "$1" = migrate ] || { echo "no way" >&2; exit 7; }`, "start broker: not ready", shortly},
+		{"broker exits", `echo "no broker today" >&2; exit 7`, `[ "$1" = migrate ]`, "no broker today", time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			o := options(t, bin(t, map[string]string{"andon-agent": stay, "andon-broker": c.broker, "andon-collector": c.collector}))
-			o.ReadyWithin = shortly
+			o.ReadyWithin = c.within
 			_, err := factory.Start(t.Context(), o)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want %q", err, c.want)

@@ -47,11 +47,11 @@ func Probe(ctx context.Context, from, to, addr string) (Seen, error) {
 	}
 	defer out.Close()
 	begun := time.Now()
-	if err := in.SetReadDeadline(begun.Add(probes*probePause + probeWait)); err != nil {
-		return Seen{}, err
-	}
 	sent := make(chan error, 1)
-	go func() { sent <- sendProbes(ctx, out, begun) }()
+	go func() { // on a busy machine for longer than the pauses
+		err := sendProbes(ctx, out, begun)
+		sent <- errors.Join(err, in.SetReadDeadline(time.Now().Add(probeWait)))
+	}()
 	seen, err := readProbes(in, begun)
 	return seen, errors.Join(err, <-sent)
 }
