@@ -115,31 +115,6 @@ func TestAnAgentWhoseDiskIsGoneAnswers(t *testing.T) {
 	}
 }
 
-// TestTheCardIsCountedOverStarts: what was written before is known, and its metrics say so.
-func TestTheCardIsCountedOverStarts(t *testing.T) {
-	cfg := cellConfig(t, freeAddress(t), csvOf(2, 1000))
-	a := start(t, cfg)
-	eventually(t, "all is buffered", func() bool { return a.metric("andon_buffer_rows") == "2000" })
-	a.stop()
-	first, err := look(t, cfg).Holdings(t.Context())
-	if err != nil || first.Card == nil || first.Card.DeviceBytes == 0 || first.Card.StoredBytes == 0 || first.Card.RunningSeconds <= 0 {
-		t.Fatalf("%+v, %v", first.Card, err)
-	}
-	a = start(t, cfg)
-	defer a.stop()
-	s, _, err := look(t, cfg).Status(t.Context())
-	if err != nil || s.Card.DeviceBytes <= first.Card.DeviceBytes || s.Card.RunningSeconds <= first.Card.RunningSeconds ||
-		s.Card.ReadingBytes < first.Card.ReadingBytes || s.Card.StartBytes >= s.Card.DeviceBytes {
-		t.Errorf("%+v after %+v, %v", s.Card, first.Card, err)
-	}
-	if got := a.metric("andon_card_endurance_bytes"); got != fmt.Sprint(float64(8<<40)) {
-		t.Errorf("endurance is %s", got)
-	}
-	if got := a.metric("andon_card_life_seconds"); got != "NaN" {
-		t.Errorf("life is %s in the first minutes", got)
-	}
-}
-
 // TestLookingDoesNotHinder: while one reads the records slowly, and others send what is no
 // request, the source's readings go into the buffer, a second reader is told to wait, and
 // the agent stops in time.

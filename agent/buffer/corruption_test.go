@@ -81,6 +81,13 @@ var corruptionKinds = map[string]func(c *corruption, path string){
 	},
 }
 
+// delivered is which part of all records each kind of damage leaves at the least, so that what
+// harmOf calls harmed is not everything. Measured with six seeds: 0.99 where a page is hit,
+// 0.98 with zeros, 0.83 and 0.65 where files are cut off and replaced.
+var delivered = map[string]float64{
+	"flip": 0.98, "zero": 0.96, "stale page": 0.98, "swapped page": 0.97, "truncate": 0.75, "foreign file": 0.5,
+}
+
 // corruption is one case.
 type corruption struct {
 	t       *testing.T
@@ -119,8 +126,10 @@ func (c *corruption) somewhere(data []byte) int {
 }
 
 // TestCorruptions damages record files in every way. After each, the buffer opens within
-// its time; what it gives out is what was appended, under the name that it had; and each
-// record that was held is given out or told lost.
+// its time; what it gives out is what was appended, under the name that it had; each record
+// that was held is given out or told lost; and told lost is none whose pages are what they
+// were, nor a position that never was, unless the counts of the file are gone (see
+// tellsNoMore).
 //
 // Where a meta page is an earlier one, what is left is a perfectly good earlier state of
 // the file. What is missing then is counted apart: ARCHITECTURE.md says why.
@@ -144,7 +153,11 @@ func TestCorruptions(t *testing.T) {
 				c := &corruption{t: t, field: fields[i%2], rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 				sum.add(c.run(kind))
 			}
-			t.Logf("%d files: %+v", n, sum)
+			t.Logf("%s, %d files: %+v", kind, n, sum)
+			held := sum.Delivered + sum.Lost + sum.UndetectedOlderState
+			if part := float64(sum.Delivered) / float64(held); n >= corruptions && part < delivered[kind] {
+				t.Errorf("%.3f of %d records came back, want %.2f", part, held, delivered[kind])
+			}
 		})
 	}
 }
@@ -171,7 +184,12 @@ func (c *corruption) run(kind string) (sum outcome) {
 	for kind == "stale page" && c.field.older[filepath.Base(path)] == nil {
 		path = files[c.rng.IntN(len(files))]
 	}
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	corruptionKinds[kind](c, path)
+	harm := harmOf(c.t, path, sound)
 	what := func() string { return kind + " of " + filepath.Base(path) + ": " + c.what }
 	o := small(dir)
 	o.RotateBytes = 256 << 10
@@ -196,33 +214,8 @@ func (c *corruption) run(kind string) (sum outcome) {
 	if took := time.Since(began); took > 20*time.Second {
 		c.t.Errorf("%s: took %s", what(), took)
 	}
-	missing := 0
-	for k := range c.field.live {
-		told := lost[k.Epoch] != nil && lost[k.Epoch].Contains(k.Position)
-		switch {
-		case seen[k]:
-			sum.Delivered++
-		case told:
-			sum.Lost++
-		default:
-			missing++
-		}
-	}
-	switch {
-	case missing > 0 && c.oldMeta:
-		sum.UndetectedOlderState += missing
-	case missing > 0:
-		c.t.Errorf("%s: %d records are silently gone", what(), missing)
-	}
-	for e, set := range lost {
-		for _, r := range set.Ranges() {
-			for p := r.From; p < r.To; p++ {
-				if _, held := c.field.live[buffer.Key{Epoch: e, Position: p}]; !held {
-					sum.LostOfOthers++
-				}
-			}
-		}
-	}
+	sum.add(c.compare(what(), seen, lost))
+	c.tellsNoMore(what(), harm, seen, lost)
 	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) == 1 {
 		sum.SetAside++
 	} else {

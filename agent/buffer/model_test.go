@@ -103,6 +103,7 @@ func (m *model) verify(b *buffer.Buffer) (present map[int]bool, err error) {
 		}
 		present[id] = true
 	}
+	checked := buffer.Check(b) // waits for a flush, in which the step may ask the model
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var errs []error
@@ -131,7 +132,7 @@ func (m *model) verify(b *buffer.Buffer) (present map[int]bool, err error) {
 			errs = append(errs, fmt.Errorf("record %d of cursor %d was given out, the cursor is %d", id, c, at))
 		}
 	}
-	return present, errors.Join(append(errs, buffer.Check(b))...)
+	return present, errors.Join(append(errs, checked)...)
 }
 
 // crashed forgets what a crash took, and returns the cursor that a source goes on with.

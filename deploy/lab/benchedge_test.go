@@ -75,7 +75,7 @@ func TestBenchMemory(t *testing.T) {
 	}
 	for i := range r.Phases {
 		p := &r.Phases[i]
-		if p.Looks == 0 || p.AnonMiB <= 1 || p.AnonMiB > 200 || p.Open < 5 || p.Goroutines < 5 || p.Mapped > bench.MappedTarget {
+		if p.Looks == 0 || p.AnonMB <= 1 || p.AnonMB > 200 || p.Open < 5 || p.Goroutines < 5 || p.Mapped > bench.MappedTarget {
 			t.Errorf("%+v", p)
 		}
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"andon.internal/lab/bench"
 	"andon.internal/lab/cable"
 	"andon.internal/lab/factory"
 )
@@ -17,34 +17,40 @@ import (
 const (
 	spareGoroutines  = 6
 	spareDescriptors = 4
+	spareMB          = 10 // of anonymous memory
 )
 
 // TestFlat: with units that come and go, and a cable that is cut and mended all the time,
-// an agent has as many goroutines and descriptors at the end as at the beginning.
-// ANDON_FLAT_FOR says how long (make test-deep: an hour); without it, for half a minute.
+// an agent has as many goroutines and descriptors at the end as at the beginning, and as much
+// memory. ANDON_FLAT_FOR says how long it has 200 units at 10 Hz (make test-deep: an hour);
+// without it, it has 20 for half a minute.
 func TestFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("looks at an agent for half a minute")
 	}
 	t.Parallel()
-	lasts := 30 * time.Second
+	// Programmes are short, so that units are born and die all the time.
+	lasts, dynos := 30*time.Second, factory.Dynos{Stations: 20, Rate: 10, Programme: 10 * time.Second, Idle: time.Second}
 	if text := os.Getenv("ANDON_FLAT_FOR"); text != "" {
 		var err error
 		if lasts, err = time.ParseDuration(text); err != nil || lasts < 10*time.Second {
 			t.Fatalf("ANDON_FLAT_FOR is %q, not a duration of 10s or more", text)
 		}
+		dynos.Stations, dynos.Programme = 200, time.Minute
 	}
-	// Programmes are short, so that units are born and die all the time.
 	f, err := factory.Start(t.Context(), factory.Options{Dir: place(t), Bin: bin, Cells: []factory.Cell{{
-		Name: "cell-01", Dynos: factory.Dynos{Stations: 20, Rate: 10, Programme: 10 * time.Second, Idle: time.Second},
+		Name: "cell-01", Dynos: dynos,
 	}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close(false) })
 	pid := f.PID("cell-01")
+	for n := 10; n < dynos.Stations; n += 10 { // they begin one after the other
+		eventually(t, fmt.Sprintf("%d units are on test", n), func() bool { return count(t, f, pid).units >= n }, func() any { return count(t, f, pid) })
+	}
 	var first, last counted // of the first and the last third
-	begun := time.Now()
+	begun, taken := time.Now(), count(t, f, pid).readings
 	for n := 0; time.Since(begun) < lasts; n++ {
 		do := f.Heal
 		if n%2 == 0 {
@@ -66,19 +72,25 @@ func TestFlat(t *testing.T) {
 	if f.PID("cell-01") != pid {
 		t.Fatal("the agent did not run through")
 	}
-	t.Logf("in %v: at first %+v, at last %+v", lasts, first, last)
-	if first.goroutines < 5 || first.descriptors < 5 || last.goroutines == 0 {
+	t.Logf("in %v, with %.0f readings a second: at first %+v, at last %+v", lasts, float64(last.readings-taken)/time.Since(begun).Seconds(), first, last)
+	if first.goroutines < 5 || first.descriptors < 5 || first.mb < 1 || last.goroutines == 0 || last.units < dynos.Stations/2 {
 		t.Fatalf("not seen: %+v, %+v", first, last)
 	}
-	if last.goroutines > first.goroutines+spareGoroutines || last.descriptors > first.descriptors+spareDescriptors {
+	if last.goroutines > first.goroutines+spareGoroutines || last.descriptors > first.descriptors+spareDescriptors || last.mb > first.mb+spareMB {
 		t.Errorf("the agent has more and more: at first %+v, at last %+v", first, last)
 	}
 }
 
-type counted struct{ goroutines, descriptors int }
+type counted struct {
+	units, readings, goroutines, descriptors int
+	mb                                       float64 // anonymous
+}
 
 func (c counted) most(o counted) counted {
-	return counted{max(c.goroutines, o.goroutines), max(c.descriptors, o.descriptors)}
+	return counted{
+		max(c.units, o.units), max(c.readings, o.readings), max(c.goroutines, o.goroutines),
+		max(c.descriptors, o.descriptors), max(c.mb, o.mb),
+	}
 }
 
 // count asks the agent and the kernel.
@@ -90,9 +102,12 @@ func count(t *testing.T, f *factory.Factory, pid int) counted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := os.ReadDir(filepath.Join("/proc", fmt.Sprint(pid), "fd"))
+	p, err := bench.FootprintOf(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return counted{int(m["go_goroutines"]), len(open)}
+	return counted{
+		units: int(m["andon_sampler_units"]), readings: int(m["andon_sampler_readings_total"]),
+		goroutines: int(m["go_goroutines"]), descriptors: p.Open, mb: p.AnonMB,
+	}
 }

@@ -19,7 +19,7 @@ import (
 
 // What the agent takes of a cell's memory should stay within.
 const (
-	AnonTarget   = 40 // MiB that no file is behind
+	AnonTarget   = 40 // MB that no file is behind
 	MappedTarget = 3  // record files mapped at once
 )
 
@@ -39,18 +39,18 @@ type MemoryReport struct {
 
 // Footprint is the most that was seen of a process in a while.
 type Footprint struct {
-	Phase       string  `json:"phase"`
-	Seconds     float64 `json:"seconds"`
-	Looks       int     `json:"looks"`
-	AnonMiB     float64 `json:"rss_anon_mib"` // RssAnon of /proc/PID/status
-	ResidentMiB float64 `json:"rss_mib"`      // VmRSS: the pages of mapped files that are in memory with it
-	Mapped      int     `json:"files_mapped"` // record files in /proc/PID/maps
-	Open        int     `json:"descriptors"`
-	Goroutines  int     `json:"goroutines"`
+	Phase      string  `json:"phase"`
+	Seconds    float64 `json:"seconds"`
+	Looks      int     `json:"looks"`
+	AnonMB     float64 `json:"rss_anon_mb"`  // RssAnon of /proc/PID/status, in 10^6 bytes
+	ResidentMB float64 `json:"rss_mb"`       // VmRSS: the pages of mapped files that are in memory with it
+	Mapped     int     `json:"files_mapped"` // record files in /proc/PID/maps
+	Open       int     `json:"descriptors"`
+	Goroutines int     `json:"goroutines"`
 }
 
 // Met reports whether both targets are met.
-func (f *Footprint) Met() bool { return f.AnonMiB <= AnonTarget && f.Mapped <= MappedTarget }
+func (f *Footprint) Met() bool { return f.AnonMB <= AnonTarget && f.Mapped <= MappedTarget }
 
 // Memory lets a cell buffer ten million readings behind a cut cable beside 200 x 10 Hz fresh
 // ones, starts its agent anew, holds them, mends the cable, and looks at the agent ten times a second meanwhile.
@@ -92,7 +92,7 @@ func Memory(ctx context.Context, o Options) (_ *MemoryReport, err error) {
 			return nil, err
 		}
 		r.Phases = append(r.Phases, seen)
-		o.Logger.Info("looked", "phase", p.name, "anonymous_mib", seen.AnonMiB, "files_mapped", seen.Mapped, "seconds", seen.Seconds)
+		o.Logger.Info("looked", "phase", p.name, "anonymous_mb", seen.AnonMB, "files_mapped", seen.Mapped, "seconds", seen.Seconds)
 		if p.name == filling {
 			// Who reads a file as fast as it goes holds other things than a cell that runs.
 			if err := f.Restart(ctx, cell); err != nil {
@@ -110,7 +110,7 @@ func watched(ctx context.Context, f *factory.Factory, phase string, do func() er
 	look := func() {
 		// Before it is started, and of a process that ends, there is nothing to see.
 		if pid := f.PID(cell); pid > 0 {
-			if now, err := footprintOf(pid); err == nil {
+			if now, err := FootprintOf(pid); err == nil {
 				most.take(now)
 			}
 		}
@@ -143,19 +143,19 @@ func watched(ctx context.Context, f *factory.Factory, phase string, do func() er
 
 func (f *Footprint) take(now Footprint) {
 	f.Looks++
-	f.AnonMiB, f.ResidentMiB = max(f.AnonMiB, now.AnonMiB), max(f.ResidentMiB, now.ResidentMiB)
+	f.AnonMB, f.ResidentMB = max(f.AnonMB, now.AnonMB), max(f.ResidentMB, now.ResidentMB)
 	f.Mapped, f.Open = max(f.Mapped, now.Mapped), max(f.Open, now.Open)
 }
 
-// footprintOf asks the kernel.
-func footprintOf(pid int) (f Footprint, err error) {
+// FootprintOf asks the kernel what a process takes now. It does not know the goroutines.
+func FootprintOf(pid int) (f Footprint, err error) {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	for name, to := range map[string]*float64{"RssAnon": &f.AnonMiB, "VmRSS": &f.ResidentMiB} {
+	for name, to := range map[string]*float64{"RssAnon": &f.AnonMB, "VmRSS": &f.ResidentMB} {
 		var kib float64
 		if _, err := fmt.Sscan(field(filepath.Join(proc, "status"), name), &kib); err != nil {
 			return f, fmt.Errorf("%s of process %d: %w", name, pid, err)
 		}
-		*to = kib / 1024
+		*to = kib * 1024 / 1e6
 	}
 	maps, err := os.ReadFile(filepath.Join(proc, "maps"))
 	if err != nil {

@@ -65,7 +65,7 @@ func (c *Pages) walk(id uint64, depth int, fn func(flags uint32, key, value []by
 		return ErrDamaged
 	}
 	for i := range int(h.Count) {
-		child, err := BranchElement(b, i)
+		_, child, err := BranchElement(b, i)
 		if err != nil {
 			return err
 		}

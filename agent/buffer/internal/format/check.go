@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -49,7 +50,7 @@ func (c *Pages) check(path string) error {
 	if err := c.freelist(free, head); err != nil {
 		return err
 	}
-	return c.tree(m.Root, 0, 0)
+	return c.tree(m.Root, 0, 0, keys{})
 }
 
 // freelist checks that the pages named free are in the file and in no tree.
@@ -71,9 +72,22 @@ func (c *Pages) freelist(b []byte, h PageHeader) error {
 	return nil
 }
 
+// keys is what the keys of a page lie in: [from, to), nil is the end. A page whose keys lie
+// elsewhere, or that are not in order, is whole, and what is looked for by its key is not found.
+type keys struct{ from, to []byte }
+
+// check takes the next key of a page in order: from the last one on are the others.
+func (k *keys) check(key []byte, first bool) error {
+	if c := bytes.Compare(key, k.from); c < 0 || c == 0 && !first || k.to != nil && bytes.Compare(key, k.to) >= 0 {
+		return fmt.Errorf("%w: key %x is not where it belongs", ErrDamaged, key)
+	}
+	k.from = key
+	return nil
+}
+
 // tree checks the pages of one bucket, and of the buckets in it down to the one
 // that holds the records (level 1).
-func (c *Pages) tree(id uint64, depth, level int) error {
+func (c *Pages) tree(id uint64, depth, level int, within keys) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("%w: pages nested too deep", ErrDamaged)
 	}
@@ -84,26 +98,38 @@ func (c *Pages) tree(id uint64, depth, level int) error {
 	switch {
 	case h.Flags == BranchFlag && h.Count > 0:
 		for i := range int(h.Count) {
-			child, err := BranchElement(b, i)
+			key, child, err := BranchElement(b, i)
+			if err == nil {
+				err = within.check(key, i == 0)
+			}
 			if err != nil {
 				return err
 			}
-			if err := c.tree(child, depth+1, level); err != nil {
+			part := within
+			if i+1 < int(h.Count) {
+				if part.to, _, err = BranchElement(b, i+1); err != nil {
+					return err
+				}
+			}
+			if err := c.tree(child, depth+1, level, part); err != nil {
 				return err
 			}
 		}
 		return nil
 	case h.Flags == LeafFlag:
-		return c.leaf(b, h, depth, level)
+		return c.leaf(b, h, depth, level, within)
 	}
 	return fmt.Errorf("%w: page %d is of no kind", ErrDamaged, id)
 }
 
 // leaf checks the elements of a leaf page, which may lie inside another one.
-func (c *Pages) leaf(b []byte, h PageHeader, depth, level int) error {
+func (c *Pages) leaf(b []byte, h PageHeader, depth, level int, within keys) error {
 	n := binary.NativeEndian
 	for i := range int(h.Count) {
-		flags, _, value, err := LeafElement(b, i)
+		flags, key, value, err := LeafElement(b, i)
+		if err == nil {
+			err = within.check(key, i == 0)
+		}
 		if err != nil {
 			return err
 		}
@@ -116,7 +142,7 @@ func (c *Pages) leaf(b []byte, h PageHeader, depth, level int) error {
 		root := n.Uint64(value)
 		switch {
 		case root != 0 && level == 0:
-			err = c.tree(root, depth+1, level+1)
+			err = c.tree(root, depth+1, level+1, keys{})
 		case root != 0 && c.deep:
 			err = c.recordPage(root)
 		case root != 0:
@@ -129,7 +155,7 @@ func (c *Pages) leaf(b []byte, h PageHeader, depth, level int) error {
 			if n.Uint16(inline[8:]) != LeafFlag {
 				return fmt.Errorf("%w: inlined bucket of no kind", ErrDamaged)
 			}
-			err = c.leaf(inline, PageHeader{LeafFlag, n.Uint16(inline[10:])}, depth+1, level+1)
+			err = c.leaf(inline, PageHeader{LeafFlag, n.Uint16(inline[10:])}, depth+1, level+1, keys{})
 		}
 		if err != nil {
 			return err

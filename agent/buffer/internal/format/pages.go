@@ -166,18 +166,19 @@ func (c *Pages) Page(id uint64) ([]byte, PageHeader, error) {
 	return b, h, nil
 }
 
-// BranchElement returns the page that an element of a branch page leads to.
-func BranchElement(b []byte, i int) (child uint64, err error) {
+// BranchElement returns the key of an element of a branch page, which is a part of b, and the
+// page that it leads to.
+func BranchElement(b []byte, i int) (key []byte, child uint64, err error) {
 	at := PageHead + i*BranchEntry
 	if at+BranchEntry > len(b) {
-		return 0, fmt.Errorf("%w: branch element %d", ErrDamaged, i)
+		return nil, 0, fmt.Errorf("%w: branch element %d", ErrDamaged, i)
 	}
 	n := binary.NativeEndian
 	start, size := uint64(at)+uint64(n.Uint32(b[at:])), uint64(n.Uint32(b[at+4:]))
 	if start+size > uint64(len(b)) {
-		return 0, fmt.Errorf("%w: branch element %d", ErrDamaged, i)
+		return nil, 0, fmt.Errorf("%w: branch element %d", ErrDamaged, i)
 	}
-	return n.Uint64(b[at+8:]), nil
+	return b[start : start+size], n.Uint64(b[at+8:]), nil
 }
 
 // LeafElement returns an element of a leaf page; key and value are parts of b.

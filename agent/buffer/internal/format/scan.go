@@ -20,6 +20,9 @@ type Contents struct {
 	Signature
 }
 
+// madeBy is the transaction that the database makes an empty file with.
+const madeBy = 1
+
 // HeldIn is the records of one epoch in a file.
 type HeldIn struct {
 	Set    ranges.Set
@@ -58,6 +61,9 @@ func (c *Contents) Read(tx *bolt.Tx) error {
 	if format == nil {
 		if k, _ := tx.Cursor().First(); k != nil {
 			return fmt.Errorf("%w: not a record file", ErrDamaged)
+		}
+		if c.last > madeBy {
+			return fmt.Errorf("%w: transaction %d left nothing, not even a format", ErrDamaged, c.last)
 		}
 		return nil // made, but nothing was written yet
 	}

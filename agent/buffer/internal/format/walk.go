@@ -86,7 +86,7 @@ func (w *Walker) below(id uint64, depth int, yield func(Element) bool) bool {
 		return yield(Element{Page: id, Err: fmt.Errorf("%w: page %d is of no kind", ErrDamaged, id)})
 	}
 	for i := range int(h.Count) {
-		child, err := BranchElement(b, i)
+		_, child, err := BranchElement(b, i)
 		more := err == nil && w.below(child, depth+1, yield)
 		if err != nil {
 			more = yield(Element{Page: id, Err: err})

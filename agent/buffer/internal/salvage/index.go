@@ -55,7 +55,7 @@ func (s *salvager) walk(id uint64, depth int, g gap, fn func(b []byte, h format.
 		if i+1 < int(h.Count) {
 			part.to = branchKey(b, i+1)
 		}
-		if child, err := format.BranchElement(b, i); err == nil {
+		if _, child, err := format.BranchElement(b, i); err == nil {
 			s.walk(child, depth+1, part, fn)
 		} else {
 			s.gaps = append(s.gaps, part)
@@ -65,12 +65,11 @@ func (s *salvager) walk(id uint64, depth int, g gap, fn func(b []byte, h format.
 
 // branchKey returns the key of an element; nil where it does not read back.
 func branchKey(b []byte, i int) []byte {
-	if _, err := format.BranchElement(b, i); err != nil {
+	key, _, err := format.BranchElement(b, i)
+	if err != nil {
 		return nil
 	}
-	at := format.PageHead + i*format.BranchEntry
-	start := at + int(binary.NativeEndian.Uint32(b[at:]))
-	return b[start : start+int(binary.NativeEndian.Uint32(b[at+4:]))]
+	return key
 }
 
 // leaf takes the records of one page of the index.
@@ -83,21 +82,23 @@ func (s *salvager) leaf(b []byte, h format.PageHeader, g gap) error {
 			return nil
 		}
 		k, ok := format.ParseKey(key)
-		if !ok || bytes.Compare(key, last) < 0 || g.to != nil && bytes.Compare(key, g.to) >= 0 {
-			s.gaps = append(s.gaps, g) // the name is another one
-			continue
+		stray := !ok || bytes.Compare(key, last) < 0 || g.to != nil && bytes.Compare(key, g.to) >= 0
+		if stray { // the name is another one, or what leads here is
+			s.gaps = append(s.gaps, g)
+		} else {
+			last = key
+			addTo(s.names, k)
 		}
-		last = key
-		addTo(s.names, k)
-		if err := s.record(value); err != nil {
+		if err := s.record(value, stray); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// record takes a record, given its bucket, if it reads back.
-func (s *salvager) record(bucket []byte) error {
+// record takes a record, given its bucket, if it reads back. A stray one is where it does not
+// belong, maybe in a page from before: as in search, the database looks whether it has it.
+func (s *salvager) record(bucket []byte, stray bool) error {
 	root, b := rootOf(bucket)
 	if root < uint64(len(s.free)) && s.free[root] {
 		return nil // it was deleted: the index is from before
@@ -123,5 +124,6 @@ func (s *salvager) record(bucket []byte) error {
 	for p := root; root != 0 && p < min(root+uint64(len(b)/format.PageSize), s.end); p++ {
 		s.used[p] = true
 	}
+	v.Moved = v.Moved || stray
 	return s.accept(v)
 }

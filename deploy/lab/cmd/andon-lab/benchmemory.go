@@ -35,10 +35,10 @@ func (c *benchMemoryCmd) Run(ctx context.Context, t terminal) error {
 func writeMemoryFigures(out io.Writer, r *bench.MemoryReport) error {
 	writeMachine(out, &r.Machine, r.Short)
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "\nAGENT with %d readings, the most\tanonymous MiB\tall MiB\tfiles mapped\tdescriptors\tgoroutines\tseconds\ttarget\n", r.Rows)
+	fmt.Fprintf(w, "\nAGENT with %d readings, the most\tanonymous MB\tall MB\tfiles mapped\tdescriptors\tgoroutines\tseconds\ttarget\n", r.Rows)
 	for i := range r.Phases {
 		p := &r.Phases[i]
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%d\t%d\t%d\t%.0f\t<= %d MiB, <= %d files: %s\n", p.Phase, p.AnonMiB, p.ResidentMiB,
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%d\t%d\t%d\t%.0f\t<= %d MB, <= %d files: %s\n", p.Phase, p.AnonMB, p.ResidentMB,
 			p.Mapped, p.Open, p.Goroutines, p.Seconds, bench.AnonTarget, bench.MappedTarget, verdict(p.Met()))
 	}
 	return w.Flush()
