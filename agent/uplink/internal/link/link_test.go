@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"andon.internal/agent/uplink/internal/link"
+	"andon.internal/shared/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -88,12 +90,11 @@ var (
 
 func TestDialErrors(t *testing.T) {
 	closed := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := freeport.Take()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		return l.Addr().String()
+		return fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	tests := []struct {
 		name    string
