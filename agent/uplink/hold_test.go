@@ -49,7 +49,9 @@ func TestHold(t *testing.T) {
 func TestHoldWithManyPieces(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	cell.cfg.Heartbeat = time.Minute // it also looks for what was forgotten
+	cell.repeating()
 	plant.set(func(p *policy) { p.down = true })
+	cell.cfg.SyncTimeout = 500 * time.Millisecond // the birth is not answered while the database is away
 	old := cell.pieces(60)
 	cell.start()
 	eventually(t, "the hold", func() bool { return cell.up.Status().Hold })
