@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,8 +19,29 @@ import (
 
 	"andon.internal/agent"
 	"andon.internal/shared/config"
+	"andon.internal/shared/freeport"
 	"andon.internal/shared/ops"
 )
+
+// eventually waits until f is true.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// freeAddress returns an address on which nobody listens.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	port, err := freeport.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
 
 // profile of the tests: two signals.
 const pressProfile = `
@@ -104,7 +126,7 @@ func start(t testing.TB, cfg agent.Config) *running {
 			if err != nil {
 				t.Errorf("run: %v", err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the agent does not stop")
 		}
 		http.DefaultClient.CloseIdleConnections()
@@ -160,6 +182,16 @@ func (r *running) metric(name string) string {
 		}
 	}
 	return "none"
+}
+
+// figure returns the number of a line of /metrics, and 0 where there is none.
+func (r *running) figure(name string) float64 {
+	r.t.Helper()
+	n, err := strconv.ParseFloat(r.metric(name), 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 type logBuffer struct {

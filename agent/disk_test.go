@@ -217,7 +217,7 @@ func TestAStuckDiskStopsNothing(t *testing.T) {
 	cfg.Sources = cfg.Sources[1:]
 	cfg.Data = config.Path(filepath.Join(disk.Dir, "data"))
 	a := start(t, cfg)
-	eventually(t, "readings are buffered", func() bool { return a.metric("andon_buffer_rows") > "0" })
+	eventually(t, "readings are buffered", func() bool { return a.figure("andon_buffer_rows") > 0 })
 	disk.Freeze()
 	startBroker(t, broker)
 	p := startPlant(t, broker, cell)

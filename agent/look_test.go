@@ -160,7 +160,7 @@ func TestLookingDoesNotHinder(t *testing.T) {
 	eventually(t, "readings go on", func() bool { return a.metric("andon_buffer_appended_rows_total") != before })
 	begin := time.Now()
 	a.stop()
-	if took := time.Since(begin); took > 8*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 }

@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"go.uber.org/goleak"
 
-	"andon.internal/shared/freeport"
 	"andon.internal/shared/mqttserver"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
@@ -22,26 +20,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// eventually waits until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
-// freeAddress returns an address on which nobody listens.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	port, err := freeport.Take()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
-}
 
 // startBroker runs a broker until the test ends.
 func startBroker(t testing.TB, address string) {
@@ -87,7 +65,8 @@ type plant struct {
 	layouts map[string]sparkplug.Layout
 	runs    map[string]map[int64]*run // by unit and birth
 	session uint64
-	listed  int // epochs, by the latest birth
+	bdSeq   uint8 // of the latest birth
+	listed  int   // epochs, by the latest birth
 	alive   bool
 	deaths  int
 	repeats int
@@ -109,7 +88,7 @@ func startPlant(t testing.TB, address string, node telemetry.Node) *plant {
 		p.client.Connect,
 		func() paho.Token { return p.client.Subscribe(sparkplug.Namespace+"/"+node.Group+"/#", 0, nil) },
 	} {
-		if tok := token(); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
+		if tok := token(); !tok.WaitTimeout(30*time.Second) || tok.Error() != nil {
 			t.Fatal("the plant does not connect: ", tok.Error())
 		}
 	}
@@ -168,20 +147,34 @@ func (p *plant) acknowledge(sync *sparkplug.SyncPart) {
 // take commits what a message holds.
 func (p *plant) take(topic sparkplug.Topic, payload []byte) {
 	switch topic.Type {
-	case sparkplug.NBirth, sparkplug.DBirth:
+	case sparkplug.NBirth, sparkplug.DBirth, sparkplug.NDeath:
 		decoded, err := sparkplug.Decode(payload, sparkplug.Limits{})
 		if err != nil {
 			p.t.Errorf("%v: %v", topic, err)
 			return
 		}
+		if topic.Type == sparkplug.NDeath {
+			p.death(topic, decoded)
+			return
+		}
 		p.birth(topic, decoded)
-	case sparkplug.NDeath:
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.deaths++
-		p.alive = false
 	case sparkplug.DData, sparkplug.NData:
 		p.data(topic, payload)
+	}
+}
+
+// death ends the session whose it is: the will of an earlier one may come late.
+func (p *plant) death(topic sparkplug.Topic, payload *sparkplug.Payload) {
+	bdSeq, err := sparkplug.ParseNodeDeath(payload)
+	if err != nil {
+		p.t.Errorf("%v: %v", topic, err)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.alive && bdSeq == p.bdSeq {
+		p.deaths++
+		p.alive = false
 	}
 }
 
@@ -203,7 +196,7 @@ func (p *plant) birth(topic sparkplug.Topic, payload *sparkplug.Payload) {
 		return
 	}
 	p.mu.Lock()
-	p.session, p.listed, p.alive = b.Session, len(b.Chain), true
+	p.session, p.bdSeq, p.listed, p.alive = b.Session, b.BdSeq, len(b.Chain), true
 	clear(p.layouts)
 	p.mu.Unlock()
 	p.acknowledge(&sparkplug.SyncPart{Session: b.Session})

@@ -1,10 +1,12 @@
 package buffer_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"andon.internal/agent/buffer"
@@ -46,14 +48,18 @@ func TestChain(t *testing.T) {
 	want(b, "1<- open 3 [0,3)")
 	closeChecked(t, b)
 
+	var held atomic.Bool
+	o.SetStep(holdWrites(&held))
 	b = open(t, o)
 	want(b, "1<- closed 3 [0,3); 2<1 open 0 ")
 	appendAt(t, b, 0, items(4, 5), nil)
 	written(t, b)
+	held.Store(true)
 	appendAt(t, b, 2, items(6), nil) // is lost with the crash, and its position with it
 	if err := buffer.Abandon(b); err != nil {
 		t.Fatal(err)
 	}
+	held.Store(false)
 
 	b = open(t, o)
 	first, second := b.Chain()[0].Epoch, b.Chain()[1].Epoch
@@ -74,13 +80,27 @@ func TestChain(t *testing.T) {
 	want(b, "3<2 closed 0 ; 4<3 closed 0 ; 5<4 open 0 ")
 }
 
+// holdWrites lets no write begin while held is set: it fails, and is tried again.
+func holdWrites(held *atomic.Bool) func(string) error {
+	return func(name string) error {
+		if held.Load() && name == "write" {
+			return errors.New("not now")
+		}
+		return nil
+	}
+}
+
 // TestUncleanKnowsPositions: the highest position known covers those that were in
 // memory only when others were written.
 func TestUncleanKnowsPositions(t *testing.T) {
 	o := small(t.TempDir())
+	var held atomic.Bool
+	o.SetStep(holdWrites(&held))
 	b := open(t, o)
+	held.Store(true)
 	appendAt(t, b, 0, items(1, 2, 3), nil)
 	_ = b.Ack(b.Epoch(), set(1, 3)) // never written
+	held.Store(false)
 	written(t, b)
 	if err := buffer.Abandon(b); err != nil {
 		t.Fatal(err)

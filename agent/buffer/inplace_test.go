@@ -130,8 +130,8 @@ func TestChildrenTakeTooLong(t *testing.T) {
 	var text bytes.Buffer
 	o.Logger = slog.New(slog.NewTextHandler(&text, nil))
 	o.Child = childCommand("child-hang")
-	o.SetChildLimit(time.Millisecond)
-	o.SetChildrenLimit(100 * time.Millisecond) // the first takes a second longer than its limit
+	o.SetChildLimit(3 * time.Second)
+	o.SetChildrenLimit(1500 * time.Millisecond) // the first takes a second longer than that
 	b, err := buffer.Open(o)
 	if err != nil {
 		t.Fatal(err)

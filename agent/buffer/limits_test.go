@@ -124,26 +124,28 @@ func TestFullWithCursor(t *testing.T) {
 // TestFullWithoutCursor: positions that find no room become one loss record, which is
 // kept over a crash. Alarms still find room.
 func TestFullWithoutCursor(t *testing.T) {
-	o := fullOptions(t)
-	b := open(t, o)
-	n := uint64(fill(t, b))
-	for i := range 50 {
-		appendAt(t, b, n+2*uint64(i), items(1, 2), nil)
-	}
-	appendAt(t, b, n+101, []buffer.Item{{Class: buffer.Alarm, Data: payload(7, 100)}}, nil) // behind the loss record
-	appendAt(t, b, n+102, items(3), nil)
-	_ = b.Ack(b.Epoch(), set(0, n-1))
-	within(t, "there is room", func() bool { return !b.Stats().Full })
-	appendAt(t, b, n+104, items(9), nil)
-	written(t, b)
-	epoch := b.Epoch()
-	if err := buffer.Abandon(b); err != nil {
-		t.Fatal(err)
-	}
-	b = open(t, o)
-	_ = b.Ack(epoch, set(0, n))
-	wantLane(t, b, buffer.Backlog, fmt.Sprintf("%d:loss overflow[%d,%d) %d:7 %d:loss overflow[%d,%d) %d:9",
-		n+100, n, n+100, n+101, n+103, n+102, n+103, n+104))
+	synctest.Test(t, func(t *testing.T) { // a slow disk makes no second loss of one
+		o := fullOptions(t)
+		b := open(t, o)
+		n := uint64(fill(t, b))
+		for i := range 50 {
+			appendAt(t, b, n+2*uint64(i), items(1, 2), nil)
+		}
+		appendAt(t, b, n+101, []buffer.Item{{Class: buffer.Alarm, Data: payload(7, 100)}}, nil) // behind the loss record
+		appendAt(t, b, n+102, items(3), nil)
+		_ = b.Ack(b.Epoch(), set(0, n-1))
+		within(t, "there is room", func() bool { return !b.Stats().Full })
+		appendAt(t, b, n+104, items(9), nil)
+		written(t, b)
+		epoch := b.Epoch()
+		if err := buffer.Abandon(b); err != nil {
+			t.Fatal(err)
+		}
+		b = open(t, o)
+		_ = b.Ack(epoch, set(0, n))
+		wantLane(t, b, buffer.Backlog, fmt.Sprintf("%d:loss overflow[%d,%d) %d:7 %d:loss overflow[%d,%d) %d:9",
+			n+100, n, n+100, n+101, n+103, n+102, n+103, n+104))
+	})
 }
 
 // TestFullForLong: while nothing but losses come, they become rarer, and each is told.
@@ -206,7 +208,7 @@ func TestFullMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("1000 appends to a disk that hangs took %v", took)
 	}
 	st := b.Stats()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,9 +268,10 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 // TestNewEpochFails: where the chain cannot be written the old epoch goes on.
 func TestNewEpochFails(t *testing.T) {
 	o := small(t.TempDir())
-	var fail string
+	var fail atomic.Value // the step that fails
+	fail.Store("")
 	o.SetStep(func(name string) error {
-		if name == fail {
+		if name == fail.Load() {
 			return errors.New("no disk")
 		}
 		return nil
@@ -278,24 +280,24 @@ func TestNewEpochFails(t *testing.T) {
 	appendAt(t, b, 0, items(0, 1), nil)
 	written(t, b)
 	first := b.Epoch()
-	fail = "begin"
+	fail.Store("begin")
 	if err := b.NewEpoch(ranges.Set{}); err == nil || b.Epoch() != first {
 		t.Errorf("NewEpoch: %v", err)
 	}
+	fail.Store("write") // before there is something to write
 	appendAt(t, b, 2, items(2), nil)
-	fail = "write"
 	if err := b.NewEpoch(ranges.Set{}); err == nil || b.Epoch() != first {
 		t.Errorf("NewEpoch: %v", err)
 	}
-	fail = ""
+	fail.Store("")
 	within(t, "the disk is back", func() bool { return b.Stats().WriteError == nil && b.Stats().Unwritten == 0 })
 	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
 	appendAt(t, b, 3, items(3), nil)
-	fail = "endmove"
+	fail.Store("endmove")
 	if err := b.NewEpoch(set(0, 3)); err == nil && b.Epoch() == first {
 		t.Errorf("NewEpoch: %v", err)
 	}
-	fail = ""
+	fail.Store("")
 	within(t, "the move is over", func() bool { return b.Stats().WriteError == nil })
 	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2 0:3")
 }

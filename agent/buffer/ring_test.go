@@ -37,7 +37,7 @@ func TestMemoryRingIsQuick(t *testing.T) {
 		}
 		longest = max(longest, time.Since(start))
 	}
-	if lost := b.Stats().LostRecords; lost < 10_000 || longest > 2*time.Second {
+	if lost := b.Stats().LostRecords; lost < 10_000 || longest > 10*time.Second {
 		t.Errorf("the longest append took %v, %d lost", longest, lost)
 	}
 	broken.Store(false)

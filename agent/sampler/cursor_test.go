@@ -1,7 +1,6 @@
 package sampler_test
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"andon.internal/agent/sampler"
 	"andon.internal/agent/source"
@@ -92,11 +90,7 @@ func TestCursorRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := sm.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
+	runUntil(t, sm, "it says why it does not begin", func() bool { return sm.State().Err != nil && buf.looks() > 2 })
 	if st := sm.State(); !errors.Is(st.Err, source.ErrRefused) || len(src.opened) != 0 || len(buf.items) != 0 {
 		t.Errorf("state %+v, opened %d times, %d items", st, len(src.opened), len(buf.items))
 	}

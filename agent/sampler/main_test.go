@@ -47,6 +47,8 @@ type memory struct {
 	most   int           // items of one append; 0: no bound
 	err    error         // of the next append
 	calls  int
+	full   int // appends for which there was no room
+	looked int // at a cursor
 }
 
 func newMemory() *memory {
@@ -66,6 +68,7 @@ func (m *memory) Append(name string, items []sampler.Item, cursor []byte) error 
 	}
 	if cursor != nil {
 		if m.room == 0 {
+			m.full++
 			return sampler.ErrFull
 		}
 		m.room--
@@ -75,9 +78,17 @@ func (m *memory) Append(name string, items []sampler.Item, cursor []byte) error 
 	return nil
 }
 
+// refusals returns how many appends found no room.
+func (m *memory) refusals() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.full
+}
+
 func (m *memory) Cursor(name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.looked++
 	return m.cursor[name], nil
 }
 
@@ -91,6 +102,13 @@ func (m *memory) WaitSpace(ctx context.Context) error {
 		m.room = -1
 		return nil
 	}
+}
+
+// looks returns how often a cursor was asked for.
+func (m *memory) looks() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.looked
 }
 
 // records decodes what was appended.
@@ -209,6 +227,25 @@ func config() sampler.Config {
 	return sampler.Config{Name: "line1", Boot: [16]byte{7}, Clock: steady, Gather: -1, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond}
 }
 
+// runUntil runs a sampler until what is waited for has happened, and stops it.
+func runUntil(t *testing.T, sm *sampler.Sampler, what string, happened func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- sm.Run(ctx) }()
+	for end := time.Now().Add(time.Minute); !happened(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("not within a minute: %s", what)
+			break
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // runSampler runs a sampler to the end of its source.
 func runSampler(t *testing.T, c sampler.Config, s source.Source, b sampler.Buffer, r sampler.Roster) *sampler.Sampler {
 	t.Helper()
@@ -216,7 +253,7 @@ func runSampler(t *testing.T, c sampler.Config, s source.Source, b sampler.Buffe
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := sm.Run(ctx); err != nil {
 		t.Fatal(err)

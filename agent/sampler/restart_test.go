@@ -1,14 +1,14 @@
 package sampler_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
+	"andon.internal/agent/roster"
 	"andon.internal/agent/sampler"
 	"andon.internal/agent/source"
 	"andon.internal/agent/state"
@@ -74,6 +74,17 @@ func TestRosterAheadOfBuffer(t *testing.T) {
 	}
 }
 
+// counting is a roster that counts the births it is told, taken or not.
+type counting struct {
+	*roster.Roster
+	births atomic.Int64
+}
+
+func (c *counting) Births(source string, runs ...source.Run) error {
+	c.births.Add(1)
+	return c.Roster.Births(source, runs...)
+}
+
 // TestUnitOfAnotherSource checks that a unit that is taken holds its source back,
 // without loss, until it is free.
 func TestUnitOfAnotherSource(t *testing.T) {
@@ -81,15 +92,12 @@ func TestUnitOfAnotherSource(t *testing.T) {
 	if err := ros.Births("other", source.Run{Unit: "a", Profile: pair, Born: 1}); err != nil {
 		t.Fatal(err)
 	}
-	sm, err := sampler.New(config(), &script{steps: twice()}, buf, ros)
+	tries := &counting{Roster: ros}
+	sm, err := sampler.New(config(), &script{steps: twice()}, buf, tries)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := sm.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
+	runUntil(t, sm, "it says why it waits", func() bool { return sm.State().Err != nil && tries.births.Load() > 2 })
 	if st := sm.State(); st.Err == nil || !strings.Contains(st.Err.Error(), "already on test at source other") {
 		t.Errorf("state %+v", st)
 	}

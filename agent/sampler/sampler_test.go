@@ -188,10 +188,9 @@ func TestFullBufferStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := sm.Run(ctx); err != nil || sm.State().Ended {
-		t.Fatalf("run gave %v, %+v", err, sm.State())
+	runUntil(t, sm, "it waits for room", func() bool { return buf.refusals() > 0 })
+	if sm.State().Ended {
+		t.Fatalf("it has ended: %+v", sm.State())
 	}
 	checkRecords(t, buf, ros, "a/0+0[1]")
 	buf.room = -1

@@ -5,10 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"andon.internal/agent/buffer"
-	"andon.internal/agent/uplink"
 	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
@@ -23,6 +20,7 @@ func TestCreditIsKept(t *testing.T) {
 	plant.set(func(p *policy) { p.noAck = true })
 	cell.readings("press-1", 100)
 	eventually(t, "the first records", func() bool { return plant.count(isRecord) >= 2 })
+	cell.heard(plant)
 	never(t, 150*time.Millisecond, "more than two records in flight at the start", func() bool { return plant.maximum() > 2 })
 	plant.set(func(p *policy) { p.noAck = false })
 	cell.drained(plant)
@@ -88,6 +86,7 @@ func TestRecordLargerThanCreditStillGoes(t *testing.T) {
 func TestLostAcknowledgements(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	plant.set(func(p *policy) { p.noAck = true })
+	cell.repeating()
 	cell.birth("press-1", press)
 	cell.start()
 	cell.readings("press-1", 2)
@@ -98,7 +97,7 @@ func TestLostAcknowledgements(t *testing.T) {
 	}
 	plant.set(func(p *policy) { p.noAck = false })
 	cell.drained(plant)
-	if plant.repeats == 0 {
+	if plant.repeated() == 0 {
 		t.Error("the collector saw no repeats")
 	}
 }
@@ -109,6 +108,7 @@ func TestLostRecordsAreSentAgain(t *testing.T) {
 	plant.set(func(p *policy) {
 		p.lose = func(s *seen) bool { n++; return n%3 == 0 }
 	})
+	cell.repeating()
 	cell.birth("press-1", press)
 	cell.start()
 	for range 10 {
@@ -133,8 +133,6 @@ func samePosition(a, b *seen) bool {
 
 func TestForgedAcknowledgements(t *testing.T) {
 	_, plant, _, cell := plant(t)
-	reg := prometheus.NewRegistry()
-	cell.cfg.Metrics = uplink.NewMetrics(reg)
 	// Two records fill the window, and nothing but acknowledgements opens it.
 	cell.cfg.Retransmit, cell.cfg.RetransmitMax, cell.cfg.SyncTimeout = time.Hour, time.Hour, time.Hour
 	plant.set(func(p *policy) { p.noAck, p.noSync = true, true })
@@ -155,6 +153,7 @@ func TestForgedAcknowledgements(t *testing.T) {
 	forge(chain[1].Epoch, 2, 1000)                         // never sent
 	forge(chain[0].Epoch, 5, 1000)                         // never stored
 	forge(telemetry.Epoch{1, 2, 3}, 0, ranges.MaxPosition) // never existed
+	cell.heard(plant)
 	never(t, 150*time.Millisecond, "a forged acknowledgement deleted something", func() bool { return cell.buf.Stats().Records < before })
 	// Of one that is partly true, that part counts.
 	forge(chain[1].Epoch, 0, 1000)
@@ -163,7 +162,7 @@ func TestForgedAcknowledgements(t *testing.T) {
 	eventually(t, "an earlier epoch is obeyed up to what was stored", func() bool { return cell.buf.Stats().Records == before-7 })
 	// 998 beyond what was sent, and 995 beyond what was stored; twice each. What was
 	// obeyed of an epoch that is done with is not refused.
-	if got := opstest.Metric(t, reg, "andon_uplink_refused_positions_total"); got < 998+995+998 {
+	if got := opstest.Metric(t, cell.reg, "andon_uplink_refused_positions_total"); got < 998+995+998 {
 		t.Errorf("%v positions were counted as refused", got)
 	}
 	if st := cell.up.Status(); st.Session != 1 || !st.Connected {

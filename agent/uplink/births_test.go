@@ -63,6 +63,7 @@ func TestUnitDiesAfterLastAcknowledgement(t *testing.T) {
 	cell.end("press-1")
 	plant.has("the end of the run", func(s *seen) bool { return s.record != nil && s.record.End != nil })
 	dead := func() bool { return plant.find(isKind(sparkplug.DDeath)) != nil }
+	cell.heard(plant)
 	never(t, 100*time.Millisecond, "a death before the acknowledgement", dead)
 	plant.set(func(p *policy) { p.noAck = false })
 	eventually(t, "the unit dies", dead)
@@ -84,11 +85,13 @@ func TestUnitDoesNotDieBeforeItsLastRecordArrives(t *testing.T) {
 	plant.set(func(p *policy) {
 		p.lose = func(s *seen) bool { return s.header.Position == 1 }
 	})
+	cell.repeating()
 	cell.birth("press-1", press)
 	cell.start()
 	cell.readings("press-1", 3)
 	cell.end("press-1")
 	eventually(t, "all but one are acknowledged", func() bool { return cell.buf.Stats().Records == 1 })
+	cell.heard(plant)
 	never(t, 100*time.Millisecond, "a death before that one", func() bool { return plant.find(isKind(sparkplug.DDeath)) != nil })
 	plant.set(func(p *policy) { p.lose = nil })
 	cell.drained(plant)
@@ -196,7 +199,7 @@ func TestRebirthStorm(t *testing.T) {
 	cell.start()
 	plant.has("a birth", isBirth)
 	begin := time.Now()
-	for time.Since(begin) < time.Second {
+	for time.Since(begin) < time.Second || plant.count(isBirth) < 3 && time.Since(begin) < patience {
 		plant.rebirth()
 		cell.readings("press-1", 1)
 		time.Sleep(time.Millisecond)

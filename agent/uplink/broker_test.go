@@ -102,6 +102,13 @@ func (h *brokerHook) saw(event string) bool {
 	return slices.Contains(h.events, event)
 }
 
+// noted reports whether a cell has published a message of this kind.
+func (h *brokerHook) noted(kind string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.events, func(e string) bool { return strings.HasPrefix(e, "PUBLISH spBv1.0/line1/"+kind+"/") })
+}
+
 // passedOn reports whether a message went to all who had subscribed its topic.
 func (h *brokerHook) passedOn(topic string, retain bool) bool {
 	h.mu.Lock()

@@ -8,11 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"andon.internal/agent/buffer"
 	"andon.internal/agent/record"
 	"andon.internal/agent/roster"
 	"andon.internal/agent/source"
 	"andon.internal/agent/uplink"
+	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/telemetry"
 )
 
@@ -37,6 +40,7 @@ type cell struct {
 	roster *roster.Roster
 	count  *sessionCount
 	cfg    uplink.Config
+	reg    *prometheus.Registry // of its metrics
 
 	sessions uplink.Sessions // count, unless a test sets another
 
@@ -51,15 +55,17 @@ type cell struct {
 	appended map[key]*telemetry.Record
 }
 
-// fast is a configuration with short times.
+// fast is a configuration with short times, but for those after which the cell gives
+// something up: a busy machine must not be taken for a fault. What is about one of these
+// sets it.
 func fast(url string) uplink.Config {
 	return uplink.Config{
 		Node: telemetry.Node{Group: group, ID: node}, URL: url, Version: "test", Boot: [16]byte{7, 7},
 		RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 		ConnectTimeout: 2 * time.Second,
-		Heartbeat:      100 * time.Millisecond, Silence: 2 * time.Second,
-		SyncTimeout: 500 * time.Millisecond, SyncGrace: 20 * time.Millisecond, RebirthEvery: 50 * time.Millisecond,
-		HoldGrace: 50 * time.Millisecond, Retransmit: 300 * time.Millisecond, RetransmitMax: time.Second,
+		Heartbeat:      100 * time.Millisecond, Silence: patience,
+		SyncTimeout: patience, SyncGrace: 20 * time.Millisecond, RebirthEvery: 50 * time.Millisecond,
+		HoldGrace: 50 * time.Millisecond, Retransmit: 2 * time.Second, RetransmitMax: 2 * time.Second,
 		FreshAge:  10 * time.Second, // a busy machine may take long to begin a session
 		StopRound: time.Second, Farewell: 500 * time.Millisecond,
 		Logger: logger(),
@@ -69,10 +75,11 @@ func fast(url string) uplink.Config {
 func newCell(t testing.TB, cfg uplink.Config) *cell {
 	t.Helper()
 	c := &cell{
-		t: t, dir: t.TempDir(), cfg: cfg, count: &sessionCount{}, clock: time.Now().UnixNano(),
+		t: t, dir: t.TempDir(), cfg: cfg, reg: prometheus.NewRegistry(), count: &sessionCount{}, clock: time.Now().UnixNano(),
 		taken: map[string]uint64{}, born: map[string]int64{}, profile: map[string]*telemetry.Profile{},
 		appended: map[key]*telemetry.Record{},
 	}
+	c.cfg.Metrics = uplink.NewMetrics(c.reg)
 	c.sessions = c.count
 	c.open()
 	t.Cleanup(func() {
@@ -110,6 +117,11 @@ func (c *cell) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel, c.done = cancel, make(chan error, 1)
 	go func(up *uplink.Uplink, done chan error) { done <- up.Run(ctx) }(c.up, c.done)
+}
+
+// repeating sends what is not acknowledged again soon.
+func (c *cell) repeating() {
+	c.cfg.Retransmit, c.cfg.RetransmitMax = 300*time.Millisecond, time.Second
 }
 
 // startCredited runs the uplink until it knows the collector's credit, and keeps it from
@@ -205,6 +217,15 @@ func (c *cell) take(unit string, n int) *telemetry.Record {
 	return r
 }
 
+// singles makes n records of one reading each.
+func (c *cell) singles(unit string, n int) []*telemetry.Record {
+	list := make([]*telemetry.Record, n)
+	for i := range list {
+		list[i] = c.take(unit, 1)
+	}
+	return list
+}
+
 // append gives records to the buffer.
 func (c *cell) append(list ...*telemetry.Record) {
 	c.t.Helper()
@@ -247,6 +268,17 @@ func (c *cell) end(unit string) {
 
 // empty reports whether everything has been acknowledged.
 func (c *cell) empty() bool { return c.buf.Stats().Records == 0 }
+
+// heard waits until the cell has taken all that the collector's client has said before.
+func (c *cell) heard(plant *collector) {
+	c.t.Helper()
+	malformed := func() float64 {
+		return opstest.Metric(c.t, c.reg, "andon_uplink_refused_messages_total", "malformed")
+	}
+	before := malformed()
+	plant.command([]byte{0xff}) // comes behind it
+	eventually(c.t, "the cell hears the collector", func() bool { return malformed() > before })
+}
 
 // drained waits until everything has been acknowledged, and checks that the
 // collector has exactly what was appended.

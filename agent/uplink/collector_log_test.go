@@ -70,6 +70,24 @@ func (c *collector) knows(r *telemetry.Record) bool {
 	return false
 }
 
+// pauseAfter lets it say nothing of what is committed behind n more records, until noAck is set anew.
+func (c *collector) pauseAfter(n int) {
+	c.set(func(p *policy) {
+		p.lose = func(*seen) bool {
+			if n--; n <= 0 {
+				c.policy.noAck, c.policy.lose = true, nil
+			}
+			return false
+		}
+	})
+}
+
+func (c *collector) paused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.policy.noAck
+}
+
 // maximum returns how many records were in flight at most since the last set.
 func (c *collector) maximum() int {
 	c.mu.Lock()
@@ -87,6 +105,13 @@ func (c *collector) putBack(e telemetry.Epoch, from, to uint64) {
 			delete(c.stored, k)
 		}
 	}
+}
+
+// repeated returns how many records came that had been committed already.
+func (c *collector) repeated() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.repeats
 }
 
 func isBirth(s *seen) bool  { return s.birth != nil }

@@ -26,19 +26,24 @@ func TestRecordThatNeverArrivesIsParked(t *testing.T) {
 	})
 	cell.birth("press-1", press)
 	cell.start()
+	var got uplink.Parked
+	parked := func() bool { // while it is tried again it is not, nor are others that were slow
+		for _, got = range cell.up.Status().Parked {
+			if got.Position == 5 {
+				return true
+			}
+		}
+		return false
+	}
 	eventually(t, "it is parked", func() bool {
 		cell.readings("press-1", 1)
-		return len(cell.up.Status().Parked) == 1
+		return parked()
 	})
-	got := cell.up.Status().Parked[0]
-	if got.Position != 5 || got.Unit != "press-1" || got.Reason == "" || got.Times != 1 {
+	if got.Unit != "press-1" || got.Reason == "" || got.Times < 1 {
 		t.Errorf("parked %+v, want position 5 of press-1 with a reason", got)
 	}
 	eventually(t, "all others are acknowledged", func() bool { return cell.buf.Stats().Records == 1 })
-	eventually(t, "it is tried again and parked again", func() bool {
-		p := cell.up.Status().Parked
-		return len(p) == 1 && p[0].Times >= 2
-	})
+	eventually(t, "it is tried again and parked again", func() bool { return parked() && got.Times >= 2 })
 	plant.set(func(p *policy) { p.lose = nil })
 	cell.drained(plant)
 	eventually(t, "nothing is parked", func() bool { return len(cell.up.Status().Parked) == 0 })
@@ -208,7 +213,8 @@ func TestRandomFaults(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			b, plant, p, cell := plant(t)
 			plant.lenient = true
-			cell.cfg.Silence, cell.cfg.Retransmit = 500*time.Millisecond, 100*time.Millisecond
+			cell.cfg.Silence, cell.cfg.SyncTimeout = 500*time.Millisecond, 500*time.Millisecond
+			cell.cfg.Retransmit, cell.cfg.RetransmitMax = 100*time.Millisecond, time.Second
 			cell.birth("press-1", press)
 			cell.start()
 			units := 1

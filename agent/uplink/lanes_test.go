@@ -15,22 +15,25 @@ func TestLiveGoesFirst(t *testing.T) {
 	cell.birth("press-1", press)
 	cell.birth("press-2", press)
 	const backlog, live = 1000, 50
-	for range backlog {
-		cell.append(cell.take("press-1", 1))
-	}
+	cell.append(cell.singles("press-1", backlog)...)
 	cell.reopen()
-	cell.start()
+	plant.pauseAfter(20)
+	cell.startCredited()
 	of := func(unit string) int {
 		return plant.count(func(s *seen) bool { return s.record != nil && s.unit == unit })
 	}
-	eventually(t, "the backlog drains", func() bool { return of("press-1") > 20 })
-	for range live {
-		cell.append(cell.take("press-2", 1))
-		time.Sleep(2 * time.Millisecond)
-	}
+	eventually(t, "the backlog drains", plant.paused)
+	before := of("press-1")
+	cell.append(cell.singles("press-2", live)...)
+	plant.set(func(p *policy) { p.noAck = false })
 	eventually(t, "live records arrive", func() bool { return of("press-2") == live })
-	if n := of("press-1"); n > backlog*3/4 {
-		t.Errorf("%d of %d records of the backlog came before the last live one", n, backlog)
+	all := plant.all(isRecord)
+	for all[len(all)-1].unit != "press-2" {
+		all = all[:len(all)-1]
+	}
+	// The backlog has half of the room meanwhile.
+	if n := len(all) - live - before; n > 2*live {
+		t.Errorf("%d of %d records of the backlog came between the first live one and the last of %d", n, backlog, live)
 	}
 	cell.drained(plant)
 }

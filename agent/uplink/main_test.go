@@ -13,10 +13,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // busy is what a machine that has more to do may add to a time that is promised.
-const busy = 5 * time.Second
+const busy = 30 * time.Second
 
 // logger writes to the test's output when ANDON_TEST_LOG is set.
 func logger() *slog.Logger {

@@ -3,6 +3,9 @@ package uplink_test
 import (
 	"testing"
 	"time"
+
+	"andon.internal/shared/sparkplug"
+	"andon.internal/shared/telemetry"
 )
 
 // TestRateIsKept: on a thin link others keep their part, whatever waits.
@@ -19,8 +22,8 @@ func TestRateIsKept(t *testing.T) {
 	begin := time.Now()
 	cell.start()
 	eventually(t, "some of the backlog", func() bool { return plant.count(isRecord) >= 20 })
-	took := time.Since(begin)
 	plant.mu.Lock()
+	took := time.Since(begin)
 	sent := 0
 	for _, s := range plant.log {
 		sent += s.size + 120
@@ -38,28 +41,37 @@ func TestRateIsKept(t *testing.T) {
 func TestLiveGoesFirstOnAThinLink(t *testing.T) {
 	_, plant, _, cell := plant(t)
 	cell.cfg.MaxRate = 60 << 10
-	cell.cfg.Retransmit, cell.cfg.RetransmitMax = time.Hour, time.Hour
+	plant.set(func(p *policy) { p.credit = sparkplug.Credit{Records: 1000, Bytes: 64 << 20} }) // the rate alone is short
 	cell.birth("press-1", press)
 	cell.birth("press-2", press)
-	for range 300 {
-		cell.append(cell.take("press-1", 10))
+	tens := func(unit string, n int) (list []*telemetry.Record) {
+		for range n {
+			list = append(list, cell.take(unit, 10))
+		}
+		return list
 	}
+	cell.append(tens("press-1", 300)...)
 	cell.reopen()
-	cell.start()
+	cell.startCredited()
 	of := func(unit string) int {
 		return plant.count(func(s *seen) bool { return s.record != nil && s.unit == unit })
 	}
 	eventually(t, "the backlog drains", func() bool { return of("press-1") > 3 })
-	// More than the link takes, for a second.
-	before := of("press-1")
-	live := 0
-	for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
-		cell.append(cell.take("press-2", 10))
-		live++
+	// What the link takes in more than a second.
+	const live = 100
+	cell.append(tens("press-2", live)...)
+	eventually(t, "live records arrive", func() bool { return of("press-2") == live })
+	first, back := false, 0
+	for seen, rest := 0, plant.all(isRecord); seen < live; rest = rest[1:] {
+		switch {
+		case rest[0].unit == "press-2":
+			seen, first = seen+1, true
+		case first:
+			back++
+		}
 	}
-	seen, back := of("press-2"), of("press-1")-before
-	if back < 1 || back*4 > seen {
-		t.Errorf("%d live records of %d and %d of the backlog went out: want mostly live, and some backlog", seen, live, back)
+	if back < 1 || back*4 > live {
+		t.Errorf("%d live records went out with %d of the backlog between: want mostly live, and some backlog", live, back)
 	}
 	cell.stop()
 }

@@ -5,9 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"andon.internal/agent/uplink"
 	"andon.internal/shared/ops/opstest"
 	"andon.internal/shared/sparkplug"
 )
@@ -65,6 +62,9 @@ func TestSparkplugQoSAndRetain(t *testing.T) {
 	plant.has("the unit's death", isKind(sparkplug.DDeath))
 	plant.has("a heartbeat", isKind(sparkplug.NData))
 	cell.drained(plant)
+	for _, kind := range []string{"NBIRTH", "DBIRTH", "NDATA", "DDATA", "DDEATH"} {
+		eventually(t, "the broker has noted "+kind, func() bool { return b.hook.noted(kind) })
+	}
 	b.hook.mu.Lock()
 	defer b.hook.mu.Unlock()
 	kinds := map[string]bool{}
@@ -147,8 +147,7 @@ func TestSparkplugRebirth(t *testing.T) {
 // nothing else is sent, also when these have to wait for their turn.
 func TestSparkplugRebirthStopsData(t *testing.T) {
 	_, plant, _, cell := plant(t)
-	reg := prometheus.NewRegistry()
-	cell.cfg.RebirthEvery, cell.cfg.Metrics = time.Second, uplink.NewMetrics(reg)
+	cell.cfg.RebirthEvery, cell.cfg.Heartbeat = time.Second, time.Minute // no heartbeat comes before them
 	cell.birth("press-1", press)
 	cell.start()
 	cell.readings("press-1", 1)
@@ -156,9 +155,8 @@ func TestSparkplugRebirthStopsData(t *testing.T) {
 	plant.forget()
 	plant.rebirth()
 	eventually(t, "the request is taken", func() bool {
-		return opstest.Metric(t, reg, "andon_uplink_rebirth_requests_total") == 1
+		return opstest.Metric(t, cell.reg, "andon_uplink_rebirth_requests_total") == 1
 	})
-	plant.forget()
 	cell.readings("press-1", 20)
 	cell.drained(plant)
 	if all := plant.all(func(*seen) bool { return true }); all[0].kind != sparkplug.NBirth {
@@ -182,7 +180,5 @@ func TestSparkplugUnitDeath(t *testing.T) {
 	if n := plant.count(isKind(sparkplug.DDeath)); n != 1 {
 		t.Errorf("%d deaths, want 1", n)
 	}
-	if !b.hook.saw("PUBLISH spBv1.0/line1/DDEATH/cell-07/press-1") {
-		t.Error("the death was not on the unit's topic")
-	}
+	eventually(t, "the death was on the unit's topic", func() bool { return b.hook.saw("PUBLISH spBv1.0/line1/DDEATH/cell-07/press-1") })
 }

@@ -27,6 +27,7 @@ func TestSyncComesBeforeBacklog(t *testing.T) {
 	cell.readings("press-1", 4)
 	eventually(t, "live does not wait for the sync", func() bool { return plant.count(isRecord) >= 4 })
 	current := telemetry.Epoch(cell.buf.Epoch())
+	cell.heard(plant)
 	never(t, 100*time.Millisecond, "backlog before the sync", func() bool {
 		return plant.find(func(s *seen) bool { return s.record != nil && s.header.Epoch != current }) != nil
 	})
@@ -44,6 +45,7 @@ func TestSyncComesBeforeBacklog(t *testing.T) {
 	plant.ledger[telemetry.Epoch(old)] = &known
 	plant.mu.Unlock()
 	part(2, ranges.Of(ranges.Range{From: 4, To: 7}))
+	cell.heard(plant)
 	never(t, 100*time.Millisecond, "backlog after half a sync", func() bool {
 		return plant.find(func(s *seen) bool { return s.record != nil && s.header.Epoch != current }) != nil
 	})
@@ -70,7 +72,7 @@ func TestRequeuesWhatTheDatabaseLost(t *testing.T) {
 	cell.drained(plant)
 	plant.putBack(telemetry.Epoch(cell.buf.Epoch()), 10, 20)
 	p.cut()
-	again := plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session == 2 })
+	again := plant.has("a second session", func(s *seen) bool { return s.birth != nil && s.birth.Session >= 2 })
 	last := again.birth.Chain[len(again.birth.Chain)-1]
 	if lacks := ranges.Of(ranges.Range{From: 10, To: 20}); !last.Held.Intersect(lacks).Equal(lacks) {
 		t.Errorf("the birth says that %v are held: a database would take the others for lost", last.Held)
@@ -112,7 +114,7 @@ func TestRequeuesWhatTheDatabaseLostOfAnEarlierLife(t *testing.T) {
 // nothing fresh is taken for a repeat.
 func TestPutBackInTime(t *testing.T) {
 	_, plant, _, cell := plant(t)
-	cell.cfg.SyncGrace = 5 * time.Second
+	cell.cfg.SyncGrace = patience
 	plant.set(func(p *policy) { p.noSync = true })
 	cell.birth("press-1", press)
 	epoch := telemetry.Epoch(cell.buf.Epoch())
@@ -122,13 +124,14 @@ func TestPutBackInTime(t *testing.T) {
 	cell.readings("press-1", 10)
 	cell.start()
 	plant.has("a birth", isBirth)
+	cell.heard(plant)
 	never(t, 100*time.Millisecond, "a record before it is known that the epoch is good", func() bool { return plant.find(isRecord) != nil })
+	plant.set(func(p *policy) { p.noSync = false }) // the births to come are answered
 	plant.say(sparkplug.Ack{
 		Epochs: []sparkplug.EpochRanges{{Epoch: epoch, Committed: plant.committed(epoch)}},
 		Credit: sparkplug.Credit{Records: 64, Bytes: 1 << 20},
 		Sync:   &sparkplug.SyncPart{Session: 1, Part: 1, Of: 1},
 	})
-	plant.set(func(p *policy) { p.noSync = false })
 	eventually(t, "a new epoch", func() bool { return telemetry.Epoch(cell.buf.Epoch()) != epoch })
 	cell.readings("press-1", 10)
 	eventually(t, "all twenty are stored", func() bool { return plant.rows() == 20 })
@@ -143,7 +146,7 @@ func TestPutBackInTime(t *testing.T) {
 // the database has each reading once; what is taken later does not say so.
 func TestPutBackHoldsWhatWasSent(t *testing.T) {
 	_, plant, _, cell := plant(t)
-	cell.cfg.SyncGrace = 5 * time.Second
+	cell.cfg.SyncGrace = patience
 	cell.birth("press-1", press)
 	epoch := telemetry.Epoch(cell.buf.Epoch())
 	cell.readings("press-1", 10)

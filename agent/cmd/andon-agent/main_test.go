@@ -84,7 +84,7 @@ func startProgram(t *testing.T, config string) (*exec.Cmd, *bufio.Scanner) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	cut := time.AfterFunc(20*time.Second, func() { _ = c.Process.Kill() })
+	cut := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 	t.Cleanup(func() { cut.Stop() })
 	return c, bufio.NewScanner(stderr)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -13,15 +14,23 @@ import (
 	"go.uber.org/goleak"
 
 	"andon.internal/agent/uplink/internal/link"
+	"andon.internal/shared/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen: less than the times it sets so
+// that they do not tell.
+const patience = 30 * time.Second
+
+// short is a time after which something is given up.
+const short = 300 * time.Millisecond
 
 func options(addr string) link.Options {
 	return link.Options{
 		URL: &url.URL{Scheme: "tcp", Host: addr}, ClientID: "test", WillTopic: "will", WillPayload: []byte("w"),
 		Subscribe: []string{"a"}, KeepAlive: 10 * time.Second, PingTimeout: 5 * time.Second,
-		ConnectTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Inbox: 4,
+		ConnectTimeout: time.Minute, WriteTimeout: time.Minute, Inbox: 4,
 	}
 }
 
@@ -81,30 +90,34 @@ var (
 
 func TestDialErrors(t *testing.T) {
 	closed := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := freeport.Take()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		return l.Addr().String()
+		return fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	tests := []struct {
 		name    string
 		addr    string
 		refused bool
+		silent  bool // it ends by its time
 	}{
-		{"nobody listens", closed(), false},
-		{"no CONNACK", peer(t, nil, hang), false},
-		{"CONNACK says no", peer(t, [][]byte{{0x20, 2, 0, 5}}, nil), false},
-		{"no SUBACK", peer(t, [][]byte{connack}, hang), false},
-		{"SUBACK says no", peer(t, [][]byte{connack, {0x90, 3, 0, 1, 0x80}}, hang), true},
-		{"SUBACK says too little", peer(t, [][]byte{connack, {0x90, 2, 0, 1}}, hang), true},
-		{"closed after CONNACK", peer(t, [][]byte{connack}, nil), false},
+		{"nobody listens", closed(), false, false},
+		{"no CONNACK", peer(t, nil, hang), false, true},
+		{"CONNACK says no", peer(t, [][]byte{{0x20, 2, 0, 5}}, nil), false, false},
+		{"no SUBACK", peer(t, [][]byte{connack}, hang), false, true},
+		{"SUBACK says no", peer(t, [][]byte{connack, {0x90, 3, 0, 1, 0x80}}, hang), true, false},
+		{"SUBACK says too little", peer(t, [][]byte{connack, {0x90, 2, 0, 1}}, hang), true, false},
+		{"closed after CONNACK", peer(t, [][]byte{connack}, nil), false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			o := options(tt.addr)
+			if tt.silent {
+				o.ConnectTimeout = short
+			}
 			begin := time.Now()
-			l, err := link.Dial(context.Background(), options(tt.addr))
+			l, err := link.Dial(context.Background(), o)
 			if err == nil {
 				l.Drop()
 				t.Fatal("Dial returned no error")
@@ -112,7 +125,7 @@ func TestDialErrors(t *testing.T) {
 			if errors.Is(err, link.ErrRefused) != tt.refused {
 				t.Errorf("error %v, want refused: %v", err, tt.refused)
 			}
-			if d := time.Since(begin); d > 3*time.Second {
+			if d := time.Since(begin); d > patience {
 				t.Errorf("it took %v", d)
 			}
 		})
@@ -129,7 +142,7 @@ func TestDialEndsWithContext(t *testing.T) {
 	if _, err := link.Dial(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want that of the context", err)
 	}
-	if d := time.Since(begin); d > 2*time.Second {
+	if d := time.Since(begin); d > patience {
 		t.Errorf("it took %v", d)
 	}
 }
@@ -137,7 +150,9 @@ func TestDialEndsWithContext(t *testing.T) {
 // TestPeerThatStopsReading: the connection is given up after the write timeout, and
 // nothing blocks meanwhile.
 func TestPeerThatStopsReading(t *testing.T) {
-	l, err := link.Dial(context.Background(), options(peer(t, [][]byte{connack, suback}, hang)))
+	o := options(peer(t, [][]byte{connack, suback}, hang))
+	o.WriteTimeout = short
+	l, err := link.Dial(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,12 +166,12 @@ func TestPeerThatStopsReading(t *testing.T) {
 			l.Send(p)
 			continue
 		case <-l.Lost():
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("a stalled connection is not given up")
 		}
 		break
 	}
-	if d := time.Since(begin); d > 5*time.Second || l.Err() == nil {
+	if d := time.Since(begin); d > patience || l.Err() == nil {
 		t.Errorf("given up after %v with error %v", d, l.Err())
 	}
 }
@@ -186,7 +201,7 @@ func TestForgottenPacket(t *testing.T) {
 			}()
 			select {
 			case <-done:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("it waits for what never comes")
 			}
 		})
@@ -207,7 +222,7 @@ func TestCloseIsBounded(t *testing.T) {
 	}
 	begin := time.Now()
 	l.Close("death", []byte("d"), 200*time.Millisecond)
-	if d := time.Since(begin); d > 2*time.Second {
+	if d := time.Since(begin); d > patience {
 		t.Errorf("Close took %v", d)
 	}
 	l.Drop() // again: nothing happens
@@ -226,7 +241,7 @@ func TestFullInboxDropsAndCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Drop()
-	for end := time.Now().Add(5 * time.Second); l.Ignored() < 6; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); l.Ignored() < 6; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d messages dropped, want 6 of 10 with room for 4", l.Ignored())
 		}
