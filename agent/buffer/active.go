@@ -25,12 +25,14 @@ func (b *Buffer) activeFile() (*file, error) {
 		return f, nil
 	}
 	b.retire()
-	if f = b.reusable(); f != nil {
-		_, err := b.handles.acquire(f.handle)
-		if errors.Is(err, errDamaged) {
+	for f = b.reusable(); f != nil; f = b.reusable() {
+		_, err := b.acquire(f)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, errDamagedFile) {
 			b.damagedFile(f, err)
-			f = nil
-		} else if err != nil {
+		} else if !errors.Is(err, ErrUnreadable) { // such a file is passed over now
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
@@ -79,7 +81,7 @@ func (b *Buffer) reusable() *file {
 	}
 	var best *file
 	for _, f := range b.x.files {
-		if !f.sealed && (b.hasRoom(f) || b.cramped > 0 && !f.full) && (best == nil || f.size-f.space() > best.size-best.space()) {
+		if !f.sealed && f.fault == nil && (b.hasRoom(f) || b.cramped > 0 && !f.full) && (best == nil || f.size-f.space() > best.size-best.space()) {
 			best = f
 		}
 	}

@@ -124,7 +124,7 @@ func (b *Buffer) showAllLocked() bool {
 
 // apply runs one transaction in f.
 func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
-	db, err := b.handles.acquire(f.handle)
+	db, err := b.acquire(f)
 	if err != nil {
 		return format.Outcome{}, err
 	}

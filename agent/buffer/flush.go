@@ -62,6 +62,7 @@ func (b *Buffer) dueLocked(now time.Time) time.Time {
 	}
 	by(b.noteDueLocked())
 	by(b.spaceDue)
+	by(b.faultDueLocked())
 	if len(b.retained) > 0 {
 		by(b.retained[0].at.Add(b.o.Retain))
 	}
@@ -102,6 +103,7 @@ func (b *Buffer) flush(all bool) error {
 	}
 	now := time.Now()
 	b.lookForSpace(now)
+	b.tryAgain(now)
 	b.mu.Lock()
 	b.closeDueLossesLocked(now, all)
 	b.expireOldLocked(now)

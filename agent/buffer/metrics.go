@@ -81,6 +81,7 @@ var gauges = []struct {
 	{"disk_limit_bytes", "Size that the files may have.", func(s Stats) float64 { return float64(s.DiskLimit) }},
 	{"files", "Record files on disk.", func(s Stats) float64 { return float64(s.Files) }},
 	{"damaged_files_in_place", "Damaged record files that could not be salvaged or set aside: the next start tries again.", func(s Stats) float64 { return float64(s.InPlace) }},
+	{"unreadable_records", "Records that are held and cannot be read now: their file does not open, or a newer version wrote them.", func(s Stats) float64 { return float64(s.UnreadableRecords) }},
 	{"full", "1 while appends find no room.", func(s Stats) float64 { return truth(s.Full) }},
 	{"detached", "1 while the folder cannot be used at all: records are in memory only.", func(s Stats) float64 { return truth(s.Detached != nil) }},
 	{"no_space", "1 while the file system has no space left for what the files may still take.", func(s Stats) float64 { return truth(s.NoSpace) }},
