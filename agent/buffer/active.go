@@ -36,7 +36,8 @@ func (b *Buffer) activeFile() (*file, error) {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	if f == nil {
+	made := f == nil
+	if made {
 		if err := b.step("create"); err != nil {
 			return nil, err
 		}
@@ -49,7 +50,7 @@ func (b *Buffer) activeFile() (*file, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f.fresh {
+	if made {
 		b.x.files = append(b.x.files, f)
 	}
 	b.active = f

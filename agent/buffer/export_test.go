@@ -116,7 +116,12 @@ func Check(b *Buffer) error {
 		}
 	}
 	onDisk := map[Epoch]*ranges.Set{}
+	listed := map[*file]bool{}
 	for _, f := range x.files {
+		if listed[f] {
+			fail("%s is listed twice", f.name)
+		}
+		listed[f] = true
 		for e, h := range f.holds {
 			used += h.occupied()
 			if onDisk[e] == nil {
