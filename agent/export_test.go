@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"andon.internal/agent/buffer"
 	"andon.internal/agent/clock"
 	"andon.internal/agent/state"
 )
@@ -40,3 +41,6 @@ func (c *Config) SetClock(now func() time.Time) {
 
 // SetDiskPatience sets how long the disk may take at the start.
 func (c *Config) SetDiskPatience(d time.Duration) { c.diskPatience = d }
+
+// BufferFaults is what is told of a buffer with these figures.
+func BufferFaults(s buffer.Stats) error { return oneLine(bufferFaults(&s)) }

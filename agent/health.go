@@ -52,6 +52,9 @@ func bufferFaults(s *buffer.Stats) (list []error) {
 	if failed != nil {
 		list = append(list, fmt.Errorf("write to disk: %w", failed))
 	}
+	if s.SealError != nil {
+		list = append(list, fmt.Errorf("a record file was given up, and what comes next is in a new one; look at the disk: %w", s.SealError))
+	}
 	if s.Unreadable != nil {
 		list = append(list, fmt.Errorf("%d records of the buffer cannot be read now; they are kept, and read when they can be: %w", s.UnreadableRecords, s.Unreadable))
 	}

@@ -86,6 +86,10 @@ type Buffer struct {
 	retryWait time.Duration
 	failures  int
 	writeErr  error
+
+	sealErr  error // why a file was last given up, after a write to it failed
+	sealedAt time.Time
+	sealWait time.Duration // until the next attempt; zero after the first in a while
 }
 
 const (

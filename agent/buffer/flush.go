@@ -198,6 +198,12 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 	return p
 }
 
+// The time until the next attempt to write doubles.
+const (
+	retryMin = 100 * time.Millisecond
+	retryMax = 5 * time.Second
+)
+
 // failed takes back what could not be written, and sets the time of the next attempt.
 func (b *Buffer) failed(err error, p *plan) {
 	if noSpace(err) {
@@ -210,12 +216,11 @@ func (b *Buffer) failed(err error, p *plan) {
 		b.catchUpLocked()
 	}
 	b.writeErr = err
-	b.retryWait = min(max(2*b.retryWait, 100*time.Millisecond), 5*time.Second)
+	b.retryWait = max(min(max(2*b.retryWait, retryMin), retryMax), b.sealWait)
 	b.retryAt = time.Now().Add(b.retryWait)
 	if b.failures++; b.failures == 1 {
 		b.log.Error("cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
 	}
-	b.m.failures.Inc()
 }
 
 func (b *Buffer) takeBackLocked(p *plan) {

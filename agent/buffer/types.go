@@ -83,6 +83,7 @@ type Stats struct {
 	DiskBytes         int64         // size of all files
 	DiskLimit         int64         // Options.MaxDisk
 	Files             int           // record files on disk
+	Sealed            int           // how many of them are not written any more, because a write to them failed or a record in them is damaged
 	Full              bool          // there is no room: sources with a cursor wait, of the others something is lost
 	NoSpace           bool          // the file system has no space left, though DiskLimit is not reached
 	LostRows          uint64        // readings lost to overflow, oversize or damage since Open
@@ -91,6 +92,7 @@ type Stats struct {
 	InPlace           int           // damaged record files that could not be salvaged or set aside: the next start tries again
 	Unreadable        error         // why held records cannot be read now, in files that do not open or in a newer form; nil while all can
 	WriteError        error         // why the last write failed; nil after one that succeeded
+	SealError         error         // why a record file was given up, the last one within five minutes: a write or sync failed, and its records are in another one; nil when none was
 	Detached          error         // why the folder is not in use at all; nil while it is: see OpenDetached
 }
 
