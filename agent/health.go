@@ -55,6 +55,9 @@ func bufferFaults(s *buffer.Stats) (list []error) {
 	if s.SealError != nil {
 		list = append(list, fmt.Errorf("a record file was given up, and what comes next is in a new one; look at the disk: %w", s.SealError))
 	}
+	if s.ChainError != nil {
+		list = append(list, fmt.Errorf("the buffer's chain of epochs cannot be written; it is tried again: %w", s.ChainError))
+	}
 	if s.Unreadable != nil {
 		list = append(list, fmt.Errorf("%d records of the buffer cannot be read now; they are kept, and read when they can be: %w", s.UnreadableRecords, s.Unreadable))
 	}

@@ -16,9 +16,9 @@ func TestBufferFaults(t *testing.T) {
 		t.Errorf("a sound buffer has a fault: %v", err)
 	}
 	err := agent.BufferFaults(buffer.Stats{
-		WriteError: errors.New("no write"), SealError: errors.New("no sync"), Unreadable: errors.New("no rights"), UnreadableRecords: 17,
+		WriteError: errors.New("no write"), SealError: errors.New("no sync"), ChainError: errors.New("no chain"), Unreadable: errors.New("no rights"), UnreadableRecords: 17,
 	})
-	for _, want := range []string{"no write", "no sync", "17 records", "no rights"} {
+	for _, want := range []string{"no write", "no sync", "no chain", "17 records", "no rights"} {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q is not in one line of %v", want, err)
 		}

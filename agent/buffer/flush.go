@@ -63,6 +63,7 @@ func (b *Buffer) dueLocked(now time.Time) time.Time {
 	by(b.noteDueLocked())
 	by(b.spaceDue)
 	by(b.faultDueLocked())
+	by(b.chainDue)
 	if len(b.retained) > 0 {
 		by(b.retained[0].at.Add(b.o.Retain))
 	}
@@ -104,6 +105,7 @@ func (b *Buffer) flush(all bool) error {
 	now := time.Now()
 	b.lookForSpace(now)
 	b.tryAgain(now)
+	b.mendChain(now, all)
 	b.mu.Lock()
 	b.closeDueLossesLocked(now, all)
 	b.expireOldLocked(now)

@@ -11,7 +11,7 @@ func (b *Buffer) Stats() Stats {
 	x := &b.x
 	s := Stats{
 		Unwritten: int(x.unwritten.Records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
-		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, InPlace: len(b.inPlace), WriteError: b.writeErr, Detached: b.detached,
+		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, InPlace: len(b.inPlace), WriteError: b.writeErr, ChainError: b.chainErr, Detached: b.detached,
 	}
 	s.UnreadableRecords, s.Unreadable = x.unreadable()
 	now := time.Now()

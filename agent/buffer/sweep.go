@@ -242,10 +242,23 @@ func (b *Buffer) unlink(f *file) bool {
 	return true
 }
 
-// chainFailed logs a failed write to the chain file that can be done without.
+// chainFailed notes how a write to the chain file ended that can be done without. It is called
+// with disk held.
 func (b *Buffer) chainFailed(err error) {
-	if err != nil && !b.chainWarned {
-		b.chainWarned = true
-		b.log.Warn("cannot write the chain of epochs", "error", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil && b.chain.err == nil {
+		b.chainErr = nil
+	}
+	if err == nil {
+		return
+	}
+	if b.chainErr == nil {
+		b.log.Error("cannot write the chain of epochs", "error", err)
+	}
+	b.chainErr = err
+	if b.chain.err != nil && b.chainDue.IsZero() {
+		b.chainDue = time.Now().Add(chainRetryMin)
+		b.wake()
 	}
 }

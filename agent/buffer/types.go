@@ -93,6 +93,7 @@ type Stats struct {
 	Unreadable        error         // why held records cannot be read now, in files that do not open or in a newer form; nil while all can
 	WriteError        error         // why the last write failed; nil after one that succeeded
 	SealError         error         // why a record file was given up, the last one within five minutes: a write or sync failed, and its records are in another one; nil when none was
+	ChainError        error         // why the chain of epochs cannot be written, so that no epoch can begin or be closed; nil while it can
 	Detached          error         // why the folder is not in use at all; nil while it is: see OpenDetached
 }
 
