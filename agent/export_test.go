@@ -42,5 +42,9 @@ func (c *Config) SetClock(now func() time.Time) {
 // SetDiskPatience sets how long the disk may take at the start.
 func (c *Config) SetDiskPatience(d time.Duration) { c.diskPatience = d }
 
-// BufferFaults is what is told of a buffer with these figures.
-func BufferFaults(s buffer.Stats) error { return oneLine(bufferFaults(&s)) }
+// BufferFaults is what is told of a buffer with these figures, and what of it keeps a new
+// configuration from being taken over.
+func BufferFaults(s buffer.Stats) (told, waits error) {
+	list := bufferFaults(&s)
+	return oneLine(append(list, sealed(&s))), oneLine(list)
+}

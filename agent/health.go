@@ -40,10 +40,25 @@ func (a *Agent) addChecks() {
 // checkDisk says what is wrong with the disk, but for its being full.
 func (a *Agent) checkDisk() error {
 	s := a.buffer.Stats()
+	return oneLine(append(bufferFaults(&s), sealed(&s), a.diskFault()))
+}
+
+// checkWrites says what keeps readings in memory, where a stop would lose them, or the buffer
+// from opening again.
+func (a *Agent) checkWrites() error {
+	s := a.buffer.Stats()
 	return oneLine(append(bufferFaults(&s), a.diskFault()))
 }
 
-// bufferFaults says what the buffer meets on its disk; nil elements count as nothing.
+// sealed says that the disk failed a while ago; it takes what comes since.
+func sealed(s *buffer.Stats) error {
+	if s.SealError == nil {
+		return nil
+	}
+	return fmt.Errorf("a record file was given up, and what comes next is in a new one; look at the disk: %w", s.SealError)
+}
+
+// bufferFaults says what the buffer meets on its disk now.
 func bufferFaults(s *buffer.Stats) (list []error) {
 	failed := s.WriteError
 	if failed == nil && s.Detached == nil && !s.NoSpace && s.UnwrittenAge > stuckAfter { // it hangs, and nobody has changed the state
@@ -51,9 +66,6 @@ func bufferFaults(s *buffer.Stats) (list []error) {
 	}
 	if failed != nil {
 		list = append(list, fmt.Errorf("write to disk: %w", failed))
-	}
-	if s.SealError != nil {
-		list = append(list, fmt.Errorf("a record file was given up, and what comes next is in a new one; look at the disk: %w", s.SealError))
 	}
 	if s.ChainError != nil {
 		list = append(list, fmt.Errorf("the buffer's chain of epochs cannot be written; it is tried again: %w", s.ChainError))
@@ -64,7 +76,7 @@ func bufferFaults(s *buffer.Stats) (list []error) {
 	return list
 }
 
-// oneLine joins errors in one line; nil when there is none.
+// oneLine joins errors, of which some may be nil, in one line.
 func oneLine(list []error) (all error) {
 	for _, err := range list {
 		switch {

@@ -53,11 +53,12 @@ func (b *Buffer) onActive(transact func(f *file) error) error {
 	}
 }
 
-// sealedAgain reports whether the file that was just given up is not the first in a while.
+// sealedAgain reports whether the next attempt is to wait, because the file that was just given
+// up is not the first in a while. At the end there is none later.
 func (b *Buffer) sealedAgain() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.sealWait > 0
+	return b.sealWait > 0 && !b.closed
 }
 
 // crowded ends the use of a file that has no place for what comes next.

@@ -172,3 +172,29 @@ func TestSyncsThatKeepFailing(t *testing.T) {
 		wantIDs(t, b, 0, 10*seconds)
 	})
 }
+
+// TestCloseBehindFailingSyncs: a sync that fails at the end, and not for the first time, has the
+// next file tried at once, since nothing comes later.
+func TestCloseBehindFailingSyncs(t *testing.T) {
+	o := small(t.TempDir())
+	o.Linger = time.Hour
+	var fail atomic.Bool
+	o.SetStep(func(name string) error {
+		if name == "written" && fail.Swap(false) {
+			return errors.New("the sync fails, as it was told to")
+		}
+		return nil
+	})
+	b := open(t, o)
+	alarm := items(0)
+	alarm[0].Class = buffer.Alarm
+	fail.Store(true)
+	appendAt(t, b, 0, alarm, nil)
+	written(t, b)
+	appendAt(t, b, 1, items(1), nil)
+	fail.Store(true)
+	if err := b.Close(); err != nil || b.Stats().Sealed == 0 {
+		t.Fatalf("Close: %v; %+v", err, b.Stats())
+	}
+	wantIDs(t, open(t, o), 0, 2)
+}
