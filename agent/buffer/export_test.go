@@ -256,3 +256,16 @@ func Retained(b *Buffer) int {
 	defer b.mu.Unlock()
 	return len(b.retained)
 }
+
+// ReadLate reads a record as one does who looked up its file before meanwhile.
+func ReadLate(b *Buffer, k Key, meanwhile func()) error {
+	b.mu.Lock()
+	f := b.x.where(k)
+	b.mu.Unlock()
+	meanwhile()
+	_, err := b.read(f, k)
+	if errors.Is(err, errDamaged) {
+		b.damaged(f, k, err)
+	}
+	return err
+}

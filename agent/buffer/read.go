@@ -144,10 +144,15 @@ func (b *Buffer) read(f *file, k Key) (format.Envelope, error) {
 }
 
 // damaged deals with a record that does not read back. Its file is not written any
-// more: a delete could take pages that are others'.
+// more: a delete could take pages that are others'. One that was deleted since it was looked
+// for is none.
 func (b *Buffer) damaged(f *file, k Key, err error) {
-	b.log.Error("record is damaged", "file", f.name, "position", k.Position, "error", err)
 	b.mu.Lock()
+	if h := f.holds[k.Epoch]; h == nil || !h.live.Contains(k.Position) {
+		b.mu.Unlock()
+		return
+	}
+	b.log.Error("record is damaged", "file", f.name, "position", k.Position, "error", err)
 	known := f.sealed
 	f.sealed = true
 	b.damagedLocked(f, k)
@@ -174,7 +179,8 @@ func (b *Buffer) damagedLocked(f *file, k Key) {
 	}
 }
 
-// damagedFile sets a file aside. What is in no other one becomes losses.
+// damagedFile sets a file aside. What is in no other one is written anew where memory has it, and
+// becomes losses where that has not.
 func (b *Buffer) damagedFile(f *file, err error) {
 	name := f.name + damagedSuffix(time.Now())
 	b.log.Error("record file is damaged and set aside", "file", f.name, "as", name, "error", err)
@@ -194,8 +200,11 @@ func (b *Buffer) damagedFile(f *file, err error) {
 				lost.RemoveSet(o.live)
 			}
 		}
-		for p := range ep.mem {
-			lost.Remove(p, p+1)
+		for p, e := range ep.mem {
+			if lost.Remove(p, p+1) > 0 && e.stage == stored {
+				b.x.requeue(e)
+				b.wake()
+			}
 		}
 		for _, r := range lost.Ranges() {
 			n := ep.held.Remove(r.From, r.To) + b.movingLocked(e, r)
