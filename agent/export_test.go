@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"andon.internal/agent/buffer"
 	"andon.internal/agent/clock"
 	"andon.internal/agent/state"
 )
@@ -43,3 +44,10 @@ func (c *Config) SetClock(now func() time.Time) {
 
 // SetDiskPatience sets how long the disk may take at the start.
 func (c *Config) SetDiskPatience(d time.Duration) { c.diskPatience = d }
+
+// BufferFaults is what is told of a buffer with these figures, and what of it keeps a new
+// configuration from being taken over.
+func BufferFaults(s buffer.Stats) (told, waits error) {
+	list := bufferFaults(&s)
+	return oneLine(append(list, sealed(&s))), oneLine(list)
+}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"andon.internal/agent/buffer"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -39,17 +40,54 @@ func (a *Agent) addChecks() {
 // checkDisk says what is wrong with the disk, but for its being full.
 func (a *Agent) checkDisk() error {
 	s := a.buffer.Stats()
-	fault, failed := a.diskFault(), s.WriteError
+	return oneLine(append(bufferFaults(&s), sealed(&s), a.diskFault()))
+}
+
+// checkWrites says what keeps readings in memory, where a stop would lose them, or the buffer
+// from opening again.
+func (a *Agent) checkWrites() error {
+	s := a.buffer.Stats()
+	return oneLine(append(bufferFaults(&s), a.diskFault()))
+}
+
+// sealed says that the disk failed a while ago; it takes what comes since.
+func sealed(s *buffer.Stats) error {
+	if s.SealError == nil {
+		return nil
+	}
+	return fmt.Errorf("a record file was given up, and what comes next is in a new one; look at the disk: %w", s.SealError)
+}
+
+// bufferFaults says what the buffer meets on its disk now.
+func bufferFaults(s *buffer.Stats) (list []error) {
+	failed := s.WriteError
 	if failed == nil && s.Detached == nil && !s.NoSpace && s.UnwrittenAge > stuckAfter { // it hangs, and nobody has changed the state
 		failed = fmt.Errorf("%w: the oldest reading in memory waits for %s", errStuckDisk, s.UnwrittenAge.Round(time.Second))
 	}
-	switch {
-	case failed == nil:
-		return fault
-	case fault == nil:
-		return fmt.Errorf("write to disk: %w", failed)
+	if failed != nil {
+		list = append(list, fmt.Errorf("write to disk: %w", failed))
 	}
-	return fmt.Errorf("write to disk: %w; %w", failed, fault)
+	if s.ChainError != nil {
+		list = append(list, fmt.Errorf("the buffer's chain of epochs cannot be written; it is tried again: %w", s.ChainError))
+	}
+	if s.Unreadable != nil {
+		list = append(list, fmt.Errorf("%d records of the buffer cannot be read now; they are kept, and read when they can be: %w", s.UnreadableRecords, s.Unreadable))
+	}
+	return list
+}
+
+// oneLine joins errors, of which some may be nil, in one line.
+func oneLine(list []error) (all error) {
+	for _, err := range list {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
 }
 
 func (a *Agent) checkBuffer() error {

@@ -100,7 +100,7 @@ func (a *Agent) diskNow() error {
 	if !a.opened {
 		return nil
 	}
-	return a.checkDisk()
+	return a.checkWrites()
 }
 
 func opened(cfg Config) (*Agent, error) {

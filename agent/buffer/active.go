@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -25,29 +26,34 @@ func (b *Buffer) activeFile() (*file, error) {
 		return f, nil
 	}
 	b.retire()
-	if f = b.reusable(); f != nil {
-		_, err := b.handles.acquire(f.handle)
-		if errors.Is(err, errDamaged) {
+	for f = b.reusable(); f != nil; f = b.reusable() {
+		_, err := b.acquire(f)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, errDamagedFile) {
 			b.damagedFile(f, err)
-			f = nil
-		} else if err != nil {
+		} else if !errors.Is(err, ErrUnreadable) { // such a file is passed over now
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	if f == nil {
+	made := f == nil
+	if made {
 		if err := b.step("create"); err != nil {
+			b.m.failures.Inc()
 			return nil, err
 		}
 		name := ulid.MustNew(ulid.Now(), rand.Reader).String() + fileSuffix
 		handle, err := b.handles.create(b.path(name))
 		if err != nil {
+			b.m.failures.Inc()
 			return nil, fmt.Errorf("create record file: %w", err)
 		}
 		f = &file{handle: handle, name: name, holds: map[Epoch]*holding{}, fresh: true}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f.fresh {
+	if made {
 		b.x.files = append(b.x.files, f)
 	}
 	b.active = f
@@ -79,7 +85,7 @@ func (b *Buffer) reusable() *file {
 	}
 	var best *file
 	for _, f := range b.x.files {
-		if !f.sealed && (b.hasRoom(f) || b.cramped > 0 && !f.full) && (best == nil || f.size-f.space() > best.size-best.space()) {
+		if !f.sealed && f.fault == nil && (b.hasRoom(f) || b.cramped > 0 && !f.full) && (best == nil || f.size-f.space() > best.size-best.space()) {
 			best = f
 		}
 	}
@@ -119,11 +125,17 @@ func (f *file) live() map[Epoch]ranges.Set {
 
 // seal ends all writing to a file after a write or sync error: whether its pages are
 // on disk is not known any more, and asking again would not tell. What was committed
-// before stays readable. A file that never took a transaction is removed.
+// before stays readable. A file that never took a transaction is removed. Where it is not the
+// first in a while, the next attempt waits, or a disk that often fails would fill with files.
 func (b *Buffer) seal(f *file, err error) {
 	b.log.Error("record file is not written any more", "file", f.name, "error", err)
+	now := time.Now()
 	b.mu.Lock()
 	f.sealed = true
+	if b.sealWait = min(max(2*b.sealWait, retryMin), retryMax); !b.sealedLatelyLocked(now) {
+		b.sealWait = 0
+	}
+	b.sealErr, b.sealedAt = fmt.Errorf("%s: %w", f.name, err), now
 	wasActive := b.active == f
 	if wasActive {
 		b.active = nil
@@ -137,6 +149,13 @@ func (b *Buffer) seal(f *file, err error) {
 		return
 	}
 	b.freeze(f)
+}
+
+// sealedFor is how long it is told that a file was given up.
+const sealedFor = 5 * time.Minute
+
+func (b *Buffer) sealedLatelyLocked(now time.Time) bool {
+	return b.sealErr != nil && now.Sub(b.sealedAt) < sealedFor
 }
 
 // freeze closes a sealed file under a name that tells the next start.

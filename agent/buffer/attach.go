@@ -75,7 +75,8 @@ func (b *Buffer) attach() error {
 		return err
 	}
 	err := d.writeErr // a loss or a move could not be written: it is not to be relied on yet
-	if err == nil && len(d.x.queue) > 0 {
+	// A loss that is still open is in no queue, and would be d's alone.
+	if err == nil && len(d.x.queue)+len(d.losses) > 0 {
 		err = d.flush(true)
 	}
 	if err == nil {

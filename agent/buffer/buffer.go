@@ -29,11 +29,10 @@ type Buffer struct {
 	closeErr   error
 
 	// disk is held by whoever changes files: one flush, move or close at a time.
-	disk        sync.Mutex
-	chain       *chain
-	active      *file  // is written; nil when the next write makes one
-	scratch     []byte // of the transaction that runs
-	chainWarned bool
+	disk    sync.Mutex
+	chain   *chain // its err says that there is to be a new one: see mendChain
+	active  *file  // is written; nil when the next write makes one
+	scratch []byte // of the transaction that runs
 
 	taken, stored, device atomic.Int64 // bytes: see Written
 
@@ -86,6 +85,14 @@ type Buffer struct {
 	retryWait time.Duration
 	failures  int
 	writeErr  error
+
+	chainErr  error     // why the chain file was last not written; nil while it is
+	chainDue  time.Time // of the next attempt; zero when none is wanted
+	chainWait time.Duration
+
+	sealErr  error // why a file was last given up, after a write to it failed
+	sealedAt time.Time
+	sealWait time.Duration // until the next attempt; zero after the first in a while
 }
 
 const (

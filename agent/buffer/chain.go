@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
@@ -49,7 +50,7 @@ type move struct {
 // chain is the chain file. It is not safe for concurrent use.
 type chain struct {
 	db      *bolt.DB
-	err     error        // a write failed: the file is not written again
+	err     error        // a write failed: the file is not written again, but replaced
 	written atomic.Int64 // bytes of pages, about
 }
 
@@ -59,7 +60,8 @@ func openChain(dir string) (*chain, error) {
 	path := filepath.Join(dir, chainFile)
 	o := bolt.Options{Timeout: time.Second}
 	open := format.Open
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	before, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		open = createDB
 	} else if err := format.CheckTree(path); err != nil {
 		return nil, err
@@ -68,26 +70,31 @@ func openChain(dir string) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
+	if now, err := os.Stat(path); err == nil && before != nil && !os.SameFile(before, now) {
+		// Who has the folder has put another file there: see renew. Its lock is the one that counts.
+		return nil, errors.Join(bolterrors.ErrTimeout, format.Close(db))
+	}
 	c := &chain{db: db}
-	err = c.update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{linkBucket, moveBucket, fileBucket, cursorBucket, stateBucket} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err = c.update(makeBuckets); err != nil {
 		return nil, errors.Join(err, format.Close(db))
 	}
 	reserveBlocks(path)
 	return c, nil
 }
 
+func makeBuckets(tx *bolt.Tx) error {
+	for _, name := range [][]byte{linkBucket, moveBucket, fileBucket, cursorBucket, stateBucket} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *chain) close() error { return format.Close(c.db) }
 
-// update runs one synced transaction. After one that failed there is no other, unless
-// it failed for lack of space.
+// update runs one synced transaction. After one that failed there is no other before renew,
+// unless it failed for lack of space.
 func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 	if c.err != nil {
 		return c.err
@@ -148,7 +155,7 @@ func (c *chain) begin(l link, changed []link, unused []uint64, m *move) error {
 			}
 		}
 		if m != nil {
-			if err := tx.Bucket(moveBucket).Put(seqKey(m.seq), encodeMove(m)); err != nil {
+			if err := putMove(tx, m); err != nil {
 				return err
 			}
 		}
@@ -218,6 +225,10 @@ const (
 	moveVersion = 1
 	maxRanges   = 1 << 20 // in a stored set
 )
+
+func putMove(tx *bolt.Tx, m *move) error {
+	return tx.Bucket(moveBucket).Put(seqKey(m.seq), encodeMove(m))
+}
 
 func encodeMove(m *move) []byte {
 	v := []byte{moveVersion}

@@ -47,10 +47,18 @@ func (b *Buffer) onActive(transact func(f *file) error) error {
 			continue
 		}
 		b.seal(f, err)
-		if attempt++; attempt == 3 {
+		if attempt++; attempt == 3 || b.sealedAgain() {
 			return err
 		}
 	}
+}
+
+// sealedAgain reports whether the next attempt is to wait, because the file that was just given
+// up is not the first in a while. At the end there is none later.
+func (b *Buffer) sealedAgain() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sealWait > 0 && !b.closed
 }
 
 // crowded ends the use of a file that has no place for what comes next.
@@ -124,7 +132,7 @@ func (b *Buffer) showAllLocked() bool {
 
 // apply runs one transaction in f.
 func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
-	db, err := b.handles.acquire(f.handle)
+	db, err := b.acquire(f)
 	if err != nil {
 		return format.Outcome{}, err
 	}
@@ -132,6 +140,7 @@ func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
 	c.Owner = b.owner
 	b.prepare(f, c)
 	if err := b.step("write"); err != nil {
+		b.m.failures.Inc()
 		return format.Outcome{}, err
 	}
 	db.AllocSize = int(b.o.growBytes(f.size))
@@ -141,7 +150,11 @@ func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
 		err = b.step("written")
 	}
 	if err != nil {
-		if !noSpace(err) && !errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		full := errors.Is(err, bolterrors.ErrMaxSizeReached) // which is no failure
+		if !full {
+			b.m.failures.Inc()
+		}
+		if !full && !noSpace(err) {
 			b.doubt(f, c)
 		}
 		return out, fmt.Errorf("write %s: %w", f.name, err)

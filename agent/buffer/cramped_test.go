@@ -73,3 +73,41 @@ func TestNoSpaceInOneFile(t *testing.T) {
 		t.Errorf("%s is gone, though a record in it is held", first)
 	}
 }
+
+// TestFreshFileIsListedOnce: a new file in which the first write finds no space is tried again,
+// and counts once.
+func TestFreshFileIsListedOnce(t *testing.T) {
+	o := small(t.TempDir())
+	o.RotateBytes = 256 << 10
+	var made, full atomic.Bool
+	o.SetStep(func(name string) error {
+		if made.Load() && name == "create" {
+			full.Store(true)
+		}
+		if full.Load() && name == "write" {
+			return &fs.PathError{Op: "write", Path: "record file", Err: syscall.ENOSPC}
+		}
+		return nil
+	})
+	b := open(t, o)
+	appendAt(t, b, 0, []buffer.Item{{Data: payload(0, 10_000)}}, nil)
+	written(t, b)
+	made.Store(true)
+	next := uint64(1)
+	for ; !b.Stats().NoSpace; next++ { // until a second file is made
+		appendAt(t, b, next, []buffer.Item{{Data: payload(int(next), 10_000)}}, nil)
+		within(t, "it is written, or finds no space", func() bool { st := b.Stats(); return st.Unwritten == 0 || st.NoSpace })
+	}
+	full.Store(false)
+	_ = b.Ack(b.Epoch(), set(1, next))
+	within(t, "the first file has room", func() bool { return dead(b) == 0 })
+	made.Store(false)
+	full.Store(true)
+	appendAt(t, b, next, items(int(next)), nil)
+	within(t, "both have been tried", func() bool { return b.Stats().WriteError != nil })
+	if files := b.Inventory().Files; len(files) > 2 {
+		t.Errorf("of 2 files %d are listed: %+v", len(files), files)
+	}
+	full.Store(false)
+	written(t, b)
+}

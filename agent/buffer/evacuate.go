@@ -30,14 +30,15 @@ func (b *Buffer) evacuate() error {
 
 // wastefulLocked returns the sealed file with the most that nobody needs, where the files
 // are too large and a quarter of it is such: what is copied is then less than what it frees.
-// One whose records are all let go of, and waits for their loss to be on disk, is none.
+// One whose records are all let go of, and waits for their loss to be on disk, is none, nor
+// one of which something cannot be read.
 func (b *Buffer) wastefulLocked() *file {
 	if size, _ := b.x.sizes(); b.cramped > 0 || len(b.moves) > 0 || size <= b.o.MaxDisk {
 		return nil
 	}
 	var worst *file
 	for _, f := range b.x.files {
-		if f.sealed && f.holdsSome() && f.waste() >= f.size/4 && (worst == nil || f.waste() > worst.waste()) {
+		if f.sealed && f.holdsSome() && f.unreadable() == 0 && f.waste() >= f.size/4 && (worst == nil || f.waste() > worst.waste()) {
 			worst = f
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"andon.internal/agent/buffer"
 )
@@ -14,11 +15,13 @@ import (
 func TestThinWithFailingDisk(t *testing.T) {
 	o := policyOptions(t, buffer.Thin)
 	const n, rounds = 60, 15
-	b := pouredWithFailures(t, &o, n, rounds)
-	if err := buffer.Abandon(b); err != nil {
-		t.Fatal(err)
-	}
-	b = open(t, o)
+	synctest.Test(t, func(t *testing.T) {
+		b := pouredWithFailures(t, &o, n, rounds)
+		if err := buffer.Abandon(b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	b := open(t, o)
 	x := taleOf(t, b)
 	known := x.held.Clone()
 	known.AddSet(x.told)
@@ -34,11 +37,12 @@ func TestThinWithFailingDisk(t *testing.T) {
 // deleted in it, and its loss waits to be written. It is not copied for ever.
 func TestLettingGoOfASealedFile(t *testing.T) {
 	o := policyOptions(t, buffer.DropOldest)
-	pouredWithFailures(t, &o, 60, 150)
+	synctest.Test(t, func(t *testing.T) { pouredWithFailures(t, &o, 60, 150) })
 }
 
 // pouredWithFailures opens a buffer and pours n records into it again and again, before each
-// of which but the first a write fails, so that a file is sealed. It ends within its limit.
+// of which but the first a write fails, so that a file is sealed. It ends within its limit. A
+// disk that fails so often has a buffer wait, so the clock is a bubble's.
 func pouredWithFailures(t *testing.T, o *buffer.Options, n, rounds int) *buffer.Buffer {
 	t.Helper()
 	var fail atomic.Bool

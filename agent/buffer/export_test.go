@@ -119,7 +119,12 @@ func Check(b *Buffer) error {
 		}
 	}
 	onDisk := map[Epoch]*ranges.Set{}
+	listed := map[*file]bool{}
 	for _, f := range x.files {
+		if listed[f] {
+			fail("%s is listed twice", f.name)
+		}
+		listed[f] = true
 		for e, h := range f.holds {
 			used += h.occupied()
 			if onDisk[e] == nil {
@@ -253,4 +258,17 @@ func Retained(b *Buffer) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.retained)
+}
+
+// ReadLate reads a record as one does who looked up its file before meanwhile.
+func ReadLate(b *Buffer, k Key, meanwhile func()) error {
+	b.mu.Lock()
+	f := b.x.where(k)
+	b.mu.Unlock()
+	meanwhile()
+	_, err := b.read(f, k)
+	if errors.Is(err, errDamaged) {
+		b.damaged(f, k, err)
+	}
+	return err
 }

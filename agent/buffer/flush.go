@@ -62,6 +62,8 @@ func (b *Buffer) dueLocked(now time.Time) time.Time {
 	}
 	by(b.noteDueLocked())
 	by(b.spaceDue)
+	by(b.faultDueLocked())
+	by(b.chainDue)
 	if len(b.retained) > 0 {
 		by(b.retained[0].at.Add(b.o.Retain))
 	}
@@ -102,6 +104,8 @@ func (b *Buffer) flush(all bool) error {
 	}
 	now := time.Now()
 	b.lookForSpace(now)
+	b.tryAgain(now)
+	b.mendChain(now, all)
 	b.mu.Lock()
 	b.closeDueLossesLocked(now, all)
 	b.expireOldLocked(now)
@@ -196,6 +200,12 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 	return p
 }
 
+// The time until the next attempt to write doubles.
+const (
+	retryMin = 100 * time.Millisecond
+	retryMax = 5 * time.Second
+)
+
 // failed takes back what could not be written, and sets the time of the next attempt.
 func (b *Buffer) failed(err error, p *plan) {
 	if noSpace(err) {
@@ -208,12 +218,11 @@ func (b *Buffer) failed(err error, p *plan) {
 		b.catchUpLocked()
 	}
 	b.writeErr = err
-	b.retryWait = min(max(2*b.retryWait, 100*time.Millisecond), 5*time.Second)
+	b.retryWait = max(min(max(2*b.retryWait, retryMin), retryMax), b.sealWait)
 	b.retryAt = time.Now().Add(b.retryWait)
 	if b.failures++; b.failures == 1 {
 		b.log.Error("cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
 	}
-	b.m.failures.Inc()
 }
 
 func (b *Buffer) takeBackLocked(p *plan) {

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -125,7 +126,7 @@ func (h *handles) setAside(f *handle, path string) error {
 func (h *handles) takeOut(f *handle, do func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := do(); err != nil {
+	if err := do(); err != nil && !errors.Is(err, fs.ErrNotExist) { // then somebody else took it
 		return err
 	}
 	f.gone = true

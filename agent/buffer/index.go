@@ -44,11 +44,12 @@ type file struct {
 	*handle
 	name   string // as it was made; it stays when the file is sealed, and its path does not
 	holds  map[Epoch]*holding
-	size   int64 // of the part in use
-	sealed bool  // not written any more
-	fresh  bool  // nothing is in it yet
-	full   bool  // a transaction found no place in it, and nothing was deleted since
-	home   bool  // it is the active one, and has all cursors
+	size   int64  // of the part in use
+	sealed bool   // not written any more
+	fresh  bool   // nothing is in it yet
+	full   bool   // a transaction found no place in it, and nothing was deleted since
+	home   bool   // it is the active one, and has all cursors
+	fault  *fault // why it does not open now; nil while it does
 }
 
 // holding is the records of one epoch in one file. Each of them is in one set.
@@ -58,6 +59,7 @@ type holding struct {
 	dead  ranges.Set // to be deleted
 	bad   ranges.Set // does not read back; dead when the loss is safe
 	doubt ranges.Set // in none of these, but may be there: their transaction failed
+	newer ranges.Set // of these, or of before: in a form that this version does not know
 	tally tally      // of all of them, as counted in the file
 	gone  uint64     // how many are dead
 }
@@ -161,14 +163,18 @@ func (x *index) sizes() (size, dead int64) {
 	return size, dead
 }
 
-// where returns a file in which the record is live, or nil.
-func (x *index) where(k Key) *file {
+// where returns a file in which the record is live, if there is one, and one in which it can
+// be read before others.
+func (x *index) where(k Key) (found *file) {
 	for _, f := range x.files {
 		if h := f.holds[k.Epoch]; h != nil && h.live.Contains(k.Position) {
-			return f
+			if f.opens(k) {
+				return f
+			}
+			found = f
 		}
 	}
-	return nil
+	return found
 }
 
 // removeFile takes a file out of the index.

@@ -140,3 +140,14 @@ func (x *index) evict(need, limit int64) bool {
 	}
 	return x.memory+need <= limit
 }
+
+// requeue has an entry written again, whose file is not there any more.
+func (x *index) requeue(e *entry) {
+	x.cacheSize -= e.cost
+	x.inCache--
+	x.memory -= e.cost
+	x.cached = slices.DeleteFunc(x.cached, func(other *entry) bool { return other == e })
+	e.ahead, e.bound = false, false // it was given out, and the cursor behind it is in all files
+	x.push(e)
+	x.unwritten.Add(e.tally())
+}

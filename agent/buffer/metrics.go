@@ -19,7 +19,7 @@ type Metrics struct {
 	commits      *prometheus.HistogramVec
 	lost         *prometheus.CounterVec // records
 	lostRows     *prometheus.CounterVec
-	failures     prometheus.Counter // writes
+	failures     prometheus.Counter // of writes
 	setAside     prometheus.Counter // files
 	shed         prometheus.Counter // records
 	noSpace      prometheus.Counter // writes
@@ -49,7 +49,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.refused = counter("refused_appends_total", "Appends with a cursor that found no room and wait.")
 	m.stored = counter("stored_bytes_total", "Bytes of the records that were written to disk, as stored.")
 	m.written = counter("written_bytes_total", "Bytes of the pages that were written to disk for them, about.")
-	m.failures = counter("write_failures_total", "Transactions that failed to reach the disk.")
+	m.failures = counter("write_failures_total", "Transactions whose write or sync failed, and record files that could not be made.")
 	m.setAside = counter("damaged_files_total", "Files that were set aside because they do not read back.")
 	m.shed = counter("shed_records_total", "Records on disk that were let go of for newer ones, as the policy says.")
 	m.noSpace = counter("no_space_total", "Writes that found no space on the disk before its limit was reached.")
@@ -80,7 +80,9 @@ var gauges = []struct {
 	{"disk_bytes", "Size of the files on disk.", func(s Stats) float64 { return float64(s.DiskBytes) }},
 	{"disk_limit_bytes", "Size that the files may have.", func(s Stats) float64 { return float64(s.DiskLimit) }},
 	{"files", "Record files on disk.", func(s Stats) float64 { return float64(s.Files) }},
+	{"sealed_files", "Record files that are not written any more: a write to them failed, or a record in them is damaged.", func(s Stats) float64 { return float64(s.Sealed) }},
 	{"damaged_files_in_place", "Damaged record files that could not be salvaged or set aside: the next start tries again.", func(s Stats) float64 { return float64(s.InPlace) }},
+	{"unreadable_records", "Records that are held and cannot be read now: their file does not open, or a newer version wrote them.", func(s Stats) float64 { return float64(s.UnreadableRecords) }},
 	{"full", "1 while appends find no room.", func(s Stats) float64 { return truth(s.Full) }},
 	{"detached", "1 while the folder cannot be used at all: records are in memory only.", func(s Stats) float64 { return truth(s.Detached != nil) }},
 	{"no_space", "1 while the file system has no space left for what the files may still take.", func(s Stats) float64 { return truth(s.NoSpace) }},

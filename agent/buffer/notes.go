@@ -32,15 +32,19 @@ func (c *chain) note(base string, held map[Epoch]ranges.Set, keep map[string]boo
 		for _, k := range old {
 			err = errors.Join(err, b.Delete(k))
 		}
-		v := []byte{noteVersion}
-		for e, set := range held {
-			text := coalesce(set, maxNoted).String()
-			v = append(v, e[:]...)
-			v = binary.AppendUvarint(v, uint64(len(text)))
-			v = append(v, text...)
-		}
-		return errors.Join(err, b.Put([]byte(base), format.Seal(v)))
+		return errors.Join(err, putNote(tx, base, held))
 	})
+}
+
+func putNote(tx *bolt.Tx, base string, held map[Epoch]ranges.Set) error {
+	v := []byte{noteVersion}
+	for e, set := range held {
+		text := coalesce(set, maxNoted).String()
+		v = append(v, e[:]...)
+		v = binary.AppendUvarint(v, uint64(len(text)))
+		v = append(v, text...)
+	}
+	return tx.Bucket(fileBucket).Put([]byte(base), format.Seal(v))
 }
 
 // noted returns what note stored about a file; nothing where it did not.

@@ -132,8 +132,9 @@ func (b *Buffer) peekSome(p *place) (list []Found, more bool, err error) {
 
 // peekFile reads records of one file into the list.
 func (b *Buffer) peekFile(f *file, want []wanted, list []Found) error {
-	db, err := b.handles.acquire(f.handle)
-	if err == nil {
+	db, err := b.handles.acquire(f.handle) // of a file that does not open too, nothing is noted
+	closed := err != nil
+	if !closed {
 		defer b.handles.release(f.handle)
 		err = format.Guarded(func() error {
 			return db.View(func(tx *bolt.Tx) error {
@@ -157,7 +158,7 @@ func (b *Buffer) peekFile(f *file, want []wanted, list []Found) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, errDamaged) && !errors.Is(err, errGone) {
+	if !closed && !errors.Is(err, errDamaged) {
 		return fmt.Errorf("look into buffer: %w", err)
 	}
 	for _, w := range want {
@@ -209,6 +210,9 @@ func (b *Buffer) Inventory() Inventory {
 	}
 	for _, f := range b.x.files {
 		info := FileInfo{Name: f.name, Size: f.size, Sealed: f.sealed, Active: f.home && !f.sealed}
+		if f.fault != nil {
+			info.Err = f.fault.err
+		}
 		for _, h := range f.holds {
 			info.Records, info.Rows, info.Bytes = info.Records+h.tally.Records, info.Rows+h.tally.Rows, info.Bytes+h.tally.Bytes
 			info.Live += h.live.Len()
@@ -228,7 +232,7 @@ func (b *Buffer) Inventory() Inventory {
 	}
 	b.mu.Unlock()
 	for i := range inv.Files {
-		if f := &inv.Files[i]; f.Err != nil {
+		if f := &inv.Files[i]; f.Err != nil && f.Size == 0 {
 			f.Size = sizesOf(b.o.Dir, []string{f.Name})[0].Size
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
@@ -15,8 +13,10 @@ import (
 // Next returns the first record of the lane behind after, or the very first when
 // after is nil. It keeps no state: what is not acknowledged is found again. The
 // key behind which it looks need not exist; one of an epoch that is not known counts
-// as nil. A record that does not read back is passed over: it becomes a loss record.
-// An error is the disk's; the next call tries again.
+// as nil. A record that does not read back is passed over: it becomes a loss record. So are
+// those in files that do not open now; behind the last of the others the error wraps
+// ErrUnreadable in the lane Backlog while there are such: look again later, from the start.
+// Another error is the disk's; the next call tries again.
 func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 	if after != nil && after.Position >= maxPosition {
 		after = &Key{Epoch: after.Epoch, Position: maxPosition}
@@ -32,10 +32,14 @@ func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 			from := b.x.current().marks.since(time.Now().Add(-b.o.LiveAge), b.o.markStep())
 			live = &from
 		}
-		k, ok := b.x.next(after, live)
+		k, ok := b.x.nextReadable(after, live)
 		if !ok {
+			var err error
+			if l == Backlog {
+				_, err = b.x.unreadable()
+			}
 			b.mu.Unlock()
-			return Stored{}, false, nil
+			return Stored{}, false, wrap("read from buffer", err)
 		}
 		s, again, err := b.giveLocked(k)
 		if !again {
@@ -44,7 +48,8 @@ func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 	}
 }
 
-// Get returns the record with that name, if it is held and visible.
+// Get returns the record with that name, if it is held and visible. The error wraps
+// ErrUnreadable where it is in a file that does not open now.
 func (b *Buffer) Get(k Key) (Stored, bool, error) {
 	for {
 		b.mu.Lock()
@@ -78,6 +83,11 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 		b.damagedLocked(nil, k)
 		return Stored{}, true, nil
 	}
+	if !f.opens(k) {
+		_, err = b.x.unreadable()
+		b.mu.Unlock()
+		return Stored{}, false, wrap("read from buffer", err)
+	}
 	b.mu.Unlock()
 
 	v, err := b.read(f, k)
@@ -87,7 +97,7 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 	}
 	switch {
 	case err == nil:
-	case errors.Is(err, errGone):
+	case errors.Is(err, errGone), errors.Is(err, ErrUnreadable): // and is passed over now
 		return Stored{}, true, nil
 	case errors.Is(err, errDamagedFile):
 		b.damagedFile(f, err)
@@ -114,7 +124,7 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 	return s, false, nil
 }
 
-// errDamagedFile is a file that does not open because of its content.
+// errDamagedFile is a file that does not open because of its content, or is not there.
 var errDamagedFile = errors.New("record file is damaged")
 
 // read reads a record from a file.
@@ -126,23 +136,23 @@ func (b *Buffer) read(f *file, k Key) (format.Envelope, error) {
 		return format.Envelope{}, err
 	}
 	defer b.handles.release(f.handle)
-	return format.ReadRecord(db, k)
-}
-
-// acquire opens a file to be read, until it is released.
-func (b *Buffer) acquire(f *file) (*bolt.DB, error) {
-	db, err := b.handles.acquire(f.handle)
-	if errors.Is(err, errDamaged) {
-		err = fmt.Errorf("%w: %w", errDamagedFile, err)
+	v, err := format.ReadRecord(db, k)
+	if errors.Is(err, ErrNewer) {
+		err = b.newer(f, k, err)
 	}
-	return db, err
+	return v, err
 }
 
 // damaged deals with a record that does not read back. Its file is not written any
-// more: a delete could take pages that are others'.
+// more: a delete could take pages that are others'. One that was deleted since it was looked
+// for is none.
 func (b *Buffer) damaged(f *file, k Key, err error) {
-	b.log.Error("record is damaged", "file", f.name, "position", k.Position, "error", err)
 	b.mu.Lock()
+	if h := f.holds[k.Epoch]; h == nil || !h.live.Contains(k.Position) {
+		b.mu.Unlock()
+		return
+	}
+	b.log.Error("record is damaged", "file", f.name, "position", k.Position, "error", err)
 	known := f.sealed
 	f.sealed = true
 	b.damagedLocked(f, k)
@@ -169,7 +179,8 @@ func (b *Buffer) damagedLocked(f *file, k Key) {
 	}
 }
 
-// damagedFile sets a file aside. What is in no other one becomes losses.
+// damagedFile sets a file aside. What is in no other one is written anew where memory has it, and
+// becomes losses where that has not.
 func (b *Buffer) damagedFile(f *file, err error) {
 	name := f.name + damagedSuffix(time.Now())
 	b.log.Error("record file is damaged and set aside", "file", f.name, "as", name, "error", err)
@@ -189,8 +200,11 @@ func (b *Buffer) damagedFile(f *file, err error) {
 				lost.RemoveSet(o.live)
 			}
 		}
-		for p := range ep.mem {
-			lost.Remove(p, p+1)
+		for p, e := range ep.mem {
+			if lost.Remove(p, p+1) > 0 && e.stage == stored {
+				b.x.requeue(e)
+				b.wake()
+			}
 		}
 		for _, r := range lost.Ranges() {
 			n := ep.held.Remove(r.From, r.To) + b.movingLocked(e, r)

@@ -17,31 +17,9 @@ import (
 // has one name only.
 func TestMoveOutOfDamagedFile(t *testing.T) {
 	o := small(t.TempDir())
-	var down atomic.Bool
-	o.SetStep(func(name string) error {
-		if down.Load() || name == "end" {
-			down.Store(true)
-			return errors.New("crash")
-		}
-		return nil
-	})
-	b, err := buffer.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 4 {
-		appendAt(t, b, uint64(i), []buffer.Item{{Data: payload(i, 10_000), Rows: 1}}, nil)
-	}
-	written(t, b)
-	if err := b.NewEpoch(ranges.Set{}); err == nil {
-		t.Fatal("the crash did not come")
-	}
-	if err := buffer.Abandon(b); err != nil {
-		t.Fatal(err)
-	}
+	cutOffMove(t, &o)
 	path := recordFiles(t, o.Dir)[0]
 	rewrite(t, path, breakFreeList)
-	o.SetStep(nil)
 	for range 2 {
 		b, err := buffer.Open(o)
 		if err != nil {
@@ -61,4 +39,35 @@ func TestMoveOutOfDamagedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// cutOffMove fills a buffer with four records and crashes on the way of all of them to a new
+// epoch, before the first is copied. It returns the old one.
+func cutOffMove(t *testing.T, o *buffer.Options) (old buffer.Epoch) {
+	t.Helper()
+	var down atomic.Bool
+	o.SetStep(func(name string) error {
+		if down.Load() || name == "end" {
+			down.Store(true)
+			return errors.New("crash")
+		}
+		return nil
+	})
+	b, err := buffer.Open(*o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		appendAt(t, b, uint64(i), []buffer.Item{{Data: payload(i, 10_000), Rows: 1}}, nil)
+	}
+	written(t, b)
+	old = b.Epoch()
+	if err := b.NewEpoch(ranges.Set{}); err == nil {
+		t.Fatal("the crash did not come")
+	}
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	o.SetStep(nil)
+	return old
 }

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
 )
@@ -110,3 +113,88 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 }
 func (h handler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h handler) WithGroup(string) slog.Handler      { return h }
+
+// TestAFailingSyncIsTold: also where the next file takes what this one did not, as a counter and
+// for five minutes.
+func TestAFailingSyncIsTold(t *testing.T) {
+	o := small(t.TempDir())
+	reg := prometheus.NewRegistry()
+	o.Metrics = buffer.NewMetrics(reg)
+	var fail atomic.Bool
+	o.SetStep(func(name string) error {
+		if name == "written" && fail.Swap(false) {
+			return errors.New("the sync fails, as it was told to")
+		}
+		return nil
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, o)
+		appendAt(t, b, 0, items(0), nil)
+		written(t, b)
+		fail.Store(true)
+		appendAt(t, b, 1, items(1), nil)
+		written(t, b)
+		if st := b.Stats(); st.SealError == nil || st.Sealed != 1 || st.WriteError != nil {
+			t.Errorf("stats %+v", st)
+		}
+		if m := counters(t, reg); m["andon_buffer_write_failures_total"] != 1 || m["andon_buffer_sealed_files"] != 1 {
+			t.Errorf("metrics %v", m)
+		}
+		time.Sleep(6 * time.Minute)
+		if st := b.Stats(); st.SealError != nil || st.Sealed != 1 {
+			t.Errorf("six minutes later: %+v", st)
+		}
+	})
+}
+
+// TestSyncsThatKeepFailing: where every other sync fails, the disk does not fill with files
+// that are given up, and nothing is lost.
+func TestSyncsThatKeepFailing(t *testing.T) {
+	o := small(t.TempDir())
+	var syncs atomic.Int64
+	o.SetStep(func(name string) error {
+		if name == "written" && syncs.Add(1)%2 == 0 {
+			return errors.New("the sync fails, as it was told to")
+		}
+		return nil
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, o)
+		const seconds = 100
+		for i := range 10 * seconds {
+			appendAt(t, b, uint64(i), items(i), nil)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if st := b.Stats(); st.Files < 10 || st.Files > seconds/2 {
+			t.Errorf("after %d s: %+v", seconds, st)
+		}
+		written(t, b)
+		wantIDs(t, b, 0, 10*seconds)
+	})
+}
+
+// TestCloseBehindFailingSyncs: a sync that fails at the end, and not for the first time, has the
+// next file tried at once, since nothing comes later.
+func TestCloseBehindFailingSyncs(t *testing.T) {
+	o := small(t.TempDir())
+	o.Linger = time.Hour
+	var fail atomic.Bool
+	o.SetStep(func(name string) error {
+		if name == "written" && fail.Swap(false) {
+			return errors.New("the sync fails, as it was told to")
+		}
+		return nil
+	})
+	b := open(t, o)
+	alarm := items(0)
+	alarm[0].Class = buffer.Alarm
+	fail.Store(true)
+	appendAt(t, b, 0, alarm, nil)
+	written(t, b)
+	appendAt(t, b, 1, items(1), nil)
+	fail.Store(true)
+	if err := b.Close(); err != nil || b.Stats().Sealed == 0 {
+		t.Fatalf("Close: %v; %+v", err, b.Stats())
+	}
+	wantIDs(t, open(t, o), 0, 2)
+}

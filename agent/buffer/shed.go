@@ -152,7 +152,7 @@ func (s *shedding) done() bool {
 func (s *shedding) some() (bool, error) {
 	b := s.b
 	b.mu.Lock()
-	k, ok := b.x.next(s.after, nil)
+	k, ok := b.x.nextReadable(s.after, nil)
 	if !ok {
 		b.mu.Unlock()
 		return false, nil
@@ -176,7 +176,10 @@ func (s *shedding) some() (bool, error) {
 
 	heads, err := b.heads(f, k.Epoch, run)
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, errGone), errors.Is(err, ErrUnreadable): // and is passed over now
+		return true, nil
+	case errors.Is(err, ErrNewer) && len(heads) == 0:
+		_ = b.newer(f, k, err) // noted and logged
 		return true, nil
 	case errors.Is(err, errDamagedFile):
 		b.damagedFile(f, err)

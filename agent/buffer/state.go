@@ -87,7 +87,7 @@ func (c *chain) activate(name string, cursors map[string]knownCursor) error {
 		if err := tx.Bucket(fileBucket).Delete(base); err != nil {
 			return err
 		}
-		if err := tx.Bucket(stateBucket).Put(activeKey, format.Seal(append([]byte{stateVersion}, base...))); err != nil {
+		if err := putState(tx, activeKey, base); err != nil {
 			return err
 		}
 		return putKnown(tx, cursors)
@@ -96,14 +96,16 @@ func (c *chain) activate(name string, cursors map[string]knownCursor) error {
 
 // own notes whose files these are.
 func (c *chain) own(owner [16]byte) error {
-	return c.update(func(tx *bolt.Tx) error {
-		return tx.Bucket(stateBucket).Put(bufferKey, format.Seal(append([]byte{stateVersion}, owner[:]...)))
-	})
+	return c.update(func(tx *bolt.Tx) error { return putState(tx, bufferKey, owner[:]) })
 }
 
 // know notes cursors.
 func (c *chain) know(cursors map[string]knownCursor) error {
 	return c.update(func(tx *bolt.Tx) error { return putKnown(tx, cursors) })
+}
+
+func putState(tx *bolt.Tx, key, value []byte) error {
+	return tx.Bucket(stateBucket).Put(key, format.Seal(append([]byte{stateVersion}, value...)))
 }
 
 func putKnown(tx *bolt.Tx, cursors map[string]knownCursor) error {

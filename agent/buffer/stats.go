@@ -11,9 +11,13 @@ func (b *Buffer) Stats() Stats {
 	x := &b.x
 	s := Stats{
 		Unwritten: int(x.unwritten.Records), MemoryBytes: x.memory, DiskLimit: b.o.MaxDisk, Files: len(x.files),
-		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, InPlace: len(b.inPlace), WriteError: b.writeErr, Detached: b.detached,
+		Full: b.full, NoSpace: b.cramped > 0, LostRows: b.lost.Rows, LostRecords: b.lost.Records, InPlace: len(b.inPlace), WriteError: b.writeErr, ChainError: b.chainErr, Detached: b.detached,
 	}
+	s.UnreadableRecords, s.Unreadable = x.unreadable()
 	now := time.Now()
+	if b.sealedLatelyLocked(now) {
+		s.SealError = b.sealErr
+	}
 	for _, ep := range x.epochs {
 		n := ep.held.Len()
 		s.Records += n
@@ -27,6 +31,9 @@ func (b *Buffer) Stats() Stats {
 	s.Rows, s.Bytes = x.unwritten.Rows, x.unwritten.Bytes
 	for _, f := range x.files {
 		s.DiskBytes += f.size
+		if f.sealed {
+			s.Sealed++
+		}
 		for _, h := range f.holds {
 			if n := h.live.Len(); n > 0 && h.tally.Records > 0 {
 				part := float64(n) / float64(h.tally.Records)

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -188,6 +189,7 @@ func (b *Buffer) clean(f *file) error {
 		ep := b.x.current()
 		c.Epoch, c.Next = ep.id, ep.next
 		homeless := b.active == nil || b.active.sealed || !b.active.home
+		later := f.fault != nil
 		b.mu.Unlock()
 		switch {
 		case done && homeless:
@@ -199,11 +201,18 @@ func (b *Buffer) clean(f *file) error {
 		case done:
 			b.unlink(f)
 			return nil
-		case len(c.Deletes) == 0:
+		case len(c.Deletes) == 0, later:
 			return nil
 		}
 		out, err := b.apply(f, &c)
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, errDamagedFile):
+			b.damagedFile(f, err)
+			return nil
+		case errors.Is(err, ErrUnreadable), errors.Is(err, errGone): // the first is passed over now
+			return nil
+		default:
 			if !noSpace(err) {
 				b.seal(f, err)
 			}
@@ -233,10 +242,23 @@ func (b *Buffer) unlink(f *file) bool {
 	return true
 }
 
-// chainFailed logs a failed write to the chain file that can be done without.
+// chainFailed notes how a write to the chain file ended that can be done without. It is called
+// with disk held.
 func (b *Buffer) chainFailed(err error) {
-	if err != nil && !b.chainWarned {
-		b.chainWarned = true
-		b.log.Warn("cannot write the chain of epochs", "error", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil && b.chain.err == nil {
+		b.chainErr = nil
+	}
+	if err == nil {
+		return
+	}
+	if b.chainErr == nil {
+		b.log.Error("cannot write the chain of epochs", "error", err)
+	}
+	b.chainErr = err
+	if b.chain.err != nil && b.chainDue.IsZero() {
+		b.chainDue = time.Now().Add(chainRetryMin)
+		b.wake()
 	}
 }

@@ -77,19 +77,24 @@ type Stats struct {
 	Bytes     uint64        // of them, as stored
 	OldestAge time.Duration // since the oldest held record was appended; 0 when nothing is held
 
-	Unwritten    int           // held records that are in memory only
-	UnwrittenAge time.Duration // of the oldest such record
-	MemoryBytes  int64         // record bytes in memory, unwritten and cached
-	DiskBytes    int64         // size of all files
-	DiskLimit    int64         // Options.MaxDisk
-	Files        int           // record files on disk
-	Full         bool          // there is no room: sources with a cursor wait, of the others something is lost
-	NoSpace      bool          // the file system has no space left, though DiskLimit is not reached
-	LostRows     uint64        // readings lost to overflow, oversize or damage since Open
-	LostRecords  uint64        // records likewise
-	InPlace      int           // damaged record files that could not be salvaged or set aside: the next start tries again
-	WriteError   error         // why the last write failed; nil after one that succeeded
-	Detached     error         // why the folder is not in use at all; nil while it is: see OpenDetached
+	Unwritten         int           // held records that are in memory only
+	UnwrittenAge      time.Duration // of the oldest such record
+	MemoryBytes       int64         // record bytes in memory, unwritten and cached
+	DiskBytes         int64         // size of all files
+	DiskLimit         int64         // Options.MaxDisk
+	Files             int           // record files on disk
+	Sealed            int           // how many of them are not written any more, because a write to them failed or a record in them is damaged
+	Full              bool          // there is no room: sources with a cursor wait, of the others something is lost
+	NoSpace           bool          // the file system has no space left, though DiskLimit is not reached
+	LostRows          uint64        // readings lost to overflow, oversize or damage since Open
+	LostRecords       uint64        // records likewise
+	UnreadableRecords uint64        // how many of those that are held: see Unreadable
+	InPlace           int           // damaged record files that could not be salvaged or set aside: the next start tries again
+	Unreadable        error         // why held records cannot be read now, in files that do not open or in a newer form; nil while all can
+	WriteError        error         // why the last write failed; nil after one that succeeded
+	SealError         error         // why a record file was given up, the last one within five minutes: a write or sync failed, and its records are in another one; nil when none was
+	ChainError        error         // why the chain of epochs cannot be written, so that no epoch can begin or be closed; nil while it can
+	Detached          error         // why the folder is not in use at all; nil while it is: see OpenDetached
 }
 
 var (
@@ -102,6 +107,9 @@ var (
 	// ErrCursorLost is wrapped by [Buffer.Cursor] when the newest copy of a cursor was in
 	// a file that is damaged. The text says what to do.
 	ErrCursorLost = errors.New("the place up to which the source was read is lost")
+	// ErrUnreadable is wrapped where records are held that cannot be read now: their file does
+	// not open, and is tried again, or they are in a form that this version does not know.
+	ErrUnreadable = errors.New("it is held, and cannot be read now")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("buffer is closed")
 	// ErrNewer is wrapped by Open when the files are in a form that this version does not know.

@@ -78,6 +78,8 @@ type Fill struct {
 	LostRecords      uint64  `json:"lost_records"` // since the start
 	LostRows         uint64  `json:"lost_rows"`
 	InPlace          int     `json:"damaged_files_in_place"` // that could not be salvaged or set aside
+	Unreadable       uint64  `json:"unreadable_records"`     // held, and cannot be read now
+	Sealed           int     `json:"sealed_files"`           // not written any more, after an error
 	WriteError       string  `json:"write_error,omitempty"`
 }
 
@@ -86,7 +88,7 @@ func FillOf(s buffer.Stats) Fill {
 	f := Fill{
 		Records: s.Records, Rows: s.Rows, Bytes: s.Bytes, OldestAgeSeconds: s.OldestAge.Seconds(), Unwritten: s.Unwritten,
 		DiskBytes: s.DiskBytes, DiskLimit: s.DiskLimit, Files: s.Files, Full: s.Full, NoSpace: s.NoSpace, LostRecords: s.LostRecords, LostRows: s.LostRows,
-		InPlace: s.InPlace,
+		InPlace: s.InPlace, Unreadable: s.UnreadableRecords, Sealed: s.Sealed,
 	}
 	if s.WriteError != nil {
 		f.WriteError = s.WriteError.Error()

@@ -3,6 +3,7 @@ package inspect
 import (
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"time"
 
@@ -42,7 +43,7 @@ type Epoch struct {
 type File struct {
 	Name      string  `json:"name"`
 	Bytes     int64   `json:"bytes"`
-	State     string  `json:"state"` // active, sealed, full
+	State     string  `json:"state"` // active, sealed, full, unreadable
 	Records   uint64  `json:"records"`
 	Readings  uint64  `json:"readings"`
 	LiveShare float64 `json:"live_share"` // of the records that are held
@@ -116,6 +117,9 @@ func HoldingsOf(data string, live bool, inv buffer.Inventory) Holdings {
 	return h
 }
 
+// unreadable is the state of a file that does not open now.
+const unreadable = "unreadable"
+
 func fileOf(f *buffer.FileInfo) File {
 	out := File{Name: f.Name, Bytes: f.Size, State: "full", Records: f.Records, Readings: f.Rows}
 	switch {
@@ -126,6 +130,9 @@ func fileOf(f *buffer.FileInfo) File {
 	}
 	if f.Records > 0 {
 		out.LiveShare = float64(f.Live) / float64(f.Records)
+	}
+	if errors.Is(f.Err, buffer.ErrUnreadable) {
+		out.State = unreadable
 	}
 	if f.Err != nil {
 		out.Error = f.Err.Error()

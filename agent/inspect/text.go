@@ -118,7 +118,11 @@ func (h *Holdings) Text(w io.Writer) error {
 	t.line()
 	t.line("FILE", "SIZE", "STATE", "RECORDS", "READINGS", "LIVE")
 	for _, f := range h.Files {
-		t.line(f.Name, bytesText(f.Bytes), f.State, f.Records, f.Readings, fmt.Sprintf("%.0f%%", 100*f.LiveShare)+orNone("  DAMAGED: ", f.Error))
+		fault := "  DAMAGED: "
+		if f.State == unreadable {
+			fault = "  NOT READ: "
+		}
+		t.line(f.Name, bytesText(f.Bytes), f.State, f.Records, f.Readings, fmt.Sprintf("%.0f%%", 100*f.LiveShare)+orNone(fault, f.Error))
 	}
 	for _, f := range h.SetAside {
 		t.line(f.Name, bytesText(f.Bytes), "set aside as damaged")

@@ -2,6 +2,7 @@ package inspect_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,9 @@ func TestHoldings(t *testing.T) {
 	inv := buffer.Inventory{
 		Epochs: []buffer.EpochInfo{{EpochState: buffer.EpochState{Epoch: buffer.Epoch{1}, Ended: buffer.EndUnclean, Next: 40, Held: many}}},
 		Files: []buffer.FileInfo{
-			{Name: "a.db", Size: 4096, Active: true, Records: 40, Live: 20}, {Name: "b.sealed.db", Sealed: true, Err: errors.New("no valid meta page")},
+			{Name: "a.db", Size: 4096, Active: true, Records: 40, Live: 20},
+			{Name: "b.sealed.db", Sealed: true, Err: errors.New("no valid meta page")},
+			{Name: "d.db", Size: 8192, Records: 3, Live: 3, Err: fmt.Errorf("%w: permission denied", buffer.ErrUnreadable)},
 		},
 		SetAside: []buffer.FileInfo{{Name: "c.db.damaged-1", Size: 1 << 20}},
 		Cursors:  []buffer.CursorInfo{{Name: "source/b", Bytes: 1}, {Name: "source/a", Bytes: 2, Lost: "c"}},
@@ -60,7 +63,7 @@ func TestHoldings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"unclean", "[0,1)[2,3)", ")...", "active", "50%", "sealed", "DAMAGED: no valid meta page", "set aside as damaged", "[3,5)", "press-1,press-2",
+		"unclean", "[0,1)[2,3)", ")...", "active", "50%", "sealed", "DAMAGED: no valid meta page", "unreadable", "NOT READ: it is held, and cannot be read now: permission denied", "set aside as damaged", "[3,5)", "press-1,press-2",
 		"LOST WITH c", "FAULT: chain.db: is not there",
 	} {
 		if !strings.Contains(out.String(), want) {

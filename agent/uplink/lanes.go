@@ -25,6 +25,7 @@ type lanes struct {
 	liveFrom      time.Time   // live waits for the sync until then
 	holdUntil     time.Time   // in a hold, the next live record goes out then
 	backlogFrom   time.Time   // the backlog waits until then
+	rescanAt      time.Time   // what cannot be read now is looked for again then; zero when nothing is left out
 	oldestFirst   bool        // too many gaps: everything goes through the backlog, in order
 }
 
@@ -39,7 +40,9 @@ type outgoing struct {
 }
 
 // rescan reads the backlog from its start again.
-func (l *lanes) rescan() { l.backlog, l.again, l.cursor, l.drained = nil, nil, nil, false }
+func (l *lanes) rescan() {
+	l.backlog, l.again, l.cursor, l.drained, l.rescanAt = nil, nil, nil, false, time.Time{}
+}
 
 // idle reports whether neither lane has anything to send.
 func (l *lanes) idle() bool { return l.live == nil && l.backlog == nil && l.drained }
@@ -121,7 +124,7 @@ func (s *session) nextLive(now time.Time) *outgoing {
 	for !now.Before(s.pause) {
 		st, ok, err := s.up.buf.Next(buffer.Live, s.up.front)
 		if err != nil {
-			s.bufferFailed(now, err)
+			s.bufferFailed(now, err, &s.pause)
 			return nil
 		}
 		if !ok {
@@ -146,6 +149,9 @@ func (s *session) nextBacklog(now time.Time) *outgoing {
 	if !s.sync.done || s.hold || !s.stopBy.IsZero() || now.Before(s.pause) || now.Before(l.backlogFrom) {
 		return nil
 	}
+	if !l.rescanAt.IsZero() && !now.Before(l.rescanAt) {
+		l.rescan()
+	}
 	if o := s.nextResend(now); o != nil {
 		return o
 	}
@@ -154,8 +160,14 @@ func (s *session) nextBacklog(now time.Time) *outgoing {
 	}
 	for l.backlog == nil && !l.drained {
 		st, ok, err := s.up.buf.Next(buffer.Backlog, l.cursor)
+		if errors.Is(err, buffer.ErrUnreadable) {
+			if l.drained = true; l.rescanAt.IsZero() {
+				l.rescanAt = now.Add(unreadablePause)
+			}
+			return nil
+		}
 		if err != nil {
-			s.bufferFailed(now, err)
+			s.bufferFailed(now, err, &l.backlogFrom)
 			return nil
 		}
 		if !ok || (!l.oldestFirst && s.fresh(now, &st)) {
@@ -181,8 +193,13 @@ func (s *session) nextResend(now time.Time) *outgoing {
 			return o
 		}
 		st, ok, err := s.up.buf.Get(buffer.Key(r.Key))
+		if errors.Is(err, buffer.ErrUnreadable) {
+			s.up.table.Forget(r.Key) // the backlog has it when it can be read
+			s.lanes.drained = false
+			continue
+		}
 		if err != nil {
-			s.bufferFailed(now, err)
+			s.bufferFailed(now, err, &s.lanes.backlogFrom)
 			return nil
 		}
 		if !ok {
@@ -260,11 +277,17 @@ func (s *session) reportParked(list []flight.Parked) {
 	}
 }
 
-// bufferPause is how long the buffer is left alone after it returned an error.
-const bufferPause = time.Second
+const (
+	// bufferPause is how long a lane leaves the buffer alone after it returned an error.
+	bufferPause = time.Second
+	// unreadablePause is after what time the backlog is read from its start again while the
+	// buffer holds what cannot be read: it tries that again by itself.
+	unreadablePause = 5 * time.Second
+)
 
-func (s *session) bufferFailed(now time.Time, err error) {
-	s.pause = now.Add(bufferPause)
+// bufferFailed has one lane wait; until is when it goes on.
+func (s *session) bufferFailed(now time.Time, err error, until *time.Time) {
+	*until = now.Add(bufferPause)
 	s.log.Error("buffer cannot be read; trying again", "error", err)
 }
 

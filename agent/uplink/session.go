@@ -221,7 +221,7 @@ func (s *session) stopped(now time.Time) bool {
 func (s *session) wake(now time.Time) time.Time {
 	at := now.Add(time.Minute)
 	for _, t := range [...]time.Time{
-		s.birthAt, s.heartbeat, s.stopBy, s.pause, s.sync.by, s.reportAt, s.lanes.liveFrom, s.lanes.holdUntil, s.lanes.backlogFrom,
+		s.birthAt, s.heartbeat, s.stopBy, s.pause, s.sync.by, s.reportAt, s.lanes.liveFrom, s.lanes.holdUntil, s.lanes.backlogFrom, s.lanes.rescanAt,
 		s.up.table.Deadline(now), s.silentAt(), s.quietAt(), s.up.pace.from,
 	} {
 		if t.After(now) && t.Before(at) {
