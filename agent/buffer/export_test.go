@@ -20,11 +20,7 @@ func (o *Options) SetStep(fn func(name string) error) { o.step = fn }
 func Abandon(b *Buffer) error {
 	var err error
 	b.closeOnce.Do(func() {
-		b.mu.Lock()
-		b.closed = true
-		b.mu.Unlock()
-		close(b.stop)
-		<-b.done
+		b.endFlusher()
 		b.disk.Lock()
 		defer b.disk.Unlock()
 		b.reading.Lock()
