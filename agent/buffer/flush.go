@@ -112,13 +112,38 @@ func (b *Buffer) flush(all bool) error {
 	if waiting {
 		return nil
 	}
+	for moving := true; moving; { // what comes meanwhile does not wait for all of a move
+		if err := b.writeDue(all, last); err != nil {
+			return err
+		}
+		more, err := b.moveSome()
+		if err != nil {
+			b.failed(err, nil)
+			return err
+		}
+		moving = more && all
+	}
+	if err := b.evacuateSome(); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	if err := b.sweep(all); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	b.succeeded(last)
+	return nil
+}
+
+// writeDue writes what is due, or everything, up to serial last.
+func (b *Buffer) writeDue(all bool, last uint64) error {
 	for more := true; more; {
 		b.makeRoom(all)
 		b.mu.Lock()
 		p := b.planLocked(time.Now(), all)
 		b.mu.Unlock()
 		if len(p.entries) == 0 {
-			break
+			return nil
 		}
 		err := b.commit(&p)
 		if err != nil {
@@ -132,19 +157,6 @@ func (b *Buffer) flush(all bool) error {
 			}
 		}
 	}
-	if err := b.finishMoves(); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	if err := b.evacuate(); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	if err := b.sweep(all); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	b.succeeded(last)
 	return nil
 }
 
