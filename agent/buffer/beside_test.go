@@ -104,3 +104,46 @@ func TestAppendBesideAnEvacuation(t *testing.T) {
 	}
 	s.wait(t, "the files are within their limit", func() bool { return b.Stats().DiskBytes <= o.MaxDisk })
 }
+
+// TestBatchOfCopies: how much one transaction copies is bounded by what the records have, also
+// where large ones lie together beside many small ones.
+func TestBatchOfCopies(t *testing.T) {
+	o := small(t.TempDir())
+	var b *buffer.Buffer
+	var looks atomic.Bool
+	var most atomic.Int64
+	var before int64 // the flusher's, while looks is set
+	o.SetStep(func(name string) error {
+		if name == "write" && looks.Load() {
+			now := b.Written().Device
+			most.Store(max(most.Load(), now-before))
+			before = now
+		}
+		return nil
+	})
+	b = open(t, o)
+	large := make([]buffer.Item, 30)
+	for i := range large {
+		large[i].Data = payload(i, 15_000)
+	}
+	for i := range large {
+		appendAt(t, b, uint64(i), large[i:i+1], nil)
+	}
+	written(t, b)
+	const n = 1030
+	for id := len(large); id < n; id += 10 {
+		appendAt(t, b, uint64(id), items(id, id+1, id+2, id+3, id+4, id+5, id+6, id+7, id+8, id+9), nil)
+	}
+	written(t, b)
+	if n := len(recordFiles(t, o.Dir)); n != 1 {
+		t.Fatalf("%d files, want 1", n)
+	}
+	before = b.Written().Device
+	looks.Store(true)
+	newEpoch(t, b, ranges.Set{})
+	looks.Store(false)
+	if got, batch := most.Load(), o.RotateBytes/16; got == 0 || got > 3*batch { // its pages and those of the tree
+		t.Errorf("one transaction wrote %d bytes, with batches of %d", got, batch)
+	}
+	wantIDs(t, b, 0, n)
+}

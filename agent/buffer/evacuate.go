@@ -109,10 +109,15 @@ func (x *index) settleCopy(from, to *file, k Key) {
 
 // copySome copies records, under the names that rename gives them, into the active file in
 // one transaction, and then calls settle for each, with the lock held. Those that do not
-// read back are losses.
+// read back are losses. It leaves out the last ones where they are more than a transaction
+// takes: how many are given goes by the size that records of their file have on average.
 func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.Envelope), settle func(to *file, from, as Key)) error {
 	var copied []Key
+	var size int64
 	for _, k := range keys {
+		if size >= b.o.maxBatch() {
+			break
+		}
 		b.mu.Lock()
 		f := b.x.where(k)
 		b.mu.Unlock()
@@ -125,6 +130,7 @@ func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.En
 			rename(&v)
 			c.Puts = append(c.Puts, v)
 			copied = append(copied, k)
+			size += int64(max(v.Size(), leastInBatch))
 		case errors.Is(err, errDamagedFile):
 			b.damagedFile(f, err)
 		case errors.Is(err, errDamaged):
