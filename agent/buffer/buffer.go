@@ -16,7 +16,8 @@ import (
 // Buffer is a durable queue of records. All methods are safe for concurrent use.
 type Buffer struct {
 	o       Options
-	log     *slog.Logger
+	log     *slog.Logger // never with mu held: see late
+	late    *lateLog
 	m       *Metrics
 	handles *handles
 

@@ -14,6 +14,7 @@ func (b *Buffer) Close() error {
 	b.closeOnce.Do(func() {
 		b.endFlusher()
 		b.closeErr = b.shut()
+		b.late.wait()
 	})
 	return b.closeErr
 }

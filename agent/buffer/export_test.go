@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -247,3 +248,6 @@ func Retained(b *Buffer) int {
 	defer b.mu.Unlock()
 	return len(b.retained)
 }
+
+// SayLate has a line logged as with the lock held.
+func SayLate(b *Buffer, message string) { b.late.say(slog.LevelInfo, message) }

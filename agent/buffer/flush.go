@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -223,7 +224,7 @@ func (b *Buffer) failed(err error, p *plan) {
 	b.retryWait = min(max(2*b.retryWait, 100*time.Millisecond), 5*time.Second)
 	b.retryAt = time.Now().Add(b.retryWait)
 	if b.failures++; b.failures == 1 {
-		b.log.Error("cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
+		b.late.say(slog.LevelError, "cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
 	}
 	b.m.failures.Inc()
 }
@@ -260,7 +261,7 @@ func (b *Buffer) succeeded(last uint64) {
 		return
 	}
 	if b.failures > 0 {
-		b.log.Info("disk takes writes again", "folder", b.o.Dir, "failures", b.failures)
+		b.late.say(slog.LevelInfo, "disk takes writes again", "folder", b.o.Dir, "failures", b.failures)
 	}
 	b.failures, b.retryWait, b.retryAt, b.writeErr = 0, 0, time.Time{}, nil
 }

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -286,7 +287,7 @@ func (s *shedding) endLocked() {
 		return
 	}
 	info := s.loss
-	b.log.Error("readings are lost", "reason", info.Reason, "policy", b.o.Policy.String(), "readings", info.Rows,
+	b.late.say(slog.LevelError, "readings are lost", "reason", info.Reason, "policy", b.o.Policy.String(), "readings", info.Rows,
 		"from_position", info.From, "to_position", info.To)
 	e := lossEntry(&info, s.now, b.o.WriteAhead)
 	e.bury, e.doomed = &info, s.doomed

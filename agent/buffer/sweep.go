@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -225,7 +226,7 @@ func (b *Buffer) unlink(f *file) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err != nil {
-		b.log.Warn("cannot remove a record file", "file", f.name, "error", err)
+		b.late.say(slog.LevelWarn, "cannot remove a record file", "file", f.name, "error", err)
 		f.sealed = true
 		return false
 	}
