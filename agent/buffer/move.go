@@ -120,6 +120,7 @@ func (b *Buffer) copyMoved(m *move, c *format.Change, from []uint64) error {
 		b.x.byID[as.Epoch].held.Add(as.Position, as.Position+1)
 		m.at = k.Position + 1
 		b.deadLocked(time.Now()) // a long move does not take the space twice
+		b.shedAt = nil           // it may lie before that
 		b.signalChanged()
 	})
 }
