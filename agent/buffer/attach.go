@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -138,7 +139,7 @@ func (b *Buffer) takeOver(d *Buffer) error {
 	b.device.Add(d.device.Load())
 	b.spaceDue, b.deadDue = d.spaceDue, d.deadDue
 	b.detached = nil
-	b.log.Info("the buffer has its disk now", "folder", b.o.Dir, "records_in_memory", b.x.unwritten.Records,
+	b.late.say(slog.LevelInfo, "the buffer has its disk now", "folder", b.o.Dir, "records_in_memory", b.x.unwritten.Records,
 		"epochs", len(b.x.epochs))
 	b.signalChanged()
 	b.wake()

@@ -2,7 +2,6 @@ package buffer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -17,7 +16,8 @@ import (
 // Buffer is a durable queue of records. All methods are safe for concurrent use.
 type Buffer struct {
 	o       Options
-	log     *slog.Logger
+	log     *slog.Logger // never with mu held: see late
+	late    *lateLog
 	m       *Metrics
 	handles *handles
 
@@ -217,52 +217,6 @@ func (b *Buffer) forgettable() []uint64 {
 		return !keep
 	})
 	return seqs
-}
-
-// Close writes everything held to disk, marks the epoch as closed, and releases the
-// folder. It takes as long as the disk does. On an error the epoch is not marked,
-// and the next Open finds it as after a crash. It may be called again; all other
-// methods return ErrClosed or nothing from then on.
-func (b *Buffer) Close() error {
-	b.closeOnce.Do(func() {
-		b.mu.Lock()
-		b.closed = true
-		b.mu.Unlock()
-		close(b.stop)
-		<-b.done
-		b.closeErr = b.shut()
-	})
-	return b.closeErr
-}
-
-// shut is the end of Close, when the flusher is gone.
-func (b *Buffer) shut() error {
-	b.disk.Lock()
-	defer b.disk.Unlock()
-	b.m.detach(b)
-	err := b.flush(true)
-	b.mu.Lock()
-	ep := b.x.current()
-	l := ep.link
-	l.ended, l.next = EndClosed, ep.next
-	if b.full {
-		b.full = false
-		close(b.space)
-	}
-	b.catchUpLocked()
-	if b.detached != nil {
-		defer b.mu.Unlock()
-		return wrap("close buffer", b.lostAtEndLocked())
-	}
-	b.mu.Unlock()
-	if err == nil {
-		if err = b.step("close"); err == nil {
-			err = b.chain.end(l)
-		}
-	}
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	return wrap("close buffer", errors.Join(err, b.handles.close(), b.chain.close()))
 }
 
 // wake makes the flusher look again.

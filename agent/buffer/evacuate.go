@@ -3,29 +3,30 @@ package buffer
 import (
 	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
 
-// evacuate copies what sealed files still hold to the one that is written, while the files
-// are larger than they may be: nothing can be deleted in a sealed file, so a few records that
-// policy Thin keeps, or that outlive it as alarms do, would keep all of it on the disk. It
-// is called with disk held.
-func (b *Buffer) evacuate() error {
-	for {
-		b.mu.Lock()
-		f := b.wastefulLocked()
+// evacuateSome copies what a sealed file still holds to the one that is written, while the
+// files are larger than they may be: nothing can be deleted in a sealed file, so a few records
+// that policy Thin keeps, or that outlive it as alarms do, would keep all of it on the disk. It
+// runs one transaction at a time, so that what is to be written does not wait for all of them,
+// and gives up what is only retained there. It is called with disk held.
+func (b *Buffer) evacuateSome() error {
+	b.mu.Lock()
+	f := b.wastefulLocked()
+	if f == nil {
 		b.mu.Unlock()
-		if f == nil {
-			return nil
-		}
-		if err := b.empty(f); err != nil {
-			return err
-		}
+		return nil
 	}
+	keys := b.heldInLocked(f)
+	ep := b.x.current()
+	c := format.Change{Epoch: ep.id, Next: ep.next}
+	b.mu.Unlock()
+	b.wake() // there may be more
+	return b.copySome(&c, keys, func(*format.Envelope) {}, func(to *file, k, _ Key) { b.x.settleCopy(f, to, k) })
 }
 
 // wastefulLocked returns the sealed file with the most that nobody needs, where the files
@@ -52,27 +53,6 @@ func (f *file) waste() int64 {
 		n -= h.occupied()
 	}
 	return n
-}
-
-// empty copies all that is held in a sealed file, and gives up what is only retained there.
-func (b *Buffer) empty(f *file) error {
-	for {
-		b.mu.Lock()
-		if !slices.Contains(b.x.files, f) { // it was damaged, and is set aside
-			b.mu.Unlock()
-			return nil
-		}
-		keys := b.heldInLocked(f)
-		ep := b.x.current()
-		c := format.Change{Epoch: ep.id, Next: ep.next}
-		b.mu.Unlock()
-		if len(keys) == 0 {
-			return nil
-		}
-		if err := b.copySome(&c, keys, func(*format.Envelope) {}, func(to *file, k, _ Key) { b.x.settleCopy(f, to, k) }); err != nil {
-			return err
-		}
-	}
 }
 
 // heldInLocked returns records that are live in a file and in no other, as many as make a
@@ -130,10 +110,15 @@ func (x *index) settleCopy(from, to *file, k Key) {
 
 // copySome copies records, under the names that rename gives them, into the active file in
 // one transaction, and then calls settle for each, with the lock held. Those that do not
-// read back are losses.
+// read back are losses. It leaves out the last ones where they are more than a transaction
+// takes: how many are given goes by the size that records of their file have on average.
 func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.Envelope), settle func(to *file, from, as Key)) error {
 	var copied []Key
+	var size int64
 	for _, k := range keys {
+		if size >= b.o.maxBatch() {
+			break
+		}
 		b.mu.Lock()
 		f := b.x.where(k)
 		b.mu.Unlock()
@@ -146,6 +131,7 @@ func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.En
 			rename(&v)
 			c.Puts = append(c.Puts, v)
 			copied = append(copied, k)
+			size += int64(max(v.Size(), leastInBatch))
 		case errors.Is(err, errDamagedFile):
 			b.damagedFile(f, err)
 		case errors.Is(err, errDamaged):

@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -23,11 +24,7 @@ func (o *Options) SetStep(fn func(name string) error) { o.step = fn }
 func Abandon(b *Buffer) error {
 	var err error
 	b.closeOnce.Do(func() {
-		b.mu.Lock()
-		b.closed = true
-		b.mu.Unlock()
-		close(b.stop)
-		<-b.done
+		b.endFlusher()
 		b.disk.Lock()
 		defer b.disk.Unlock()
 		b.reading.Lock()
@@ -272,3 +269,6 @@ func ReadLate(b *Buffer, k Key, meanwhile func()) error {
 	}
 	return err
 }
+
+// SayLate has a line logged as with the lock held.
+func SayLate(b *Buffer, message string) { b.late.say(slog.LevelInfo, message) }

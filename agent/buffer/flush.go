@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -116,13 +117,38 @@ func (b *Buffer) flush(all bool) error {
 	if waiting {
 		return nil
 	}
+	for moving := true; moving; { // what comes meanwhile does not wait for all of a move
+		if err := b.writeDue(all, last); err != nil {
+			return err
+		}
+		more, err := b.moveSome()
+		if err != nil {
+			b.failed(err, nil)
+			return err
+		}
+		moving = more && all
+	}
+	if err := b.evacuateSome(); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	if err := b.sweep(all); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	b.succeeded(last)
+	return nil
+}
+
+// writeDue writes what is due, or everything, up to serial last.
+func (b *Buffer) writeDue(all bool, last uint64) error {
 	for more := true; more; {
 		b.makeRoom(all)
 		b.mu.Lock()
 		p := b.planLocked(time.Now(), all)
 		b.mu.Unlock()
 		if len(p.entries) == 0 {
-			break
+			return nil
 		}
 		err := b.commit(&p)
 		if err != nil {
@@ -136,19 +162,6 @@ func (b *Buffer) flush(all bool) error {
 			}
 		}
 	}
-	if err := b.finishMoves(); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	if err := b.evacuate(); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	if err := b.sweep(all); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	b.succeeded(last)
 	return nil
 }
 
@@ -221,7 +234,7 @@ func (b *Buffer) failed(err error, p *plan) {
 	b.retryWait = max(min(max(2*b.retryWait, retryMin), retryMax), b.sealWait)
 	b.retryAt = time.Now().Add(b.retryWait)
 	if b.failures++; b.failures == 1 {
-		b.log.Error("cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
+		b.late.say(slog.LevelError, "cannot write to disk; records are kept in memory", "folder", b.o.Dir, "error", err)
 	}
 }
 
@@ -257,7 +270,7 @@ func (b *Buffer) succeeded(last uint64) {
 		return
 	}
 	if b.failures > 0 {
-		b.log.Info("disk takes writes again", "folder", b.o.Dir, "failures", b.failures)
+		b.late.say(slog.LevelInfo, "disk takes writes again", "folder", b.o.Dir, "failures", b.failures)
 	}
 	b.failures, b.retryWait, b.retryAt, b.writeErr = 0, 0, time.Time{}, nil
 }

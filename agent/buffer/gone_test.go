@@ -61,9 +61,7 @@ func TestGoneTellsMovedAgain(t *testing.T) {
 	old := b.Epoch()
 	_ = b.Ack(old, set(0, 3))
 	b.Gone(old, set(0, 2)) // a loss at 3
-	if err := b.NewEpoch(set(0, 3)); err != nil {
-		t.Fatal(err)
-	}
+	newEpoch(t, b, set(0, 3))
 	e := b.Epoch()
 	_ = b.Ack(e, set(0, 1))
 	b.Gone(e, set(0, 1))

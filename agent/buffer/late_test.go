@@ -1,74 +1,60 @@
 package buffer_test
 
 import (
-	"os"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
 )
 
-// TestDeletedWhileItIsRead: a record that was acknowledged and deleted after it was looked for
-// is no damage, and its file is written on.
-func TestDeletedWhileItIsRead(t *testing.T) {
-	b := open(t, small(t.TempDir()))
-	appendAt(t, b, 0, items(0, 1), nil)
-	written(t, b)
-	err := buffer.ReadLate(b, buffer.Key{Epoch: b.Epoch()}, func() {
-		_ = b.Ack(b.Epoch(), set(0, 1))
-		within(t, "it is deleted", func() bool { return dead(b) == 0 })
-	})
-	if st := b.Stats(); err == nil || st.Sealed != 0 || st.LostRecords != 0 {
-		t.Errorf("reading says %v; stats %+v", err, st)
-	}
-	wantLane(t, b, buffer.Backlog, "1:1")
-}
-
-// TestCachedOfAFileThatIsSetAside: what memory still has of it is written to another one.
-func TestCachedOfAFileThatIsSetAside(t *testing.T) {
-	o := small(t.TempDir())
-	b := open(t, o)
-	pour(t, b, 0, 450) // into several files, so that the first is not open any more
-	first := recordFiles(t, o.Dir)[0]
-	rewrite(t, first, zero)
-	if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: 60}); ok || err != nil {
-		t.Fatalf("it reads what is not there: %v", err)
-	}
-	written(t, b)
-	within(t, "the loss is told", func() bool { return buffer.OpenLosses(b) == 0 })
-	lost, epoch := b.Stats().LostRecords, b.Epoch()
-	closeChecked(t, b)
-	b = open(t, o)
-	x := taleOf(t, b)
-	known := x.held.Clone()
-	known.AddSet(x.told)
-	if next := b.Chain()[0].Next; !known.Equal(set(0, next)) || x.told.Len() != lost {
-		t.Errorf("%d are lost; held %v, told %v of epoch %x", lost, x.held, x.told, epoch)
-	}
-	if !x.held.Contains(0) || x.ids[0] != 0 {
-		t.Errorf("held is %v", x.held)
-	}
-}
-
-// TestALossWhileTheFolderIsTaken: what a move that goes on then finds damaged is told by the
-// process that takes the folder into use.
-func TestALossWhileTheFolderIsTaken(t *testing.T) {
-	o := small(t.TempDir())
-	old := cutOffMove(t, &o)
-	flip(t, o.Dir, 2, 10_000)
-	b, err := buffer.OpenDetached(o, os.ErrPermission)
+// TestAStuckLogHoldsUpNothing: while whoever reads the log does not, what is full, lost and
+// written again is noted, and no Append waits; beyond a bound it is counted only. When the log
+// is read again it has the rest, in order.
+func TestAStuckLogHoldsUpNothing(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	o := policyOptions(t, buffer.DropOldest)
+	o.Metrics = buffer.NewMetrics(reg)
+	var said []string // by the one goroutine that logs, read when the buffer is closed
+	read := make(chan struct{})
+	o.Logger = slog.New(handler(func(r slog.Record) {
+		<-read
+		said = append(said, r.Message)
+	}))
+	b, err := buffer.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
+	goOn := sync.OnceFunc(func() { close(read) })
+	defer goOn()
+	var poured atomic.Int64
+	go func() {
+		for poured.Load() < 600 { // of which some 280 find room
+			if _, err := b.Append(one(int(poured.Add(1))), nil); err != nil {
+				t.Error(err)
+			}
 		}
+		poured.Add(1)
 	}()
-	if err := b.Attach(); err != nil {
-		t.Fatal(err)
+	within(t, "no Append waits for the log", func() bool { return poured.Load() > 600 })
+	written(t, b)
+	for n := range 300 {
+		buffer.SayLate(b, fmt.Sprint("line ", n))
 	}
-	_, loss := withLoss(t, b)
-	if loss.Epoch != old || loss.From != 2 || loss.To != 3 {
-		t.Errorf("the loss is %+v", loss)
+	goOn()
+	closeChecked(t, b)
+	lines := 0
+	for _, message := range said {
+		if message == fmt.Sprint("line ", lines) {
+			lines++
+		}
+	}
+	dropped := counters(t, reg)["andon_buffer_unlogged_lines_total"]
+	if len(said) < 256 || float64(lines)+dropped < 300 {
+		t.Errorf("%d lines are logged, %d of them of the last 300, and %v are dropped", len(said), lines, dropped)
 	}
 }

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -89,7 +90,7 @@ func (b *Buffer) closeLossLocked(reason string, now time.Time) {
 		return
 	}
 	delete(b.losses, reason)
-	b.log.Error("readings are lost", "reason", reason, "records", open.records, "readings", open.info.Rows,
+	b.late.say(slog.LevelError, "readings are lost", "reason", reason, "records", open.records, "readings", open.info.Rows,
 		"from_position", open.info.From, "to_position", open.info.To)
 	e := lossEntry(&open.info, now, b.aheadLocked())
 	if open.bury {

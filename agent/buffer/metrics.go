@@ -23,6 +23,7 @@ type Metrics struct {
 	setAside     prometheus.Counter // files
 	shed         prometheus.Counter // records
 	noSpace      prometheus.Counter // writes
+	unlogged     prometheus.Counter // lines
 
 	mu   sync.Mutex
 	open []*Buffer // that use these metrics; the last one is spoken of
@@ -53,6 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.setAside = counter("damaged_files_total", "Files that were set aside because they do not read back.")
 	m.shed = counter("shed_records_total", "Records on disk that were let go of for newer ones, as the policy says.")
 	m.noSpace = counter("no_space_total", "Writes that found no space on the disk before its limit was reached.")
+	m.unlogged = counter("unlogged_lines_total", "Log lines that were dropped because the log did not take those before them.")
 	m.lost = byReason("lost_records_total", "Records that became a loss record.")
 	m.lostRows = byReason("lost_rows_total", "Readings in the records that became a loss record, where known.")
 	m.commits = prometheus.NewHistogramVec(prometheus.HistogramOpts{

@@ -1,6 +1,8 @@
 package buffer
 
 import (
+	"time"
+
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
@@ -25,34 +27,46 @@ func (b *Buffer) movingLocked(e Epoch, r ranges.Range) uint64 {
 	return n
 }
 
-// finishMoves copies what is left of the moves under way, deletes it where it was,
-// and ends them. It is called with disk held.
+// Moving reports whether records wait to be copied into another epoch, and the disk takes
+// that. They are held by no epoch until then, and become visible in their order, but behind
+// what was appended since.
+func (b *Buffer) Moving() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.moves) > 0 && b.failures == 0
+}
+
+// finishMoves ends the moves under way. It is called with disk held.
 func (b *Buffer) finishMoves() error {
 	for {
-		b.mu.Lock()
-		var m *move
-		var c format.Change
-		var from []uint64
-		if len(b.moves) > 0 {
-			m = b.moves[0]
-			ep := b.x.current()
-			c.Epoch, c.Next = ep.id, ep.next
-			from = b.unmovedLocked(m)
-		}
-		b.mu.Unlock()
-		var err error
-		switch {
-		case m == nil:
-			return nil
-		case len(from) > 0:
-			err = b.moveSome(m, &c, from)
-		default:
-			err = b.endMove(m)
-		}
-		if err != nil {
+		if more, err := b.moveSome(); !more || err != nil {
 			return err
 		}
 	}
+}
+
+// moveSome copies some of what is left of the moves under way, in one transaction; or, where
+// all of one is copied, deletes it where it was, and ends that move. It reports whether
+// there is more to do. It is called with disk held.
+func (b *Buffer) moveSome() (more bool, err error) {
+	b.mu.Lock()
+	if len(b.moves) == 0 {
+		b.mu.Unlock()
+		return false, nil
+	}
+	m, ep := b.moves[0], b.x.current()
+	c := format.Change{Epoch: ep.id, Next: ep.next}
+	from := b.unmovedLocked(m)
+	b.mu.Unlock()
+	if len(from) > 0 {
+		return true, b.copyMoved(m, &c, from)
+	}
+	if err := b.endMove(m); err != nil {
+		return true, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.moves) > 0, nil
 }
 
 // unmovedLocked returns some positions that are still to be copied, as many as make a
@@ -91,8 +105,8 @@ func (x *index) bury(k Key) {
 	}
 }
 
-// moveSome copies records in one transaction.
-func (b *Buffer) moveSome(m *move, c *format.Change, from []uint64) error {
+// copyMoved copies records in one transaction.
+func (b *Buffer) copyMoved(m *move, c *format.Change, from []uint64) error {
 	keys := make([]Key, len(from))
 	for i, p := range from {
 		keys[i] = Key{Epoch: m.from, Position: p}
@@ -105,8 +119,22 @@ func (b *Buffer) moveSome(m *move, c *format.Change, from []uint64) error {
 		f.holding(as.Epoch).live.Add(as.Position, as.Position+1)
 		b.x.byID[as.Epoch].held.Add(as.Position, as.Position+1)
 		m.at = k.Position + 1
+		b.deadLocked(time.Now()) // a long move does not take the space twice
+		b.shedAt = nil           // it may lie before that
 		b.signalChanged()
 	})
+}
+
+// unmovedRecordsLocked returns how many records wait to be copied into another epoch.
+func (b *Buffer) unmovedRecordsLocked() (n uint64) {
+	for _, m := range b.moves {
+		for _, f := range b.x.files {
+			if h := f.holds[m.from]; h != nil {
+				n += h.live.Intersect(m.set).Len()
+			}
+		}
+	}
+	return n
 }
 
 // rank returns how many positions of the set are below p.
@@ -150,6 +178,7 @@ func (b *Buffer) endMove(m *move) error {
 		b.again = append(b.again, m)
 	}
 	b.mu.Unlock()
+	b.signalChanged()
 	if !left {
 		b.chainFailed(b.chain.moved(m)) // without it the next start finds nothing left to move
 	}

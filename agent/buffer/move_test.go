@@ -29,9 +29,7 @@ func TestNewEpoch(t *testing.T) {
 	}
 	_ = b.Ack(first, set(0, 1))
 	appendAt(t, b, 6, items(6), nil)
-	if err := b.NewEpoch(ranges.Of(ranges.Range{From: 0, To: 1}, ranges.Range{From: 3, To: 4})); err != nil {
-		t.Fatal(err)
-	}
+	newEpoch(t, b, ranges.Of(ranges.Range{From: 0, To: 1}, ranges.Range{From: 3, To: 4}))
 	if b.Epoch() == first {
 		t.Fatal("the epoch is the same")
 	}
@@ -45,6 +43,20 @@ func TestNewEpoch(t *testing.T) {
 	closeChecked(t, b)
 	b = open(t, o)
 	wantLane(t, b, buffer.Backlog, "3:3 0:1 1:2 2:4 3:5 4:6 5:7")
+}
+
+// newEpoch begins a new epoch, and waits until what is on disk is in it.
+func newEpoch(t *testing.T, b *buffer.Buffer, sent ranges.Set) {
+	t.Helper()
+	if err := b.NewEpoch(sent); err != nil {
+		t.Fatal(err)
+	}
+	moved(t, b)
+}
+
+func moved(t *testing.T, b *buffer.Buffer) {
+	t.Helper()
+	within(t, "all is moved", func() bool { return !b.Moving() })
 }
 
 // wantMoved compares which records say that they were moved.
@@ -83,9 +95,7 @@ func TestMovedIsSaid(t *testing.T) {
 	if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: 0}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if err := b.NewEpoch(set(0, 1)); err != nil {
-		t.Fatal(err)
-	}
+	newEpoch(t, b, set(0, 1))
 	if during != 0 {
 		t.Fatal("nothing was appended meanwhile")
 	}
@@ -100,13 +110,9 @@ func TestMovedIsSaid(t *testing.T) {
 	wantMoved(t, b, 1, 2, 3)
 	appendAt(t, b, 0, items(5, 6), nil)
 	written(t, b)
-	if err := b.NewEpoch(ranges.Set{}); err != nil {
-		t.Fatal(err)
-	}
+	newEpoch(t, b, ranges.Set{})
 	wantMoved(t, b, 1, 2, 3, 5, 6)
-	if err := b.NewEpoch(set(0, 5)); err != nil { // all were sent
-		t.Fatal(err)
-	}
+	newEpoch(t, b, set(0, 5)) // all were sent
 	wantMoved(t, b, 1, 2, 3, 5, 6)
 	closeChecked(t, b)
 	b = open(t, o)
@@ -121,9 +127,7 @@ func TestMovedIsSaidAgain(t *testing.T) {
 	appendAt(t, b, 0, items(0, 1), nil)
 	written(t, b)
 	for range 2 { // what was moved is moved again
-		if err := b.NewEpoch(ranges.Set{}); err != nil {
-			t.Fatal(err)
-		}
+		newEpoch(t, b, ranges.Set{})
 	}
 	wantMoved(t, b, 0, 1)
 	if err := b.Ack(b.Epoch(), set(0, 2)); err != nil {
@@ -172,6 +176,7 @@ func TestNewEpochWhileAppending(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	written(t, b)
+	moved(t, b)
 	wantIDs(t, b, 0, n)
 }
 
@@ -180,12 +185,12 @@ func TestNewEpochWhileAppending(t *testing.T) {
 func TestNewEpochAtEveryStep(t *testing.T) {
 	type shot struct{ dir, step string }
 	var shots []shot
-	taking := false
+	var taking atomic.Bool
 	root := t.TempDir()
 	o := small(filepath.Join(root, "live"))
 	o.RotateBytes = 256 << 10
 	o.SetStep(func(name string) error {
-		if !taking {
+		if !taking.Load() {
 			return nil
 		}
 		s := shot{filepath.Join(root, fmt.Sprint(len(shots))), name}
@@ -220,14 +225,12 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 		}
 	}
 	read(b, 3, 17, 39)
-	taking = true
+	taking.Store(true)
 	for range 2 { // the second goes on where the first ended
-		if err := b.NewEpoch(m.sent(b.Epoch())); err != nil {
-			t.Fatal(err)
-		}
+		newEpoch(t, b, m.sent(b.Epoch()))
 		read(b, 2, 30)
 	}
-	taking = false
+	taking.Store(false)
 	t.Log(len(shots), "steps")
 	if len(shots) < 12 {
 		t.Errorf("%d steps only", len(shots))
@@ -294,10 +297,15 @@ func TestNewEpochFails(t *testing.T) {
 	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
 	appendAt(t, b, 3, items(3), nil)
 	fail.Store("endmove")
-	if err := b.NewEpoch(set(0, 3)); err == nil && b.Epoch() == first {
+	if err := b.NewEpoch(set(0, 3)); err != nil || b.Epoch() == first {
 		t.Errorf("NewEpoch: %v", err)
 	}
+	within(t, "the move fails", func() bool { return b.Stats().WriteError != nil })
+	if b.Moving() {
+		t.Error("it is waited for a move that the disk does not take")
+	}
 	fail.Store("")
-	within(t, "the move is over", func() bool { return b.Stats().WriteError == nil })
+	within(t, "the disk is back", func() bool { return b.Stats().WriteError == nil })
+	moved(t, b)
 	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2 0:3")
 }

@@ -10,9 +10,9 @@ import (
 // whose positions are not in sent move into it and get new positions, in their order, and
 // say so from then on (Stored.Moved); the others keep their names. It is for a resumed
 // machine snapshot, whose collector names positions that this epoch has not assigned.
-// What was given out and not sent is moved too: it is to be read again. On an error the
-// old epoch goes on, or, where records could not be moved yet, they are held back and
-// moved as soon as the disk lets it.
+// What was given out and not sent is moved too: it is to be read again. What is on disk is
+// held back, and moved behind NewEpoch, beside what is written: see [Buffer.Moving]. On an
+// error the old epoch goes on, unless [Buffer.Epoch] says otherwise.
 //
 // A crash at any moment neither loses nor doubles: which record gets which new name
 // is on disk before the first is written under it.
@@ -57,10 +57,6 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 		return wrap("begin an epoch", err)
 	}
 	b.chainFailed(b.chain.end(ended)) // without it the next start finds it unclean
-	if err := b.finishMoves(); err != nil {
-		b.failed(err, nil)
-		return wrap("move records to the new epoch", err)
-	}
 	return nil
 }
 
@@ -81,6 +77,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 	now := time.Now()
 	b.closeDueLossesLocked(now, true)
 	b.moves = append(b.moves, m)
+	b.wake()
 	old.held.RemoveSet(m.set)
 	for p, e := range old.mem {
 		if m.set.Contains(p) {

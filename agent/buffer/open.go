@@ -31,7 +31,7 @@ func Open(o Options) (*Buffer, error) {
 // newBuffer returns a buffer of checked options that is not open.
 func newBuffer(o Options) *Buffer {
 	return &Buffer{
-		o: o, log: o.Logger, m: o.Metrics, x: newIndex(), began: time.Now().UnixNano(),
+		o: o, log: o.Logger, late: &lateLog{to: o.Logger.Handler(), dropped: o.Metrics.unlogged}, m: o.Metrics, x: newIndex(), began: time.Now().UnixNano(),
 		handles: &handles{options: o.files(), syncDir: syncDir},
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		cursors: map[string]cursor{}, names: map[string]bool{}, losses: map[string]*openLoss{}, space: make(chan struct{}),

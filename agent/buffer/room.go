@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -87,7 +88,7 @@ func (b *Buffer) setFullLocked() {
 	if !b.full {
 		b.full = true
 		b.space = make(chan struct{})
-		b.log.Warn("buffer is full", "policy", b.o.Policy.String(), "disk_bytes", b.x.used, "memory_bytes", b.x.memory)
+		b.late.say(slog.LevelWarn, "buffer is full", "policy", b.o.Policy.String(), "disk_bytes", b.x.used, "memory_bytes", b.x.memory)
 	}
 	b.wake()
 }
@@ -108,7 +109,7 @@ func (b *Buffer) easeLocked() {
 	b.full = false
 	b.lossWait = 0
 	close(b.space)
-	b.log.Info("buffer has room again")
+	b.late.say(slog.LevelInfo, "buffer has room again")
 }
 
 // behindLocked reports whether an append with a cursor has to wait until the disk has caught

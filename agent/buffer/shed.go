@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -46,7 +47,7 @@ func (b *Buffer) makeRoom(all bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if over = b.overLocked(); over > 0 && b.cramped == 0 {
+	if over = b.overLocked(); over > 0 && b.cramped == 0 && len(b.moves) == 0 { // what is moved is older, and not seen yet
 		most := int64(b.x.unwritten.Space) - over
 		b.dropQueuedLocked(now, false, func() bool { return int64(b.x.unwritten.Space) <= most })
 		b.stuffed = b.overLocked() > 0
@@ -292,7 +293,7 @@ func (s *shedding) endLocked() {
 		return
 	}
 	info := s.loss
-	b.log.Error("readings are lost", "reason", info.Reason, "policy", b.o.Policy.String(), "readings", info.Rows,
+	b.late.say(slog.LevelError, "readings are lost", "reason", info.Reason, "policy", b.o.Policy.String(), "readings", info.Rows,
 		"from_position", info.From, "to_position", info.To)
 	e := lossEntry(&info, s.now, b.o.WriteAhead)
 	e.bury, e.doomed = &info, s.doomed

@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -39,7 +40,7 @@ func (b *Buffer) outOfSpace() {
 		return
 	}
 	b.cramped = max(size, 1)
-	b.log.Error("no space left on the disk: make some; until then the buffer keeps to the files that it has",
+	b.late.say(slog.LevelError, "no space left on the disk: make some; until then the buffer keeps to the files that it has",
 		"folder", b.o.Dir, "file_bytes", size, "max_disk", b.o.MaxDisk, "ballast_released", released)
 }
 
@@ -93,7 +94,7 @@ func (b *Buffer) lookForSpace(now time.Time) {
 		for _, f := range b.x.files {
 			f.full = false // that it took nothing says nothing now
 		}
-		b.log.Info("the disk has space again", "folder", b.o.Dir)
+		b.late.say(slog.LevelInfo, "the disk has space again", "folder", b.o.Dir)
 		b.easeLocked()
 	}
 }

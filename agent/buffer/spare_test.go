@@ -131,9 +131,7 @@ func TestSpareIsMoved(t *testing.T) {
 	written(t, b)
 	two(t, b, 40, 20)
 	b.Spare("hot", time.Minute)
-	if err := b.NewEpoch(ranges.Of(ranges.Range{From: 0, To: 10})); err != nil {
-		t.Fatal(err)
-	}
+	newEpoch(t, b, ranges.Of(ranges.Range{From: 0, To: 10}))
 	pour(t, b, 1000, 1500)
 	var ids []int
 	for _, s := range all(t, b, buffer.Backlog) {

@@ -28,6 +28,7 @@ func (b *Buffer) Stats() Stats {
 			s.OldestAge = max(now.Sub(at), 1)
 		}
 	}
+	s.Records += b.unmovedRecordsLocked()
 	s.Rows, s.Bytes = x.unwritten.Rows, x.unwritten.Bytes
 	for _, f := range x.files {
 		s.DiskBytes += f.size

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -234,7 +235,7 @@ func (b *Buffer) unlink(f *file) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err != nil {
-		b.log.Warn("cannot remove a record file", "file", f.name, "error", err)
+		b.late.say(slog.LevelWarn, "cannot remove a record file", "file", f.name, "error", err)
 		f.sealed = true
 		return false
 	}

@@ -143,7 +143,8 @@ func (s *session) nextLive(now time.Time) *outgoing {
 
 // nextBacklog returns the record that the backlog lane has to send next, or nil:
 // first what is to be sent again, then what is held, oldest first. While the sync
-// is not there, and at a clean stop, it has nothing.
+// is not there, and at a clean stop, it has nothing; while records are moved to a new
+// epoch, only what is to be sent again.
 func (s *session) nextBacklog(now time.Time) *outgoing {
 	l := &s.lanes
 	if !s.sync.done || s.hold || !s.stopBy.IsZero() || now.Before(s.pause) || now.Before(l.backlogFrom) {
@@ -154,6 +155,10 @@ func (s *session) nextBacklog(now time.Time) *outgoing {
 	}
 	if o := s.nextResend(now); o != nil {
 		return o
+	}
+	if s.up.buf.Moving() { // into the new epoch: what has come so far may stand behind what will
+		l.backlog, l.cursor, l.drained = nil, nil, false
+		return nil
 	}
 	if l.backlog != nil && s.up.table.Holds(flight.Key(l.backlog.stored.Key)) {
 		l.backlog = nil

@@ -30,6 +30,7 @@ type Buffer interface {
 	Chain() []buffer.EpochState
 	Settle(epochs []buffer.Epoch)
 	NewEpoch(sent ranges.Set) error
+	Moving() bool
 	Stats() buffer.Stats
 }
 
