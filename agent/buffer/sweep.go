@@ -255,7 +255,7 @@ func (b *Buffer) chainFailed(err error) {
 		return
 	}
 	if b.chainErr == nil {
-		b.log.Error("cannot write the chain of epochs", "error", err)
+		b.late.say(slog.LevelError, "cannot write the chain of epochs", "error", err)
 	}
 	b.chainErr = err
 	if b.chain.err != nil && b.chainDue.IsZero() {

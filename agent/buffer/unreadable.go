@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -48,7 +49,7 @@ func (b *Buffer) acquire(f *file) (*bolt.DB, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if f.fault == nil {
-		b.log.Error("record file cannot be opened; it is passed over and tried again", "file", f.name, "error", err)
+		b.late.say(slog.LevelError, "record file cannot be opened; it is passed over and tried again", "file", f.name, "error", err)
 		f.fault = &fault{}
 		b.wake()
 	}
@@ -95,7 +96,7 @@ func (b *Buffer) tryAgain(now time.Time) {
 		b.handles.release(f.handle)
 		b.mu.Lock()
 		f.fault = nil
-		b.log.Info("record file can be opened again", "file", f.name)
+		b.late.say(slog.LevelInfo, "record file can be opened again", "file", f.name)
 		if slices.ContainsFunc(b.x.files, func(o *file) bool { return o == f && len(o.deletes(1)) > 0 }) {
 			b.deadLocked(now)
 		}
@@ -111,7 +112,7 @@ func (b *Buffer) newer(f *file, k Key, err error) error {
 	defer b.mu.Unlock()
 	if h := f.holds[k.Epoch]; h != nil {
 		if h.newer.Empty() {
-			b.log.Error("record cannot be read; it is kept for a version that can", "file", f.name, "position", k.Position, "error", err)
+			b.late.say(slog.LevelError, "record cannot be read; it is kept for a version that can", "file", f.name, "position", k.Position, "error", err)
 		}
 		h.newer.Add(k.Position, k.Position+1)
 	}
