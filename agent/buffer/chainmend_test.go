@@ -131,6 +131,7 @@ func TestPowerCutWhileTheChainIsRenewed(t *testing.T) {
 	if err := b.NewEpoch(set(0, 0)); err != nil || b.Epoch() == second {
 		t.Errorf("no epoch begins: %v", err)
 	}
+	moved(t, b)
 	wantIDs(t, b, 0, 22)
 }
 
