@@ -164,18 +164,36 @@ func (b *Buffer) lossesOf(damaged []damagedContents) (out []knownLoss) {
 	return out
 }
 
+// overtaken is about how many positions are assigned and not written while a later one is: a
+// transaction takes alarms before other records, and no more than fits it.
+const overtaken = 512
+
 // addUnknown adds what may have come into a file after what is known of it: positions of
-// its epochs, and of those after them, from where each then was. Others have been saved
-// of them, or are in other files, but for what was lost.
+// its epochs, and of those after them, from where each then was. Of the latest that it knows
+// this begins with those that may have waited then. Others have been saved of them, are in
+// other files or were acknowledged, but for what was lost.
 func (b *Buffer) addUnknown(d *damagedContents, add func(e Epoch, set ranges.Set, records uint64)) {
-	began := false
+	began, latest := false, Epoch{}
+	for _, ep := range b.x.epochs {
+		if _, ok := d.Counts[ep.id]; ok {
+			latest = ep.id
+		}
+	}
 	for _, ep := range b.x.epochs {
 		n, ok := d.Counts[ep.id]
-		if began = began || ok; !began || ep.next <= n.Next {
+		if began = began || ok; !began {
 			continue
 		}
-		set := ranges.Of(ranges.Range{From: n.Next, To: ep.next})
+		from := n.Next
+		if ep.id == latest {
+			from -= min(from, overtaken)
+		}
+		set := ranges.Of(ranges.Range{From: from, To: ep.next})
 		set.RemoveSet(salvage.SetOf(d.Saved[ep.id]))
+		if ok {
+			known, _ := d.Lost(ep.id) // are added
+			set.RemoveSet(known)
+		}
 		add(ep.id, set, set.Len())
 	}
 }
