@@ -51,7 +51,7 @@ func guide(out io.Writer, name string, took time.Duration, e registry.Entry, s f
        %[8]s watch --config %[9]s
        mosquitto_sub -p %[10]s -t 'spBv1.0/#' -F '%%I %%t %%l bytes'
 
-  And: the rows in PostgreSQL, what every process does, and proof that nothing is lost
+  And: the rows in PostgreSQL, what every process does, and proof that nothing on disk is lost
   when you kill any of them (%[11]s):
        psql '%[12]s' -c '%[13]s'
        %[6]s status --lab %[1]s
