@@ -234,6 +234,9 @@ func (b *Buffer) shut() error {
 	defer b.disk.Unlock()
 	b.m.detach(b)
 	err := b.flush(true)
+	for err == nil && b.waits() { // the loss records of what that let go of, behind what it wrote
+		err = b.flush(true)
+	}
 	b.mu.Lock()
 	ep := b.x.current()
 	l := ep.link

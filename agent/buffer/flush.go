@@ -148,6 +148,13 @@ func (b *Buffer) flush(all bool) error {
 	return nil
 }
 
+// waits reports whether there are records or losses for the disk, and a disk for them.
+func (b *Buffer) waits() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.detached == nil && (b.x.unwritten.Records > 0 || len(b.losses) > 0)
+}
+
 // leastInBatch is what a record takes of a batch at least: in memory a small one is mostly
 // what bbolt keeps of it until the transaction ends.
 const leastInBatch = 1 << 10
