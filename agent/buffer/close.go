@@ -70,7 +70,7 @@ func (b *Buffer) writeRest() error {
 	for idle := 0; idle <= idleFlushes; idle++ {
 		err = b.flush(true)
 		b.mu.Lock()
-		left, detached := b.x.unwritten.Records, b.detached != nil
+		left, detached := b.x.unwritten.Records+uint64(len(b.losses)), b.detached != nil
 		b.mu.Unlock()
 		if left == 0 || detached || err != nil && !noSpace(err) {
 			break

@@ -272,3 +272,18 @@ func ReadLate(b *Buffer, k Key, meanwhile func()) error {
 
 // SayLate has a line logged as with the lock held.
 func SayLate(b *Buffer, message string) { b.late.say(slog.LevelInfo, message) }
+
+// LatestMove returns which positions the latest new epoch takes over from which, and what
+// waits in memory under a name in it. It is for the step "end".
+func LatestMove(b *Buffer) (from, to Epoch, set ranges.Set, waiting map[Key][]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.moves[len(b.moves)-1]
+	waiting = map[Key][]byte{}
+	for p, e := range b.x.byID[m.to].mem {
+		if e.class != Loss {
+			waiting[Key{Epoch: m.to, Position: p}] = e.data
+		}
+	}
+	return m.from, m.to, m.set.Clone(), waiting
+}

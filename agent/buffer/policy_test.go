@@ -236,3 +236,24 @@ func TestPolicyOptions(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestCloseTellsWhatItDropped: a Close for which not all that waits has room writes also the
+// loss record of what it lets go of, which comes behind all that was there when it began.
+func TestCloseTellsWhatItDropped(t *testing.T) {
+	o := small(t.TempDir())
+	o.Linger = time.Hour // nothing is written before
+	o.RotateBytes, o.MaxDisk, o.MaxMemory, o.Quota = 256<<10, 1<<20, 16<<20, buffer.MinQuota
+	b := open(t, o)
+	const n = 40
+	for id := range n { // each as large as a transaction
+		appendAt(t, b, uint64(id), []buffer.Item{{Data: payload(id, o.MaxRecord), Label: "u", Rows: 1, First: 1, Last: 2}}, nil)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := taleOf(t, open(t, o))
+	if got.told.Empty() {
+		t.Error("nothing is told lost")
+	}
+	got.accounted(t, n+uint64(len(got.losses)), n-uint64(len(got.ids)))
+}

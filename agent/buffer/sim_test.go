@@ -14,9 +14,11 @@ import (
 	"andon.internal/agent/buffer"
 )
 
-// TestSimulation runs random calls against the model. Before every step of the buffer
-// that reaches the disk it may take an image of the folder; every image must open to
-// what the model says, as must the buffer after each restart.
+// TestSimulation runs random calls against the model, under each policy, with a disk that holds
+// and one that fails and is full at times. Before every step of the buffer that reaches the
+// disk it may take an image of the folder; every image must open to what the model says, as
+// must the buffer after each restart: what was on disk, or belongs to a cursor that is, and is
+// not there was acknowledged or is told lost, under the name that Append or a move gave it.
 func TestSimulation(t *testing.T) {
 	seeds, ops := 6, 250
 	if v := os.Getenv("ANDON_SIM_SEEDS"); v != "" {
@@ -31,14 +33,16 @@ func TestSimulation(t *testing.T) {
 			s := &sim{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 7)), hooks: rand.New(rand.NewPCG(uint64(seed), 8)), m: newModel(), root: t.TempDir()}
 			s.o = small("")
 			s.o.RotateBytes = 256 << 10
-			s.o.MaxDisk = 1 << 20
-			s.o.Policy = buffer.DropNewest // the model knows what was refused
+			s.o.MaxDisk, s.o.Quota = 512<<10, buffer.MinQuota
+			s.o.Policy = buffer.Policy(seed / 2 % 3)
+			s.m.sheds = s.o.Policy != buffer.DropNewest
 			s.o.MaxMemory = 512 << 10
-			s.failing = seed%2 == 1
-			if seed%3 == 1 {
+			s.failing, s.filling = seed%2 == 1, seed%4 == 1
+			if (seed+seed/6)%3 == 1 {
 				s.o.Retain = 50 * time.Millisecond
 			}
 			s.o.SetStep(s.step)
+			s.most = ops / 10
 			s.start(filepath.Join(s.root, "live"))
 			for range ops {
 				s.act()
@@ -48,6 +52,7 @@ func TestSimulation(t *testing.T) {
 			}
 			s.calm.Store(true)
 			s.restart(false)
+			t.Logf("%v, %d records were let go of", s.o.Policy, s.m.shed)
 			s.stop()
 			s.verifyImages()
 		})
@@ -65,10 +70,13 @@ type sim struct {
 	ids    int
 	cursor int
 	images []simImage
+	most   int // of them
 	count  int
 	after  *buffer.Key
 
 	failing bool        // some steps fail
+	filling bool        // some find no space
+	full    int         // so many more of them
 	calm    atomic.Bool // but not now
 }
 
@@ -139,12 +147,13 @@ func (s *sim) append(withCursor bool) {
 		c = &buffer.Cursor{Name: "replay", Data: fmt.Append(nil, s.cursor+1)}
 	}
 	m := s.m
-	m.mu.Lock()
+	m.mu.Lock() // an image has all of it, or nothing
+	defer m.mu.Unlock()
 	var kept []int
 	for i := range list {
 		s.ids++
 		size := 20 + s.rng.IntN(1000)
-		if s.rng.IntN(4) == 0 {
+		if s.rng.IntN(2) == 0 {
 			size = s.rng.IntN(12_000) + 20
 		}
 		list[i] = buffer.Item{Data: payload(s.ids, size), Rows: 1, Label: "u"}
@@ -155,30 +164,30 @@ func (s *sim) append(withCursor bool) {
 			list[i].Data = payload(s.ids, s.o.MaxRecord+1)
 			continue
 		}
-		kept = append(kept, s.ids)
-		m.size[s.ids] = size
-		if withCursor {
-			m.cursorOf[s.ids] = s.cursor + 1
-		}
+		kept = append(kept, i)
 	}
-	m.mu.Unlock()
 	if len(list) == 0 && !withCursor {
 		return
 	}
 	before := s.b.Stats().LostRecords
-	_, err := s.b.Append(list, c)
+	first, err := s.b.Append(list, c)
 	lost := s.b.Stats().LostRecords-before > uint64(len(list)-len(kept))
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	switch {
-	case errors.Is(err, buffer.ErrFull) || err == nil && lost:
-		for _, id := range kept {
-			delete(m.size, id)
-			delete(m.cursorOf, id)
-		}
+	case errors.Is(err, buffer.ErrFull) || err == nil && lost && !m.sheds:
+		return
 	case err != nil:
 		s.t.Error(err)
-	case withCursor:
+		return
+	}
+	epoch := s.b.Epoch()
+	for _, i := range kept {
+		id := s.ids - len(list) + 1 + i
+		m.size[id], m.at[id] = len(list[i].Data), buffer.Key{Epoch: epoch, Position: first + uint64(i)}
+		if withCursor {
+			m.cursorOf[id] = s.cursor + 1
+		}
+	}
+	if withCursor {
 		s.cursor++
 	}
 }
@@ -199,6 +208,9 @@ func (s *sim) read() {
 		}
 		s.after = &r.Key
 		if r.Class == buffer.Loss {
+			if r.OnDisk {
+				s.tells(r)
+			}
 			continue
 		}
 		id, err := s.m.gave(r)
@@ -235,7 +247,9 @@ func (s *sim) ack() {
 					if err != nil {
 						s.t.Error(err)
 					}
-					isLoss = ok && rec.Class == buffer.Loss
+					if isLoss = ok && rec.Class == buffer.Loss; isLoss {
+						s.tells(rec)
+					}
 					if ok && !isLoss {
 						if _, err := s.m.gave(rec); err != nil {
 							s.t.Error(err)
@@ -252,6 +266,13 @@ func (s *sim) ack() {
 				return
 			}
 		}
+	}
+}
+
+// tells takes note of a loss record that a crash cannot take any more.
+func (s *sim) tells(r buffer.Stored) {
+	if err := s.m.tells(r); err != nil {
+		s.t.Error(err)
 	}
 }
 

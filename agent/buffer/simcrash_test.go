@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"andon.internal/agent/buffer"
@@ -13,11 +14,14 @@ import (
 // step takes an image now and then. The buffer holds still meanwhile.
 func (s *sim) step(name string) error {
 	s.count++
+	if name == "end" {
+		s.m.moved(s.b)
+	}
 	often := 40
 	if name == "begin" || name == "end" || name == "endmove" || name == "close" {
 		often = 4
 	}
-	if len(s.images) < 60 && s.hooks.IntN(often) == 0 {
+	if len(s.images) < s.most && s.hooks.IntN(often) == 0 {
 		img := simImage{filepath.Join(s.root, fmt.Sprintf("image-%d", s.count)), name, s.m.clone()}
 		s.images = append(s.images, img)
 		if err := image(s.o.Dir, img.dir); err != nil {
@@ -27,11 +31,30 @@ func (s *sim) step(name string) error {
 	if name == "write" && s.hooks.IntN(3) == 0 {
 		time.Sleep(time.Duration(s.hooks.IntN(4)) * time.Millisecond) // more waits to be written
 	}
+	if !s.failing || s.calm.Load() {
+		s.full = 0
+		return nil
+	}
+	return s.fail(name)
+}
+
+// fail makes the disk fail now and then, and be full for a while where it is to.
+func (s *sim) fail(name string) error {
 	switch name {
-	case "write", "written", "create", "unlink", "endmove":
-		if s.failing && !s.calm.Load() && s.hooks.IntN(30) == 0 {
-			return errors.New("the disk fails, as it was told to")
+	case "write", "create":
+		if s.filling && s.full == 0 && s.hooks.IntN(60) == 0 {
+			s.full = 1 + s.hooks.IntN(20)
 		}
+		if s.full > 0 {
+			s.full--
+			return fmt.Errorf("%s, as it was told to: %w", name, syscall.ENOSPC)
+		}
+	case "written", "unlink", "endmove":
+	default:
+		return nil
+	}
+	if s.hooks.IntN(30) == 0 {
+		return errors.New("the disk fails, as it was told to")
 	}
 	return nil
 }
@@ -71,8 +94,9 @@ func (s *sim) restart(crash bool) {
 
 func (s *sim) verifyImages() {
 	for _, img := range s.images {
-		o := small(img.dir)
-		o.MaxDisk, o.RotateBytes = s.o.MaxDisk, s.o.RotateBytes
+		o := s.o
+		o.Dir = img.dir
+		o.SetStep(nil)
 		b, err := buffer.Open(o)
 		if err != nil {
 			s.t.Fatal(err)
