@@ -112,6 +112,8 @@ func TestDropOldest(t *testing.T) {
 	if m := counters(t, reg); m["andon_buffer_shed_records_total"] != float64(st.LostRecords) || m["andon_buffer_lost_records_total overflow"] != float64(st.LostRecords) {
 		t.Errorf("metrics %v, %d lost", m, st.LostRecords)
 	}
+	// A loss record that another took up tells the same until it is deleted.
+	within(t, "what was let go of is deleted", func() bool { return dead(b) == 0 })
 	epoch, next := b.Epoch(), b.Chain()[0].Next
 	if err := buffer.Abandon(b); err != nil {
 		t.Fatal(err)
