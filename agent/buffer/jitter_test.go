@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -106,16 +107,17 @@ func TestPeriodIsKept(t *testing.T) {
 }
 
 func keepsPeriod(t *testing.T, o buffer.Options, fault func(from time.Time) func(string) error) {
-	step, broken := fault(time.Now()), false
+	step := fault(time.Now())
+	var broken atomic.Bool // the flusher looks at it
 	o.SetStep(func(name string) error {
-		if !broken {
+		if !broken.Load() {
 			return nil
 		}
 		return step(name)
 	})
 	b := open(t, o)
 	defer func() {
-		broken = false
+		broken.Store(false)
 		_ = b.Close() // a disk that failed may say so once more
 	}()
 	kv, err := state.Open(filepath.Join(o.Dir, "state.db"))
@@ -127,7 +129,7 @@ func keepsPeriod(t *testing.T, o buffer.Options, fault func(from time.Time) func
 	if err != nil {
 		t.Fatal(err)
 	}
-	broken = true
+	broken.Store(true)
 	p := &poll{profile: press, units: 200, period: 100 * time.Millisecond, reads: 200}
 	s, err := sampler.New(sampler.Config{Name: "plc"}, p, intoBuffer{b}, r)
 	if err != nil {
