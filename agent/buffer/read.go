@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -152,7 +153,7 @@ func (b *Buffer) damaged(f *file, k Key, err error) {
 		b.mu.Unlock()
 		return
 	}
-	b.log.Error("record is damaged", "file", f.name, "position", k.Position, "error", err)
+	b.late.say(slog.LevelError, "record is damaged", "file", f.name, "position", k.Position, "error", err)
 	known := f.sealed
 	f.sealed = true
 	b.damagedLocked(f, k)

@@ -13,8 +13,8 @@ const LeastShare = 0.05
 // the backlog. contended says that both lanes have something to send: then the backlog gets
 // at most its share of the window, in records and in bytes, and live leaves it one record,
 // and [LeastShare] of the bytes or as many as the record that found no room beside live ones
-// alone. One live record, and an eighth of the bytes, are always kept free for live as long as the window is wider
-// than one.
+// alone. One live record, and an eighth of the bytes, are always kept free for live as long as
+// the window is wider than one.
 func (t *Table) Room(now time.Time, lane Lane, size int64, contended bool) bool {
 	n := t.byLane[Live] + t.byLane[Backlog]
 	limit := t.win.records()
