@@ -72,6 +72,7 @@ func (b *Buffer) Attach() error {
 // attach opens the folder as another buffer, and takes all that this one then has.
 func (b *Buffer) attach() error {
 	d := newBuffer(b.o)
+	d.late = b.late // Close waits for it
 	if err := d.open(); err != nil {
 		return err
 	}
@@ -114,10 +115,11 @@ func (b *Buffer) takeOver(d *Buffer) error {
 	}
 	b.handles.adopt(d.handles)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed { // nobody is there any more who would write or close it
-		return errors.Join(ErrClosed, b.handles.close(), d.chain.close())
+		b.mu.Unlock()
+		return errors.Join(ErrClosed, b.handles.close())
 	}
+	defer b.mu.Unlock()
 	for i, ep := range b.x.epochs {
 		links[i].next, links[i].ended = ep.next, ep.ended
 		ep.link = links[i]

@@ -50,6 +50,8 @@ type move struct {
 // chain is the chain file. It is not safe for concurrent use.
 type chain struct {
 	db      *bolt.DB
+	file    os.FileInfo  // which file that is
+	stuck   bool         // db cannot be closed: see format.Stuck
 	err     error        // a write failed: the file is not written again, but replaced
 	written atomic.Int64 // bytes of pages, about
 }
@@ -70,13 +72,17 @@ func openChain(dir string) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	if now, err := os.Stat(path); err == nil && before != nil && !os.SameFile(before, now) {
+	now, err := os.Stat(path)
+	if err == nil && before != nil && !os.SameFile(before, now) {
 		// Who has the folder has put another file there: see renew. Its lock is the one that counts.
-		return nil, errors.Join(bolterrors.ErrTimeout, format.Close(db))
+		err = bolterrors.ErrTimeout
 	}
-	c := &chain{db: db}
-	if err = c.update(makeBuckets); err != nil {
-		return nil, errors.Join(err, format.Close(db))
+	c := &chain{db: db, file: now}
+	if err == nil {
+		err = c.update(makeBuckets)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	reserveBlocks(path)
 	return c, nil
@@ -91,7 +97,12 @@ func makeBuckets(tx *bolt.Tx) error {
 	return nil
 }
 
-func (c *chain) close() error { return format.Close(c.db) }
+func (c *chain) close() error {
+	if c.stuck {
+		return nil // the lock goes with the process
+	}
+	return format.Close(c.db)
+}
 
 // update runs one synced transaction. After one that failed there is no other before renew,
 // unless it failed for lack of space.
@@ -109,6 +120,7 @@ func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 	if err == nil {
 		c.written.Add(format.PagesOf(done))
 	}
+	c.stuck = format.Stuck(err, done)
 	if !noSpace(err) {
 		c.err = err
 	}

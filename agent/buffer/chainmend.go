@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -33,39 +34,33 @@ type chainContent struct {
 }
 
 // mendChain makes a new chain file where the one that there is cannot be written any more, and
-// an attempt is due. It is called with disk held.
+// an attempt is due. One that took nothing for lack of space it writes. It is called with disk held.
 func (b *Buffer) mendChain(now time.Time, all bool) {
-	if b.chain.err == nil {
+	b.mu.Lock()
+	if b.chain.err == nil && b.chainErr == nil || !all && b.chainDue.After(now) {
+		b.mu.Unlock()
 		return
 	}
-	b.mu.Lock()
-	due := all || !b.chainDue.After(now)
-	var c chainContent
-	if due {
-		c = b.chainContentLocked()
-	}
-	next := b.x.current().next
+	b.chainWait = min(max(2*b.chainWait, chainRetryMin), chainRetryMax)
+	b.chainDue = now.Add(b.chainWait) // where this fails
+	c := b.chainContentLocked()
+	l, next := b.x.current().link, b.x.current().next
 	b.mu.Unlock()
-	if !due {
+	if b.chain.err == nil {
+		b.writeNext(l, next)
 		return
 	}
 	err := b.step("mend")
 	if err == nil {
 		err = b.chain.renew(b.o.Dir, &c, b.step)
 	}
-	if err != nil {
-		b.chainFailed(err)
+	if err == nil {
 		b.mu.Lock()
-		b.chainWait = min(max(2*b.chainWait, chainRetryMin), chainRetryMax)
-		b.chainDue = now.Add(b.chainWait)
+		b.noted, b.known = next, c.state.cursors
 		b.mu.Unlock()
-		return
+		b.log.Info("the chain of epochs is in a new file, and written again")
 	}
-	b.mu.Lock()
-	b.noted, b.known = next, c.state.cursors
-	b.chainErr, b.chainWait, b.chainDue = nil, 0, time.Time{}
-	b.mu.Unlock()
-	b.log.Info("the chain of epochs is in a new file, and written again")
+	b.chainFailed(err)
 }
 
 // chainContentLocked is what the chain file has to say now.
@@ -94,10 +89,15 @@ func (b *Buffer) chainContentLocked() chainContent {
 
 // renew puts a new file in the place of the one that there is. On an error that one stays, or
 // the new one is there, whose name a power cut may still take back: then nothing is written to
-// it, and renew is to be called again. The lock on the folder is held all the time.
+// it, and renew is to be called again. The lock on the folder is held all the time. Where the
+// folder is another one now, or away, nothing is made there: a file that is not in it would count
+// as removed.
 func (c *chain) renew(dir string, content *chainContent, step func(string) error) error {
 	path := filepath.Join(dir, chainFile)
 	tmp := path + tmpSuffix
+	if now, err := os.Stat(path); err != nil || !os.SameFile(now, c.file) {
+		return errors.Join(fmt.Errorf("%s is not the file that is in use: bring the folder back, or start anew", path), err)
+	}
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -105,26 +105,24 @@ func (c *chain) renew(dir string, content *chainContent, step func(string) error
 	if err != nil {
 		return err
 	}
-	var done *bolt.Tx
-	err = format.Guarded(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			done = tx
-			return content.put(tx)
-		})
-	})
-	if err == nil {
-		c.written.Add(format.PagesOf(done))
+	made := &chain{db: db}
+	if err = made.update(content.put); err == nil {
+		c.written.Add(made.written.Load())
 		err = step("mended")
+	}
+	var file os.FileInfo
+	if err == nil {
+		file, err = os.Stat(tmp)
 	}
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
 		_ = os.Remove(tmp) // the next attempt, or start, removes it too
-		return errors.Join(err, format.Close(db))
+		return errors.Join(err, made.close())
 	}
-	_ = format.Close(c.db) // what could not be written to it is in the new one
-	c.db = db
+	_ = c.close() // what could not be written to it is in the new one
+	c.db, c.file, c.stuck = db, file, false
 	if err = step("renamed"); err == nil {
 		err = syncDir(dir)
 	}

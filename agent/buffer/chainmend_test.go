@@ -3,6 +3,7 @@ package buffer_test
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -206,4 +207,71 @@ func TestChainFileIsRenewedUnasked(t *testing.T) {
 	if c := b.Chain()[0]; c.Ended != buffer.EndClosed || c.Next != 1 {
 		t.Errorf("the epoch is %+v", c)
 	}
+}
+
+// TestChainFileIsNotRenewedInAnotherFolder: where the folder is away, as that of a disk that is
+// not mounted any more, nothing is made in what lies in its place, and nothing counts as removed.
+func TestChainFileIsNotRenewedInAnotherFolder(t *testing.T) {
+	o, _ := filled(t, 60, 10_000)
+	away := o.Dir + ".away"
+	var attempts atomic.Int64
+	o.SetStep(func(name string) error {
+		if name == "mend" && attempts.Add(1) == 1 {
+			return errors.Join(os.Rename(o.Dir, away), os.Mkdir(o.Dir, 0o700))
+		}
+		return nil
+	})
+	b := open(t, o)
+	restore := chainBreaks(t, o.Dir)
+	appendAt(t, b, 0, items(60), nil)
+	within(t, "a second attempt", func() bool { return attempts.Load() > 1 })
+	_, end := givenOut(t, b)
+	if st := b.Stats(); !errors.Is(end, buffer.ErrUnreadable) || st.LostRecords != 0 || st.ChainError == nil {
+		t.Errorf("without the folder: %v; %+v", end, st)
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir, "chain.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a chain file is in another folder: %v", err)
+	}
+	if err := errors.Join(os.RemoveAll(o.Dir), os.Rename(away, o.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "all is as before", func() bool { st := b.Stats(); return st.ChainError == nil && st.Unreadable == nil })
+	restore()
+	wantIDs(t, b, 0, 61)
+}
+
+// TestChainFileWithoutSpace: that it takes nothing is told once, until it does; it is then written
+// though nothing else asks for that.
+func TestChainFileWithoutSpace(t *testing.T) {
+	o := small(t.TempDir())
+	var full atomic.Bool
+	full.Store(true)
+	o.SetStep(func(name string) error {
+		if name == "note" && full.Load() {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	var told atomic.Int64
+	o.Logger = slog.New(handler(func(r slog.Record) {
+		if r.Message == "cannot write the chain of epochs" {
+			told.Add(1)
+		}
+	}))
+	b := open(t, o)
+	appendAt(t, b, 0, items(0), nil)
+	written(t, b) // with the name of the file, which is written
+	before := told.Load()
+	for i := range 5 {
+		appendAt(t, b, uint64(i+1), items(i+1), nil)
+		written(t, b)
+		if b.Stats().ChainError == nil {
+			t.Error("it is not told")
+		}
+	}
+	if n := told.Load() - before; n > 1 {
+		t.Errorf("it is logged %d times", n)
+	}
+	full.Store(false)
+	within(t, "it is written", func() bool { return b.Stats().ChainError == nil })
 }

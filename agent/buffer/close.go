@@ -92,9 +92,9 @@ func (b *Buffer) tellRest() error {
 			next = max(next, e.key.Position+1) // with a cursor it is no loss: it comes again under another name
 		}
 	}
-	told := b.detached != nil || next <= b.noted
+	detached, told := b.detached != nil, next <= b.noted
 	b.mu.Unlock()
-	if n.Records == 0 || b.detached != nil {
+	if n.Records == 0 || detached {
 		return nil
 	}
 	if !told {

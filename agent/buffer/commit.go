@@ -146,6 +146,9 @@ func (b *Buffer) apply(f *file, c *format.Change) (format.Outcome, error) {
 	db.AllocSize = int(b.o.growBytes(f.size))
 	start := time.Now()
 	out, err := c.Apply(db, &b.scratch, int(b.o.maxFileBytes()))
+	if out.Stuck {
+		b.handles.stick(f.handle)
+	}
 	if err == nil {
 		err = b.step("written")
 	}
@@ -181,6 +184,8 @@ func (b *Buffer) appliedLocked(f *file, c *format.Change, out *format.Outcome) {
 	f.full = f.full && len(c.Deletes) == 0
 	for e, set := range c.Deletes {
 		h := f.holding(e)
+		h.newer.AddSet(out.Newer[e]) // goes with the file
+		set.RemoveSet(out.Newer[e])
 		b.x.change(h, func() { h.gone -= h.dead.RemoveSet(set) })
 	}
 	for e, t := range out.Tallies {
@@ -200,7 +205,12 @@ func (f *file) deletes(limit uint64) map[Epoch]ranges.Set {
 	out := map[Epoch]ranges.Set{}
 	for e, h := range f.holds {
 		var some ranges.Set
-		for _, r := range h.dead.Ranges() {
+		dead := h.dead
+		if !h.newer.Empty() { // and cannot be deleted
+			dead = dead.Clone()
+			dead.RemoveSet(h.newer)
+		}
+		for _, r := range dead.Ranges() {
 			n := min(limit, r.To-r.From)
 			some.Add(r.From, r.From+n)
 			if limit -= n; limit == 0 {

@@ -287,3 +287,27 @@ func LatestMove(b *Buffer) (from, to Epoch, set ranges.Set, waiting map[Key][]by
 	}
 	return m.from, m.to, m.set.Clone(), waiting
 }
+
+// FindDamaged has n readers at once find the file of a record damaged, and returns how many did.
+func FindDamaged(b *Buffer, k Key, n int) int {
+	b.mu.Lock()
+	f := b.x.where(k)
+	b.mu.Unlock()
+	var found []error
+	for range n {
+		if _, err := b.read(f, k); errors.Is(err, errDamagedFile) {
+			found = append(found, err)
+		}
+	}
+	for _, err := range found {
+		b.damagedFile(f, err)
+	}
+	return len(found)
+}
+
+// Kept returns how many records of an epoch count as retained.
+func Kept(b *Buffer, e Epoch) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.x.byID[e].kept
+}

@@ -105,15 +105,20 @@ func (b *Buffer) flush(all bool) error {
 	}
 	now := time.Now()
 	b.lookForSpace(now)
-	b.tryAgain(now)
-	b.mendChain(now, all)
+	if all { // whoever wants that has use for the chain file
+		b.mendChain(now, true)
+	}
+	defer func() { // behind the records: an alarm does not wait for it
+		b.mendChain(now, false)
+		b.noteRejected(now, all)
+		b.tryAgain(now)
+	}()
 	b.mu.Lock()
 	b.closeDueLossesLocked(now, all)
 	b.expireOldLocked(now)
 	waiting := !all && now.Before(b.retryAt)
 	last := b.x.serial // what comes later waits for the next flush
 	b.mu.Unlock()
-	defer b.noteRejected(now, all) // behind the records: an alarm does not wait for it
 	if waiting {
 		return nil
 	}

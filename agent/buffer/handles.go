@@ -37,6 +37,23 @@ type handle struct {
 	users    int
 	stale    bool // to be closed when the last user is done
 	gone     bool // unlinked
+	stuck    bool // db cannot be closed: see format.Stuck
+}
+
+// close closes the database. One that is stuck is left as it is: its lock goes with the process.
+func (f *handle) close() (err error) {
+	if !f.stuck {
+		err = format.Close(f.db)
+	}
+	f.db, f.stuck = nil, false
+	return err
+}
+
+// stick notes that the file, which is in use, cannot be closed.
+func (h *handles) stick(f *handle) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.stuck = true
 }
 
 // acquire opens the file if it is not open and keeps it so until release.
@@ -152,8 +169,8 @@ func (h *handles) close() error {
 	defer h.mu.Unlock()
 	var errs []error
 	for _, f := range h.open {
-		errs = append(errs, format.Close(f.db))
-		f.db, f.gone = nil, true
+		errs = append(errs, f.close())
+		f.gone = true
 	}
 	h.open = nil
 	return errors.Join(errs...)
@@ -175,8 +192,8 @@ func (h *handles) closeLocked(f *handle) {
 	if f.db == nil {
 		return
 	}
-	_ = format.Close(f.db)
-	f.db, f.stale = nil, false
+	_ = f.close()
+	f.stale = false
 	for i, other := range h.open {
 		if other == f {
 			h.open = append(h.open[:i], h.open[i+1:]...)

@@ -177,10 +177,11 @@ func (x *index) where(k Key) (found *file) {
 	return found
 }
 
-// removeFile takes a file out of the index.
+// removeFile takes a file out of the index. It counts for nothing from then on, whatever is
+// still noted of its records.
 func (x *index) removeFile(f *file) {
 	for _, h := range f.holds {
-		x.used -= h.occupied()
+		x.change(h, func() { h.tally = tally{} })
 	}
 	x.files = slices.DeleteFunc(x.files, func(other *file) bool { return other == f })
 }

@@ -141,13 +141,14 @@ func (x *index) evict(need, limit int64) bool {
 	return x.memory+need <= limit
 }
 
-// requeue has an entry written again, whose file is not there any more.
+// requeue has an entry written again, whose file is not there any more. The caller takes it out
+// of cached. Its cursor is on disk already, in the files that were active since: a power cut
+// before the entry is written again takes it.
 func (x *index) requeue(e *entry) {
 	x.cacheSize -= e.cost
 	x.inCache--
 	x.memory -= e.cost
-	x.cached = slices.DeleteFunc(x.cached, func(other *entry) bool { return other == e })
-	e.ahead, e.bound = false, false // it was given out, and the cursor behind it is in all files
+	e.ahead, e.bound = false, false
 	x.push(e)
 	x.unwritten.Add(e.tally())
 }

@@ -82,7 +82,7 @@ var gauges = []struct {
 	{"disk_bytes", "Size of the files on disk.", func(s Stats) float64 { return float64(s.DiskBytes) }},
 	{"disk_limit_bytes", "Size that the files may have.", func(s Stats) float64 { return float64(s.DiskLimit) }},
 	{"files", "Record files on disk.", func(s Stats) float64 { return float64(s.Files) }},
-	{"sealed_files", "Record files that are not written any more: a write to them failed, or a record in them is damaged.", func(s Stats) float64 { return float64(s.Sealed) }},
+	{"sealed_files", "Record files that are not written any more: a write to them failed, a record in them is damaged, or they cannot be removed.", func(s Stats) float64 { return float64(s.Sealed) }},
 	{"damaged_files_in_place", "Damaged record files that could not be salvaged or set aside: the next start tries again.", func(s Stats) float64 { return float64(s.InPlace) }},
 	{"unreadable_records", "Records that are held and cannot be read now: their file does not open, or a newer version wrote them.", func(s Stats) float64 { return float64(s.UnreadableRecords) }},
 	{"full", "1 while appends find no room.", func(s Stats) float64 { return truth(s.Full) }},

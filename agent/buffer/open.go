@@ -21,6 +21,7 @@ func Open(o Options) (*Buffer, error) {
 	}
 	b := newBuffer(o)
 	if err := b.open(); err != nil {
+		b.late.wait()
 		return nil, fmt.Errorf("open buffer %s: %w", o.Dir, err)
 	}
 	b.m.attach(b)

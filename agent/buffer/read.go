@@ -3,8 +3,10 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"andon.internal/agent/buffer/internal/format"
@@ -164,14 +166,15 @@ func (b *Buffer) damaged(f *file, k Key, err error) {
 }
 
 // damagedLocked notes that a record does not read back from f. Where no other file
-// has it, it becomes a loss.
+// has it, it becomes a loss; else it is to be deleted there.
 func (b *Buffer) damagedLocked(f *file, k Key) {
 	at := ranges.Range{From: k.Position, To: k.Position + 1}
 	if f != nil {
-		if h := f.holds[k.Epoch]; h != nil {
-			b.x.change(h, func() { cut(&h.live, at, &h.bad) })
-		}
-		if b.x.where(k) != nil {
+		h := f.holding(k.Epoch)
+		cut(&h.live, at, &h.bad)
+		if b.x.where(k) != nil { // no loss record will bury this one
+			b.x.change(h, func() { h.gone += cut(&h.bad, at, &h.dead) })
+			b.deadLocked(time.Now())
 			return
 		}
 	}
@@ -180,24 +183,46 @@ func (b *Buffer) damagedLocked(f *file, k Key) {
 	}
 }
 
-// damagedFile sets a file aside. What is in no other one is written anew where memory has it, and
-// becomes losses where that has not.
+// damagedFile sets a file aside, unless another one who found it damaged did: both sides read.
 func (b *Buffer) damagedFile(f *file, err error) {
-	name := f.name + damagedSuffix(time.Now())
-	b.log.Error("record file is damaged and set aside", "file", f.name, "as", name, "error", err)
-	b.m.setAside.Inc()
 	b.mu.Lock()
+	known := !slices.Contains(b.x.files, f)
+	if !known {
+		b.fileLostLocked(f)
+	}
+	b.mu.Unlock()
+	if known {
+		return
+	}
+	name := f.name + damagedSuffix(time.Now())
+	if errors.Is(err, fs.ErrNotExist) {
+		b.log.Error("record file was removed", "file", f.name, "error", err)
+	} else {
+		b.log.Error("record file is damaged and set aside", "file", f.name, "as", name, "error", err)
+		b.m.setAside.Inc()
+	}
+	if err := b.handles.setAside(f.handle, b.path(name)); err != nil {
+		b.log.Warn("cannot set a damaged file aside: the next start tries again", "file", f.name, "error", err)
+		b.mu.Lock()
+		b.inPlace = append(b.inPlace, brokenFile{filepath.Base(f.path), err})
+		b.mu.Unlock()
+	}
+}
+
+// fileLostLocked takes a file out of the index that does not read back. What is in no other one
+// is written anew where memory has it, and becomes losses where that has not.
+func (b *Buffer) fileLostLocked(f *file) {
 	b.x.removeFile(f)
 	f.sealed = true
-	for e, h := range f.holds {
-		ep := b.x.byID[e]
+	for id, h := range f.holds {
+		ep := b.x.byID[id]
 		if ep == nil {
 			continue
 		}
 		ep.kept -= min(ep.kept, h.kept.Len())
 		lost := h.live.Clone()
 		for _, other := range b.x.files {
-			if o := other.holds[e]; o != nil {
+			if o := other.holds[id]; o != nil {
 				lost.RemoveSet(o.live)
 			}
 		}
@@ -208,19 +233,13 @@ func (b *Buffer) damagedFile(f *file, err error) {
 			}
 		}
 		for _, r := range lost.Ranges() {
-			n := ep.held.Remove(r.From, r.To) + b.movingLocked(e, r)
+			n := ep.held.Remove(r.From, r.To) + b.movingLocked(id, r)
 			if n > 0 {
-				b.noteLossLocked(&LossInfo{Epoch: e, From: r.From, To: r.To, Reason: ReasonDamaged}, n, time.Now(), false)
+				b.noteLossLocked(&LossInfo{Epoch: id, From: r.From, To: r.To, Reason: ReasonDamaged}, n, time.Now(), false)
 			}
 		}
 	}
-	b.mu.Unlock()
-	if err := b.handles.setAside(f.handle, b.path(name)); err != nil {
-		b.log.Warn("cannot set a damaged file aside: the next start tries again", "file", f.name, "error", err)
-		b.mu.Lock()
-		b.inPlace = append(b.inPlace, brokenFile{filepath.Base(f.path), err})
-		b.mu.Unlock()
-	}
+	b.x.cached = slices.DeleteFunc(b.x.cached, func(e *entry) bool { return e.stage != stored })
 }
 
 const damagedMark = ".damaged-"

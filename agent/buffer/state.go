@@ -152,6 +152,8 @@ func (b *Buffer) prepare(f *file, c *format.Change) {
 		err = b.chain.activate(f.name, notes)
 	case len(notes) > 0:
 		err = b.chain.know(notes)
+	default:
+		return
 	}
 	b.chainFailed(err)
 	if err == nil {

@@ -248,17 +248,17 @@ func (b *Buffer) unlink(f *file) bool {
 func (b *Buffer) chainFailed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err == nil && b.chain.err == nil {
-		b.chainErr = nil
-	}
 	if err == nil {
+		if b.chain.err == nil {
+			b.chainErr, b.chainWait, b.chainDue = nil, 0, time.Time{}
+		}
 		return
 	}
 	if b.chainErr == nil {
 		b.late.say(slog.LevelError, "cannot write the chain of epochs", "error", err)
 	}
 	b.chainErr = err
-	if b.chain.err != nil && b.chainDue.IsZero() {
+	if b.chainDue.IsZero() {
 		b.chainDue = time.Now().Add(chainRetryMin)
 		b.wake()
 	}

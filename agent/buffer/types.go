@@ -83,7 +83,7 @@ type Stats struct {
 	DiskBytes         int64         // size of all files
 	DiskLimit         int64         // Options.MaxDisk
 	Files             int           // record files on disk
-	Sealed            int           // how many of them are not written any more, because a write to them failed or a record in them is damaged
+	Sealed            int           // how many of them are not written any more, because a write to them failed, a record in them is damaged, or they cannot be removed
 	Full              bool          // there is no room: sources with a cursor wait, of the others something is lost
 	NoSpace           bool          // the file system has no space left, though DiskLimit is not reached
 	LostRows          uint64        // readings lost to overflow, oversize or damage since Open

@@ -75,34 +75,33 @@ func (b *Buffer) faultDueLocked() (due time.Time) {
 	return due
 }
 
-// tryAgain opens the files that did not open, where that is due. It is called with disk held.
+// tryAgain opens a file that did not open, where that is due: one, because it may wait for a lock
+// meanwhile, and what is to be written comes before the next. It is called with disk held.
 func (b *Buffer) tryAgain(now time.Time) {
 	b.mu.Lock()
-	var due []*file
-	for _, f := range b.x.files {
-		if f.fault != nil && !f.fault.due.After(now) {
-			due = append(due, f)
-		}
-	}
-	b.mu.Unlock()
-	for _, f := range due {
-		_, err := b.acquire(f)
-		if errors.Is(err, errDamagedFile) {
-			b.damagedFile(f, err)
-		}
-		if err != nil {
-			continue
-		}
-		b.handles.release(f.handle)
-		b.mu.Lock()
-		f.fault = nil
-		b.late.say(slog.LevelInfo, "record file can be opened again", "file", f.name)
-		if slices.ContainsFunc(b.x.files, func(o *file) bool { return o == f && len(o.deletes(1)) > 0 }) {
-			b.deadLocked(now)
-		}
-		b.signalChanged()
+	i := slices.IndexFunc(b.x.files, func(f *file) bool { return f.fault != nil && !f.fault.due.After(now) })
+	if i < 0 {
 		b.mu.Unlock()
+		return
 	}
+	f := b.x.files[i]
+	b.mu.Unlock()
+	_, err := b.acquire(f)
+	if errors.Is(err, errDamagedFile) {
+		b.damagedFile(f, err)
+	}
+	if err != nil {
+		return
+	}
+	b.handles.release(f.handle)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f.fault = nil
+	b.late.say(slog.LevelInfo, "record file can be opened again", "file", f.name)
+	if slices.ContainsFunc(b.x.files, func(o *file) bool { return o == f && len(o.deletes(1)) > 0 }) {
+		b.deadLocked(now)
+	}
+	b.signalChanged()
 }
 
 // newer notes that a record is in a form that this version does not know.
@@ -143,9 +142,10 @@ func (x *index) unreadable() (n uint64, err error) {
 		some := f.unreadable()
 		n += some
 		switch {
-		case f.fault != nil && err == nil:
+		case some == 0 || err != nil:
+		case f.fault != nil:
 			err = fmt.Errorf("%s: %w", f.name, f.fault.err)
-		case some > 0 && err == nil:
+		default:
 			err = fmt.Errorf("%s: %w: %w", f.name, ErrUnreadable, ErrNewer)
 		}
 	}

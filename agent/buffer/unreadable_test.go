@@ -8,6 +8,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"andon.internal/agent/buffer"
 	"andon.internal/shared/ranges"
 )
@@ -94,6 +96,25 @@ func TestFileThatDoesNotOpen(t *testing.T) {
 	within(t, "the delete is written", func() bool { return dead(b) == 0 })
 }
 
+// TestNothingHeldInAFileThatDoesNotOpen: where all of it was acknowledged, nothing that is held
+// cannot be read.
+func TestNothingHeldInAFileThatDoesNotOpen(t *testing.T) {
+	o, epoch := filled(t, 60, 10_000)
+	b := open(t, o)
+	reopen := closed(t, recordFiles(t, o.Dir)[0])
+	got, _ := givenOut(t, b)
+	lacks := set(0, 60)
+	lacks.RemoveSet(got)
+	if st := b.Stats(); st.Unreadable == nil || st.UnreadableRecords != lacks.Len() {
+		t.Errorf("stats %+v", st)
+	}
+	_ = b.Ack(epoch, lacks)
+	if st := b.Stats(); st.Unreadable != nil || st.UnreadableRecords != 0 {
+		t.Errorf("stats %+v", st)
+	}
+	reopen()
+}
+
 // dead is how many records wait to be deleted.
 func dead(b *buffer.Buffer) (n uint64) {
 	for _, f := range b.Inventory().Files {
@@ -106,6 +127,8 @@ func dead(b *buffer.Buffer) (n uint64) {
 // nothing. It is not so while the whole folder is away.
 func TestFileThatWasRemoved(t *testing.T) {
 	o, epoch := filled(t, 60, 10_000)
+	reg := prometheus.NewRegistry()
+	o.Metrics = buffer.NewMetrics(reg)
 	b := open(t, o)
 	files := recordFiles(t, o.Dir)
 	away := o.Dir + ".away"
@@ -137,6 +160,9 @@ func TestFileThatWasRemoved(t *testing.T) {
 	got.AddSet(told)
 	if st := b.Stats(); !got.Equal(set(0, 60)) || told.Len() != lost || st.LostRecords != lost || st.InPlace != 0 || st.Files != len(files)-1 {
 		t.Errorf("told %v, %d are lost; %+v", told, lost, st)
+	}
+	if n := counters(t, reg)["andon_buffer_damaged_files_total"]; n != 0 {
+		t.Errorf("%v files are set aside", n)
 	}
 }
 
@@ -226,6 +252,22 @@ func TestRecordOfANewerForm(t *testing.T) {
 		}
 	}
 	if st := b.Stats(); st.UnreadableRecords != 1 || st.LostRecords != 0 || st.Records != 20 {
+		t.Errorf("stats %+v", st)
+	}
+	// When the database has it after all, it goes with its file, which is written meanwhile.
+	epoch := b.Chain()[0].Epoch
+	_ = b.Ack(epoch, set(0, 5))
+	within(t, "the others are deleted", func() bool { return dead(b) == 1 })
+	if st := b.Stats(); st.SealError != nil || st.Sealed != 0 || st.WriteError != nil {
+		t.Errorf("stats %+v", st)
+	}
+	_ = b.Ack(epoch, set(5, 20))
+	appendAt(t, b, 0, items(20), nil)
+	for i := 1; b.Stats().Files == 1 || exists(path); i++ { // until the file is not the active one
+		appendAt(t, b, uint64(i), one(20+i), nil)
+		written(t, b)
+	}
+	if st := b.Stats(); st.SealError != nil || st.Sealed != 0 || st.WriteError != nil {
 		t.Errorf("stats %+v", st)
 	}
 }

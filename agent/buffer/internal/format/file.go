@@ -63,26 +63,29 @@ type Change struct {
 
 // Outcome is what a transaction did.
 type Outcome struct {
-	Tallies map[Epoch]Tally // of the epochs that it touched, afterwards
-	Size    int64           // of the file in use, afterwards
-	Written int64           // bytes, about
+	Tallies map[Epoch]Tally      // of the epochs that it touched, afterwards
+	Size    int64                // of the file in use, afterwards
+	Written int64                // bytes, about
+	Stuck   bool                 // see Stuck
+	Newer   map[Epoch]ranges.Set // of the deletes, what is still there: a newer version wrote it
 }
 
 // Apply runs the change as one synced transaction. scratch holds the encoded
-// records until it returns. On an error the change may or may not be in the file. The
-// file does not grow beyond limit, unless it is for deletes, which must always work.
+// records until it returns. On an error the change may or may not be in the file, and where
+// the outcome says so it cannot be closed. The file does not grow beyond limit, unless it is
+// for deletes, which must always work.
 func (c *Change) Apply(db *bolt.DB, scratch *[]byte, limit int) (Outcome, error) {
 	var out Outcome
 	if db.MaxSize = limit; len(c.Puts) == 0 {
 		db.MaxSize = 0
 	}
-	err := Guarded(func() error {
-		tx, err := db.Begin(true)
-		if err != nil {
+	var tx *bolt.Tx
+	err := Guarded(func() (err error) {
+		if tx, err = db.Begin(true); err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }() // nothing to undo after Commit
-		if out.Tallies, err = c.fill(tx, scratch); err != nil {
+		if err := c.fill(tx, scratch, &out); err != nil {
 			return err
 		}
 		if err := tx.Commit(); err != nil {
@@ -91,6 +94,7 @@ func (c *Change) Apply(db *bolt.DB, scratch *[]byte, limit int) (Outcome, error)
 		out.Written = PagesOf(tx)
 		return db.View(func(tx *bolt.Tx) error { out.Size = tx.Size(); return nil })
 	})
+	out.Stuck = Stuck(err, tx)
 	return out, err
 }
 
@@ -101,36 +105,37 @@ func PagesOf(tx *bolt.Tx) int64 {
 	return stats.GetPageAlloc() + PageSize
 }
 
-func (c *Change) fill(tx *bolt.Tx, scratch *[]byte) (map[Epoch]Tally, error) {
+func (c *Change) fill(tx *bolt.Tx, scratch *[]byte, out *Outcome) (err error) {
 	var buckets [4]*bolt.Bucket
 	for i, name := range [...][]byte{RecordsBucket, EpochsBucket, CursorsBucket, FormatBucket} {
-		var err error
 		if buckets[i], err = tx.CreateBucketIfNotExists(name); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	records, n := buckets[0], counts{b: buckets[1], rows: map[Epoch]*Count{}}
+	out.Newer = map[Epoch]ranges.Set{}
 	for e, set := range c.Deletes {
-		if err := c.delete(records, &n, e, set); err != nil {
-			return nil, err
+		if out.Newer[e], err = c.delete(records, &n, e, set); err != nil {
+			return err
 		}
 	}
 	if err := c.put(records, &n, scratch); err != nil {
-		return nil, err
+		return err
 	}
 	if err := n.raise(c.Epoch, c.Next); err != nil {
-		return nil, err
+		return err
 	}
 	for name, cur := range c.Cursors {
 		v := binary.BigEndian.AppendUint64([]byte{fileFormat}, cur.Generation)
 		if err := buckets[2].Put([]byte(name), Seal(append(v, cur.Data...))); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := c.sign(buckets[3], uint64(tx.ID())); err != nil {
-		return nil, err
+		return err
 	}
-	return n.store()
+	out.Tallies, err = n.store()
+	return err
 }
 
 // sign writes the format of the file, whose it is, and the transaction's number.
@@ -222,21 +227,26 @@ func (c *Change) put(records *bolt.Bucket, n *counts, scratch *[]byte) error {
 	return nil
 }
 
-func (c *Change) delete(records *bolt.Bucket, n *counts, e Epoch, set ranges.Set) error {
+// delete deletes records, but for those of a newer version: what these count for is not known.
+func (c *Change) delete(records *bolt.Bucket, n *counts, e Epoch, set ranges.Set) (newer ranges.Set, err error) {
 	if err := n.raise(e, 0); err != nil {
-		return err
+		return newer, err
 	}
 	for _, r := range set.Ranges() {
 		for p := r.From; p < r.To; p++ {
 			gone, err := deleteRecord(records, RecordKey(Key{e, p}))
+			if errors.Is(err, ErrNewer) {
+				newer.Add(p, p+1)
+				continue
+			}
 			if err != nil {
-				return err
+				return newer, err
 			}
 			n.rows[e].Sub(gone)
 			n.rows[e].sum -= hashOf(p)
 		}
 	}
-	return nil
+	return newer, nil
 }
 
 // deleteRecord deletes a record and returns what it was. It refuses when the pages

@@ -53,5 +53,12 @@ func OpenBolt(path string, o bolt.Options) (*bolt.DB, error) {
 	return nil, err
 }
 
-// Close closes a database whatever state it is in.
+// Stuck reports whether a transaction that ended with err left the database locked for ever,
+// because a fault kept it from being begun or undone: whoever closed that would not return. tx
+// is nil where the transaction was not begun.
+func Stuck(err error, tx *bolt.Tx) bool {
+	return errors.Is(err, ErrDamaged) && (tx == nil || tx.DB() != nil)
+}
+
+// Close closes a database whatever state it is in, unless it is [Stuck].
 func Close(db *bolt.DB) error { return Guarded(db.Close) }
