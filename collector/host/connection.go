@@ -34,7 +34,7 @@ func (h *Host) connection(ctx context.Context) error {
 		}
 	}
 	present := h.config.HostID != "" && h.online.Load()
-	state := sparkplug.State{Online: true, Timestamp: max(time.Now().UnixMilli(), h.floor)}
+	state := sparkplug.State{Online: true, Timestamp: h.stamp()}
 	h.born.Store(state.Timestamp)
 
 	dialed := make(chan net.Conn, 1)
@@ -45,7 +45,7 @@ func (h *Host) connection(ctx context.Context) error {
 		will := sparkplug.State{Timestamp: state.Timestamp}
 		options.SetBinaryWill(h.stateTopic(), will.Append(nil), 1, true)
 	}
-	client := mqtt.NewClient(options)
+	client := h.newClient(options)
 	defer func() {
 		client.Disconnect(uint(goodbyeTimeout / time.Millisecond))
 		select {
@@ -64,7 +64,7 @@ func (h *Host) connection(ctx context.Context) error {
 		return err
 	}
 	if present {
-		if err := h.announce(ctx, client, state); err != nil || ctx.Err() != nil {
+		if err := h.publishState(ctx, client, state); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -78,12 +78,16 @@ func (h *Host) connection(ctx context.Context) error {
 
 // stay waits for what ends a connection, and keeps the STATE topic true. Where nothing comes
 // for a while it says STATE again, which it must hear itself: a broker may have lost what is
-// subscribed, and the connection is well all the same.
+// subscribed, and the connection is well all the same. Where ctx ends it says goodbye, whether
+// STATE was answered or not: it may have arrived, and a clean stop leaves no will.
 func (h *Host) stay(ctx context.Context, client mqtt.Client, state sparkplug.State, present bool, lost <-chan error) error {
 	h.heard.Store(time.Now().UnixNano())
 	look := time.NewTicker(h.quiet / 2)
 	defer look.Stop()
 	for {
+		if ctx.Err() != nil {
+			return h.goodbye(ctx, client, present)
+		}
 		select {
 		case <-look.C:
 			if !present {
@@ -94,14 +98,13 @@ func (h *Host) stay(ctx context.Context, client mqtt.Client, state sparkplug.Sta
 				return errUnheard
 			}
 			if silent > h.quiet {
-				if err := h.announce(ctx, client, state); err != nil {
+				if err := h.publishState(ctx, client, state); err != nil && ctx.Err() == nil {
 					return err
 				}
 			}
 		case err := <-lost:
 			return fmt.Errorf("connection lost: %w", err)
 		case <-ctx.Done():
-			return h.goodbye(ctx, client, present)
 		case <-h.changed:
 			if h.online.Load() != present {
 				_ = h.goodbye(ctx, client, present)
@@ -118,21 +121,18 @@ func (h *Host) stay(ctx context.Context, client mqtt.Client, state sparkplug.Sta
 				return errors.New("another host of this id said offline after us")
 			}
 			h.log.Warn("state said offline and is put right", "host_id", h.config.HostID)
-			if err := h.announce(ctx, client, state); err != nil {
+			if err := h.publishState(ctx, client, state); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
 	}
 }
 
-// announce says the STATE of the connection. Where ctx ends meanwhile it may have arrived, so
-// that offline is said behind it: a clean stop leaves no will that would.
-func (h *Host) announce(ctx context.Context, client mqtt.Client, state sparkplug.State) error {
-	err := h.publishState(ctx, client, state)
-	if err != nil && ctx.Err() != nil {
-		return h.goodbye(ctx, client, true)
-	}
-	return err
+// stamp is the time for what is said now: none goes back behind another, whatever the clock
+// does, since cells pass over what is older than what they know.
+func (h *Host) stamp() int64 {
+	h.floor = max(h.clock().UnixMilli(), h.floor)
+	return h.floor
 }
 
 // goodbye says offline, as a clean stop must before it disconnects.
@@ -142,7 +142,7 @@ func (h *Host) goodbye(ctx context.Context, client mqtt.Client, present bool) er
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
 	defer cancel()
-	return h.publishState(ctx, client, sparkplug.State{Timestamp: time.Now().UnixMilli()})
+	return h.publishState(ctx, client, sparkplug.State{Timestamp: h.stamp()})
 }
 
 func (h *Host) options(ctx context.Context, dialed chan<- net.Conn) *mqtt.ClientOptions {

@@ -99,19 +99,21 @@ type Host struct {
 	log     *slog.Logger
 	metrics *Metrics
 
-	decided  chan struct{} // closed by the first Announce
-	once     sync.Once
-	online   atomic.Bool
-	changed  chan struct{} // capacity 1: Announce changed online
-	corrupt  chan int64    // capacity 1: the STATE topic says offline, of this timestamp
-	born     atomic.Int64  // the timestamp of the connection's STATE, in ms
-	heard    atomic.Int64  // when a message came last, in unix ns
-	quiet    time.Duration // quietAfter
-	floor    int64         // the lowest timestamp for the next one; of Run alone
-	mu       sync.Mutex
-	client   mqtt.Client // nil without a connection
-	offline  error       // why nothing is received; nil while it is
-	attempts int         // failed since the last connection
+	decided   chan struct{} // closed by the first Announce
+	once      sync.Once
+	online    atomic.Bool
+	changed   chan struct{}                         // capacity 1: Announce changed online
+	corrupt   chan int64                            // capacity 1: the STATE topic says offline, of this timestamp
+	born      atomic.Int64                          // the timestamp of the connection's STATE, in ms
+	heard     atomic.Int64                          // when a message came last, in unix ns
+	quiet     time.Duration                         // quietAfter
+	clock     func() time.Time                      // time.Now
+	newClient func(*mqtt.ClientOptions) mqtt.Client // mqtt.NewClient
+	floor     int64                                 // the lowest timestamp for the next STATE; of Run alone
+	mu        sync.Mutex
+	client    mqtt.Client // nil without a connection
+	offline   error       // why nothing is received; nil while it is
+	attempts  int         // failed since the last connection
 }
 
 // New checks the configuration and returns a Host for [Host.Run].
@@ -133,6 +135,7 @@ func New(c Config) (*Host, error) {
 		config: c, address: address, log: c.Logger, metrics: c.Metrics,
 		decided: make(chan struct{}), changed: make(chan struct{}, 1), corrupt: make(chan int64, 1),
 		offline: errors.New("has not connected yet"), quiet: quietAfter,
+		clock: time.Now, newClient: mqtt.NewClient,
 	}, nil
 }
 

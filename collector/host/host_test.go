@@ -27,7 +27,9 @@ const patience = 30 * time.Second
 type rig struct {
 	t    *testing.T
 	host *host.Host
-	stop func()
+
+	cancel context.CancelFunc // begins to stop it
+	stop   func()             // and waits for the end
 
 	mu       sync.Mutex
 	messages []host.Message
@@ -57,11 +59,12 @@ func newRig(t *testing.T, url, hostID string, change ...func(*host.Host)) *rig {
 	for _, fn := range change {
 		fn(r.host)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	var ctx context.Context
+	ctx, r.cancel = context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.host.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
-		cancel()
+		r.cancel()
 		select {
 		case err := <-ended:
 			if err != nil {

@@ -48,6 +48,7 @@ func (i *Intake) acknowledge(ctx context.Context) {
 		case <-i.wake:
 		case <-ctx.Done():
 			i.boardMu.Lock()
+			i.board.Database(i.databaseOf(time.Now()))
 			last, _ := i.board.Due(now.Add(time.Minute)) // whatever it still waits for
 			i.boardMu.Unlock()
 			for _, o := range last {

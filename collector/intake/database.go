@@ -55,7 +55,8 @@ func (d *database) attempts() *attempts {
 	return a
 }
 
-// begin notes an attempt. It must be followed by end.
+// begin notes an attempt. It is followed by end, but for one that is cut off as the lease is
+// lost, which is given up, or by a stop: it is not known to have succeeded.
 func (a *attempts) begin(now time.Time) {
 	a.db.mu.Lock()
 	defer a.db.mu.Unlock()
@@ -66,7 +67,7 @@ func (a *attempts) begin(now time.Time) {
 }
 
 // end notes what became of an attempt. Behind a failure the next one is at the same
-// thing; a database that refuses has answered.
+// thing. What is refused is done with, whether the database refuses it or who speaks to it.
 func (a *attempts) end(now time.Time, err error) {
 	d := a.db
 	d.mu.Lock()
@@ -95,11 +96,13 @@ func (a *attempts) committed() {
 	a.took = a.latest
 }
 
-// giveUp ends what is not done; otherwise it does nothing.
-func (a *attempts) giveUp() {
-	a.db.mu.Lock()
-	defer a.db.mu.Unlock()
-	a.doneLocked()
+// giveUp ends what is not done, of all: it is another collector's to do.
+func (d *database) giveUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.all {
+		a.doneLocked()
+	}
 }
 
 // doneLocked reports whether it ended the last failures that there were.
@@ -127,8 +130,8 @@ func (a *attempts) troubleLocked(now time.Time) error {
 }
 
 // down returns nil, or why the database counts as away for who makes these attempts. The
-// trouble of another is theirs too, until they commit what they began behind it: so
-// who has nothing to commit hears of it, and who commits is not held up.
+// trouble of another is theirs too, until they commit readings behind it: so who has
+// none to commit hears of it, and who commits is not held up.
 func (a *attempts) down(now time.Time) error {
 	d := a.db
 	d.mu.Lock()

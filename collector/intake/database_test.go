@@ -204,3 +204,66 @@ func TestWhoHasNothingToCommitHearsThatNothingIs(t *testing.T) {
 		wantTold(sparkplug.DBOK)
 	})
 }
+
+// TestWhoStoresNothingShowsNothing: a writer whose transactions store no reading, because all
+// that comes is deferred or a repeat, does not know whether one could be stored.
+func TestWhoStoresNothingShowsNothing(t *testing.T) {
+	withCells(t, func(t *testing.T, r *rig, cells []*edgetest.Node) {
+		r.plant.set(func() {
+			r.plant.outcome = func(session.Entry) intake.Outcome { return intake.Deferred }
+			r.plant.refuse = func(batch []session.Entry) error {
+				if batch[0].Node == cells[0].ID {
+					return errFull
+				}
+				return nil
+			}
+		})
+		report := func(want sparkplug.DBState) {
+			t.Helper()
+			for range 100 {
+				for _, n := range cells {
+					r.send(n, 1)
+				}
+				pass(100 * time.Millisecond)
+			}
+			for _, n := range cells {
+				if got := r.wire.last(n.ID); got.DB != want {
+					t.Errorf("%v is told that the database is %v, want %v", n.ID, got.DB, want)
+				}
+			}
+		}
+		report(sparkplug.DBDown)
+		r.plant.set(func() { r.plant.refuse = nil })
+		report(sparkplug.DBOK) // nothing is stored, and it is over all the same
+	})
+}
+
+// TestStopWhileTheDatabaseIsAway: a stop ends the attempts at it and does not mend it. Nor does
+// it for who is born then, and is told by the last round alone.
+func TestStopWhileTheDatabaseIsAway(t *testing.T) {
+	for range 10 { // which of two things that are ready comes first is left to chance
+		synctest.Test(t, func(t *testing.T) {
+			p, n, late := newPlant(t), edgetest.NewNode(group, "cell"), edgetest.NewNode(group, "late")
+			r := newRig(t, intake.Config{}, p)
+			r.births(n)
+			pass(time.Second)
+			p.set(func() { p.fail = errors.New("no route to host") })
+			pass(10 * time.Second)
+			release := make(chan struct{})
+			r.wire.set(func() { r.wire.block = release })
+			pass(2 * time.Second) // an acknowledgement is being sent
+			r.births(late)
+			pass(time.Second)
+			r.cancel()
+			pass(10 * time.Second)
+			r.wire.set(func() { r.wire.block = nil })
+			close(release)
+			r.stop()
+			for _, n := range []*edgetest.Node{n, late} {
+				if got := r.wire.last(n.ID); got.DB != sparkplug.DBDown || len(r.wire.said(n.ID)) == 0 {
+					t.Fatalf("%v is told that the database is %v", n.ID, got.DB)
+				}
+			}
+		})
+	}
+}

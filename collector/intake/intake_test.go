@@ -182,9 +182,9 @@ func TestWhatIsNotSettledIsNotAcknowledged(t *testing.T) {
 		r := newRig(t, intake.Config{}, p)
 		defer r.stop()
 		r.births(n)
-		r.send(n, int(intake.Invalid)+1)
+		r.send(n, int(intake.Quarantined)+1)
 		pass(time.Second)
-		r.wantAcked(n, "[0,3)") // stored, duplicate, quarantined; not deferred and invalid
+		r.wantAcked(n, "[2,5)") // stored, duplicate, quarantined; not deferred and invalid, nor the zero value
 	})
 }
 

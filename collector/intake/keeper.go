@@ -122,6 +122,7 @@ func (i *Intake) serve(ctx context.Context, lease Lease) {
 	err := g.Wait()
 	if errors.Is(err, ErrLeaseLost) {
 		i.log.Warn("intake lease was lost", "error", err)
+		i.db.giveUp()
 		i.enter(standby)
 		return
 	}
@@ -137,7 +138,6 @@ func (i *Intake) serve(ctx context.Context, lease Lease) {
 func (i *Intake) renew(ctx context.Context, lease Lease) error {
 	tick := time.NewTicker(i.config.Lease / 3)
 	defer tick.Stop()
-	defer i.keeper.giveUp()
 	for {
 		select {
 		case <-ctx.Done():

@@ -55,17 +55,18 @@ type Unit struct {
 // Outcome says what became of an entry.
 type Outcome uint8
 
-// The outcomes. The first three are settled for good and are acknowledged.
+// The outcomes. The last three are settled for good and are acknowledged; of what nothing
+// is said, nothing is.
 const (
-	Stored      Outcome = iota // committed now
+	Deferred    Outcome = iota // not now: it comes again
+	Invalid                    // not storable, not even aside
+	Stored                     // committed now
 	Duplicate                  // was settled before
 	Quarantined                // kept aside with a reason
-	Deferred                   // not now: it comes again
-	Invalid                    // not storable, not even aside
 )
 
 func (o Outcome) String() string {
-	return [...]string{"stored", "duplicate", "quarantined", "deferred", "invalid"}[o]
+	return [...]string{"deferred", "invalid", "stored", "duplicate", "quarantined"}[o]
 }
 
 // Committed is what a transaction did.

@@ -23,7 +23,7 @@ const maxNodeMetrics = 256
 type Metrics struct {
 	messages map[sparkplug.MessageType]prometheus.Counter
 	dropped  map[string]prometheus.Counter
-	outcomes [Invalid + 1]prometheus.Counter
+	outcomes [Quarantined + 1]prometheus.Counter
 
 	bytes, rows, late, gaps, foreign         prometheus.Counter
 	failures, refused, syncs, unnoted        prometheus.Counter
@@ -79,7 +79,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.dropped[r] = dropped(r)
 	}
 	outcomes := vector("entries_total", "Records, losses and poisoned messages through the store, by outcome.", "outcome")
-	for o := Stored; o <= Invalid; o++ {
+	for o := Deferred; o <= Quarantined; o++ {
 		m.outcomes[o] = outcomes(o.String())
 	}
 

@@ -135,10 +135,10 @@ func (p *plant) Commit(ctx context.Context, batch []session.Entry) (intake.Commi
 	}
 	p.calls = append(p.calls, "commit")
 	p.batches = append(p.batches, batch)
-	done := intake.Committed{Outcomes: make([]intake.Outcome, len(batch))}
+	done := intake.Committed{Outcomes: slices.Repeat([]intake.Outcome{intake.Stored}, len(batch))}
 	for i, e := range batch {
 		if p.outcome != nil {
-			if done.Outcomes[i] = p.outcome(e); done.Outcomes[i] > intake.Quarantined {
+			if done.Outcomes[i] = p.outcome(e); done.Outcomes[i] < intake.Stored {
 				continue
 			}
 		}

@@ -15,9 +15,9 @@ func (i *Intake) settled(entries []session.Entry, done Committed, began time.Tim
 	byNode := make(map[telemetry.Node]reply.Epochs)
 	for n := range entries {
 		e := &entries[n]
-		o := min(done.Outcomes[n], Invalid)
+		o := done.Outcomes[n]
 		i.metrics.outcomes[o].Inc()
-		if o > Quarantined {
+		if o < Stored {
 			continue
 		}
 		epochs := byNode[e.Node]

@@ -101,7 +101,7 @@ func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
 	var done Committed
 	began := time.Now()
 	if broken.Is(broken.EarlyAck) {
-		w.intake.settled(entries, Committed{Outcomes: make([]Outcome, len(entries))}, began)
+		w.intake.settled(entries, Committed{Outcomes: slices.Repeat([]Outcome{Stored}, len(entries))}, began)
 	}
 	err := w.persist(ctx, "commit batch", func(ctx context.Context) (err error) {
 		done, err = lease.Commit(ctx, entries)
@@ -122,7 +122,9 @@ func (w *writer) commit(ctx context.Context, lease Lease, batch []item) error {
 	case err != nil:
 		return err
 	}
-	w.attempts.committed()
+	if done.Rows > 0 {
+		w.attempts.committed()
+	}
 	w.intake.settled(entries, done, began)
 	return nil
 }
@@ -170,7 +172,6 @@ func (w *writer) note(ctx context.Context, lease Lease, k key, u Unit) error {
 // has ended; an attempt under way then has stopGrace to finish.
 func (w *writer) persist(ctx context.Context, what string, attempt func(context.Context) error) error {
 	i := w.intake
-	defer w.attempts.giveUp()
 	once := func() error {
 		ctx, cancel := attemptContext(ctx)
 		defer cancel()

@@ -46,8 +46,6 @@ func TestFreshGoesFirst(t *testing.T) {
 	})
 }
 
-// TestTransactionsStayShort while there are fresh entries, and are as large as they may be
-// when there are none.
 // TestFreshDoesNotWaitForAllBirths: a broker that restarts has all nodes born at once.
 func TestFreshDoesNotWaitForAllBirths(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -82,6 +80,8 @@ func TestFreshDoesNotWaitForAllBirths(t *testing.T) {
 	})
 }
 
+// TestTransactionsStayShort while there are fresh entries, and are as large as they may be
+// when there are none.
 func TestTransactionsStayShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, n := newPlant(t), edgetest.NewNode(group, "cell")

@@ -17,7 +17,8 @@ type wire struct {
 
 	mu       sync.Mutex
 	online   []bool
-	offline  bool // Publish fails
+	offline  bool          // Publish fails
+	block    chan struct{} // Publish waits for it to be closed
 	acks     map[telemetry.Node][]sparkplug.Ack
 	rebirths map[telemetry.Node]int
 }
@@ -35,6 +36,11 @@ func (w *wire) Announce(online bool) {
 func (w *wire) Publish(topic string, payload []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if block := w.block; block != nil {
+		w.mu.Unlock()
+		<-block
+		w.mu.Lock()
+	}
 	if w.offline {
 		return errors.New("offline")
 	}

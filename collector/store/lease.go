@@ -11,14 +11,22 @@ import (
 )
 
 // Lease is the right to write, held under a name. Its token rises with every new
-// holder, and every transaction checks it, so that a holder that was replaced
-// while it slept writes nothing.
+// holder, and every transaction checks both, so that a holder that was replaced
+// while it slept writes nothing. The token alone is not enough: a database that was put
+// back gives one again that another had.
 type Lease struct {
 	Name   string
 	Holder string
 	Token  int64
 
 	seen *seen // nil: of no AcquireLease
+}
+
+// heldSQL finds the row of a lease that is still its holder's; see [Lease.params].
+const heldSQL = `name = $1::text AND token = $2::bigint AND holder = $3::text`
+
+func (l *Lease) params() [][]byte {
+	return [][]byte{[]byte(l.Name), strconv.AppendInt(nil, l.Token, 10), []byte(l.Holder)}
 }
 
 // seen is the identity of the database that a lease's holder has reckoned with. Each
@@ -124,9 +132,9 @@ func (s *Store) ReleaseLease(ctx context.Context, l Lease) error {
 func (s *Store) changeLease(ctx context.Context, l Lease, op string, ttl time.Duration, lost error) error {
 	found := false
 	t, err := s.begin(ctx, nil, call{
-		sql: `UPDATE lease SET expires_at = clock_timestamp() + $3::float8 * interval '1 second'
- WHERE name = $1::text AND token = $2::bigint`,
-		params: [][]byte{[]byte(l.Name), strconv.AppendInt(nil, l.Token, 10), seconds(ttl)},
+		sql: `UPDATE lease SET expires_at = clock_timestamp() + $4::float8 * interval '1 second'
+ WHERE ` + heldSQL,
+		params: append(l.params(), seconds(ttl)),
 		done: func(tag pgconn.CommandTag) error {
 			found = tag.RowsAffected() > 0
 			return nil

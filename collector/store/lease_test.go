@@ -151,3 +151,31 @@ func TestLeaseFindsRestoredDatabase(t *testing.T) {
 		t.Errorf("the next acquisition: %v, %v", ok, err)
 	}
 }
+
+// TestATokenThatWasGivenTwice: the database was put back to before a holder took its lease, and
+// the next one gets the same token. One of them holds it.
+func TestATokenThatWasGivenTwice(t *testing.T) {
+	f := setUp(t)
+	ctx := t.Context()
+	a := f.lease
+	exec(t, f.dsn, `UPDATE lease SET token = token - 1, holder = 'of the backup', expires_at = '-infinity'`)
+	b, ok, err := f.s.AcquireLease(ctx, "intake", "b", time.Minute)
+	if err != nil || !ok || b.Token != a.Token {
+		t.Fatalf("b acquires: %v, %v, token %d; want that of a, %d", ok, err, b.Token, a.Token)
+	}
+	_, commits := f.s.Commit(ctx, a, []store.Entry{entry(epoch(1), 0, 1)})
+	for name, err := range map[string]error{"commit": commits, "renewal": f.s.RenewLease(ctx, a, time.Minute)} {
+		if !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("%s of a: %v, want ErrLeaseLost", name, err)
+		}
+	}
+	if err := f.s.ReleaseLease(ctx, a); err != nil {
+		t.Error(err)
+	}
+	if err := f.s.RenewLease(ctx, b, time.Minute); err != nil {
+		t.Errorf("renewal of b: %v", err)
+	}
+	if _, ok, err := f.s.AcquireLease(ctx, "intake", "c", time.Minute); ok || err != nil {
+		t.Errorf("c acquires: %v, %v", ok, err)
+	}
+}

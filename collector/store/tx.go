@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,7 +19,7 @@ const identitySQL = `SELECT id::text || '/' || left(pg_walfile_name(pg_current_w
 
 // leaseSQL holds off a new holder until we have committed, but not a renewal:
 // FOR KEY SHARE conflicts with FOR UPDATE only.
-const leaseSQL = `SELECT 1 FROM lease WHERE name = $1::text AND token = $2::bigint FOR KEY SHARE`
+const leaseSQL = `SELECT 1 FROM lease WHERE ` + heldSQL + ` FOR KEY SHARE`
 
 // tx is a transaction on a connection of its own. It ends with commit or rollback.
 type tx struct {
@@ -52,7 +51,7 @@ func (s *Store) begin(ctx context.Context, l *Lease, first ...call) (*tx, error)
 	if l != nil {
 		calls = append(calls, call{
 			sql:    leaseSQL,
-			params: [][]byte{[]byte(l.Name), strconv.AppendInt(nil, l.Token, 10)},
+			params: l.params(),
 			row:    func([][]byte) error { held = true; return nil },
 		})
 	}

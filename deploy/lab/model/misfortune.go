@@ -32,7 +32,7 @@ func (s *stepper) misfortunes() {
 		s.add(&w, "the database is backed up")
 	}
 	if w = *s.from; s.c.Restore && w.copied && !w.restored && w.db != w.backup {
-		w.db, w.restored, w.acking = w.backup, true, false
+		w.db, w.restored, w.acking = w.backup, true, w.acking && s.c.Limits
 		for i := range w.cells { // the collector asks for births
 			w.cells[i].synced = false
 		}

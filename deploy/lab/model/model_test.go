@@ -30,6 +30,7 @@ var scenarios = []struct {
 }
 
 func TestNothingIsLostOrDoubled(t *testing.T) {
+	all := 0
 	for _, s := range scenarios {
 		t.Run(s.Name, func(t *testing.T) {
 			r := model.Explore(s.Scenario)
@@ -37,8 +38,10 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 				t.Errorf("%s:\n%s", r.Fault, strings.Join(r.Steps, "\n"))
 			}
 			t.Logf("%d states", r.States)
+			all += r.States
 		})
 	}
+	t.Logf("%d states in all", all)
 }
 
 // TestLimits: what is known to go wrong, and named in ARCHITECTURE.md, does.
@@ -46,6 +49,7 @@ func TestLimits(t *testing.T) {
 	for _, s := range []model.Scenario{
 		{Name: "put back, and crashes unheard", Readings: 2, Epochs: 2, PutBack: true},
 		{Name: "a running copy that takes readings", Readings: 2, Epochs: 1, Beside: true},
+		{Name: "an acknowledgement of before a restore", Readings: 1, Epochs: 1, Restore: true},
 	} {
 		t.Run(s.Name, func(t *testing.T) {
 			s.Limits = true

@@ -73,10 +73,14 @@ type Scenario struct {
 	// out is that either takes a reading while both are in one epoch: one name then has two
 	// readings, and who has sent his takes the other's for it.
 	Beside bool
-	// Limits: what is left out of PutBack, but for the dead connection, and of Beside happens.
-	Limits  bool
-	Restore bool // the database is put back to a backup; acknowledged readings are retained
-	Rule    Rule // that is left out; empty: none is
+	// Restore: the database is put back to a backup; acknowledged readings are retained. Left
+	// out is that an acknowledgement of before is still under way: behind the answer to the
+	// next birth it hides what the database lacks, until the birth after that.
+	Restore bool
+	// Limits: what is left out of PutBack, but for the dead connection, of Beside and of
+	// Restore happens.
+	Limits bool
+	Rule   Rule // that is left out; empty: none is
 }
 
 func (c *Scenario) keeps(r Rule) bool { return c.Rule != r }
