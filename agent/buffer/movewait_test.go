@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +135,38 @@ func TestMoveOfTheSecondCopy(t *testing.T) {
 			}
 		}
 		closeChecked(t, b)
+	}
+}
+
+// TestSetAsideWhileAnEpochBegins: what memory still has of a file that is set aside just then
+// is written under its name in the new epoch.
+func TestSetAsideWhileAnEpochBegins(t *testing.T) {
+	o := small(t.TempDir())
+	var b *buffer.Buffer
+	var once atomic.Bool
+	o.SetStep(func(name string) error {
+		if name != "begin" || b == nil || !once.CompareAndSwap(false, true) {
+			return nil
+		}
+		if err := os.Truncate(recordFiles(t, o.Dir)[0], 0); err != nil {
+			t.Error(err)
+		}
+		if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: 60}); ok || err != nil {
+			t.Errorf("it reads what is not there: %v", err)
+		}
+		return nil
+	})
+	b = open(t, o)
+	pour(t, b, 0, 450) // into several files, so that the first is not open any more
+	newEpoch(t, b, ranges.Set{})
+	written(t, b)
+	within(t, "the loss is told", func() bool { return buffer.OpenLosses(b) == 0 })
+	list := all(t, b, buffer.Backlog)
+	if id, ok := idOf(list[0].Data); !ok || id != 0 || list[0].Position != 0 || list[0].Epoch != b.Epoch() || !list[0].Moved {
+		t.Errorf("the first is record %d, at %d of epoch %x", id, list[0].Position, list[0].Epoch)
+	}
+	if n := uint64(len(list) - 1); !once.Load() || n+b.Stats().LostRecords != 450 {
+		t.Errorf("%d records are held, %d lost", n, b.Stats().LostRecords)
 	}
 }
 

@@ -94,7 +94,14 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 	b.wake()
 	old.held.RemoveSet(m.set)
 	for p, e := range old.mem {
-		if m.set.Contains(p) {
+		switch {
+		case !m.set.Contains(p):
+		case e.stage == queued: // its file was set aside just now
+			delete(old.mem, p)
+			e.key, e.moved = Key{Epoch: ep.id, Position: m.rank(p)}, true
+			ep.mem[e.key.Position] = e
+			ep.held.Add(e.key.Position, e.key.Position+1)
+		default:
 			b.x.drop(old, e)
 		}
 	}
