@@ -75,6 +75,8 @@ type Buffer struct {
 
 	retained []retained   // oldest first
 	moves    []*move      // under way, in their order
+	moved    uint64       // see Moved
+	movedAt  time.Time    // when one last went on
 	inPlace  []brokenFile // damaged files that still have their own names: the next start salvages them again
 	again    []*move      // done, but the next start must do them again
 	alarmDue time.Time    // when an alarm in the queue must be written; zero without one

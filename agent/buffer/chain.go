@@ -44,7 +44,6 @@ type move struct {
 	seq      uint64 // orders the moves, one may go on where another ended; its key
 	from, to Epoch
 	set      ranges.Set
-	at       uint64 // below it all is copied; in memory only
 }
 
 // chain is the chain file. It is not safe for concurrent use.

@@ -34,7 +34,7 @@ func (b *Buffer) evacuateSome() error {
 // One whose records are all let go of, and waits for their loss to be on disk, is none, nor
 // one of which something cannot be read.
 func (b *Buffer) wastefulLocked() *file {
-	if size, _ := b.x.sizes(); b.cramped > 0 || len(b.moves) > 0 || size <= b.o.MaxDisk {
+	if size, _ := b.x.sizes(); b.cramped > 0 || size <= b.o.MaxDisk || b.canMoveLocked() {
 		return nil
 	}
 	var worst *file
@@ -110,7 +110,7 @@ func (x *index) settleCopy(from, to *file, k Key) {
 
 // copySome copies records, under the names that rename gives them, into the active file in
 // one transaction, and then calls settle for each, with the lock held. Those that do not
-// read back are losses. It leaves out the last ones where they are more than a transaction
+// read back are losses, and those that cannot be read now are passed over. It leaves out the last ones where they are more than a transaction
 // takes: how many are given goes by the size that records of their file have on average.
 func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.Envelope), settle func(to *file, from, as Key)) error {
 	var copied []Key
@@ -122,10 +122,10 @@ func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.En
 		b.mu.Lock()
 		f := b.x.where(k)
 		b.mu.Unlock()
-		if f == nil {
-			continue
+		v, err := format.Envelope{}, errGone
+		if f != nil {
+			v, err = b.read(f, k)
 		}
-		v, err := b.read(f, k)
 		switch {
 		case err == nil:
 			rename(&v)
@@ -136,6 +136,7 @@ func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.En
 			b.damagedFile(f, err)
 		case errors.Is(err, errDamaged):
 			b.damaged(f, k, err)
+		case errors.Is(err, errGone), errors.Is(err, ErrUnreadable): // the second is passed over now
 		default:
 			return err
 		}

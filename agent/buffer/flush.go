@@ -52,7 +52,7 @@ func (b *Buffer) dueLocked(now time.Time) time.Time {
 	}
 	by(b.writeDueLocked(now))
 	by(b.deadDue)
-	if len(b.moves) > 0 {
+	if b.canMoveLocked() {
 		by(now)
 	}
 	if !due.IsZero() && due.Before(b.retryAt) {

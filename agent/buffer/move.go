@@ -13,6 +13,7 @@ func (b *Buffer) resumeMove(m *move) {
 	from.held.RemoveSet(m.set)
 	to.next = max(to.next, m.set.Len())
 	b.moves = append(b.moves, m)
+	b.movedAt = time.Now()
 }
 
 // movingLocked returns how many positions of the range wait to be copied into another
@@ -27,16 +28,62 @@ func (b *Buffer) movingLocked(e Epoch, r ranges.Range) uint64 {
 	return n
 }
 
-// Moving reports whether records wait to be copied into another epoch, and the disk takes
-// that. They are held by no epoch until then, and become visible in their order, but behind
-// what was appended since.
+// moveStall is how long a disk may take for a part of a move before nobody waits for it.
+const moveStall = 10 * time.Second
+
+// Moving reports whether records wait to be copied into another epoch, can be read, and the
+// disk takes that. They are held by no epoch until then, and become visible in their order,
+// but behind what was appended since: see Moved.
 func (b *Buffer) Moving() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.moves) > 0 && b.failures == 0
+	return b.failures == 0 && time.Since(b.movedAt) < moveStall && b.canMoveLocked()
 }
 
-// finishMoves ends the moves under way. It is called with disk held.
+// Moved counts how often records that were copied into another epoch became visible: whoever
+// has read the backlog behind them is to begin anew.
+func (b *Buffer) Moved() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.moved
+}
+
+// canMoveLocked reports whether a move can go on now: something of one can be read, or the
+// first is to be ended.
+func (b *Buffer) canMoveLocked() bool {
+	for i, m := range b.moves {
+		if left, others := b.leftLocked(m); !left.Empty() || i == 0 && !others {
+			return true
+		}
+	}
+	return false
+}
+
+// leftLocked returns what is still to be copied of a move, and whether there are others that
+// cannot be read now: the move waits for these, while the flusher goes on.
+func (b *Buffer) leftLocked(m *move) (left ranges.Set, others bool) {
+	var closed ranges.Set
+	for _, f := range b.x.files {
+		h := f.holds[m.from]
+		if h == nil {
+			continue
+		}
+		live := h.live.Intersect(m.set)
+		if f.fault != nil {
+			closed.AddSet(live)
+			continue
+		}
+		newer := live.Intersect(h.newer)
+		closed.AddSet(newer)
+		live.RemoveSet(newer)
+		left.AddSet(live)
+	}
+	closed.RemoveSet(left)
+	return left, !closed.Empty()
+}
+
+// finishMoves ends the moves under way, but for what cannot be read now. It is called with
+// disk held.
 func (b *Buffer) finishMoves() error {
 	for {
 		if more, err := b.moveSome(); !more || err != nil {
@@ -46,53 +93,63 @@ func (b *Buffer) finishMoves() error {
 }
 
 // moveSome copies some of what is left of the moves under way, in one transaction; or, where
-// all of one is copied, deletes it where it was, and ends that move. It reports whether
-// there is more to do. It is called with disk held.
+// all of the first is copied, deletes it where it was, and ends that move. It reports whether
+// there is more that it can do. It is called with disk held.
 func (b *Buffer) moveSome() (more bool, err error) {
 	b.mu.Lock()
-	if len(b.moves) == 0 {
-		b.mu.Unlock()
-		return false, nil
-	}
-	m, ep := b.moves[0], b.x.current()
+	ep := b.x.current()
 	c := format.Change{Epoch: ep.id, Next: ep.next}
-	from := b.unmovedLocked(m)
-	b.mu.Unlock()
-	if len(from) > 0 {
-		return true, b.copyMoved(m, &c, from)
+	for i, m := range b.moves {
+		from, others := b.unmovedLocked(m)
+		if len(from) > 0 {
+			b.mu.Unlock()
+			return true, b.copyMoved(m, &c, from)
+		}
+		if i == 0 && !others {
+			b.mu.Unlock()
+			if err := b.endMove(m); err != nil {
+				return true, err
+			}
+			b.mu.Lock()
+			break
+		}
 	}
-	if err := b.endMove(m); err != nil {
-		return true, err
-	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.moves) > 0, nil
+	return b.canMoveLocked(), nil
 }
 
-// unmovedLocked returns some positions that are still to be copied, as many as make a
-// transaction. Those that were copied before a crash are let go of.
-func (b *Buffer) unmovedLocked(m *move) []uint64 {
-	var out []uint64
+// unmovedLocked returns some positions that are to be copied now, as many as make a
+// transaction, and whether there are others that cannot be read. Those that were copied before
+// a crash are let go of.
+func (b *Buffer) unmovedLocked(m *move) (out []uint64, others bool) {
 	var size int64
-	rank := m.rank(m.at)
-	for _, r := range m.set.Ranges() {
-		for p := max(r.From, m.at); p < r.To; p, rank = p+1, rank+1 {
-			f := b.x.where(Key{Epoch: m.from, Position: p})
-			if f == nil {
-				continue
-			}
-			if b.x.where(Key{Epoch: m.to, Position: rank}) != nil {
+	left, others := b.leftLocked(m)
+	for _, r := range left.Ranges() {
+		rank := m.rank(r.From)
+		for p := r.From; p < r.To; p, rank = p+1, rank+1 {
+			if b.x.where(b.lastNameLocked(Key{Epoch: m.to, Position: rank})) != nil {
 				b.x.bury(Key{Epoch: m.from, Position: p})
 				continue
 			}
 			out = append(out, p)
-			t := f.holds[m.from].tally
+			t := b.x.where(Key{Epoch: m.from, Position: p}).holds[m.from].tally
 			if size += int64(t.Bytes / max(t.Records, 1)); size >= b.o.maxBatch() || len(out) == maxItems {
-				return out
+				return out, others
 			}
 		}
 	}
-	return out
+	return out, others
+}
+
+// lastNameLocked returns under which name a move brings what is to be k: where a later one
+// takes it further, that of the last, for k itself another life of this machine may have used.
+func (b *Buffer) lastNameLocked(k Key) Key {
+	for _, m := range b.moves {
+		if m.from == k.Epoch && m.set.Contains(k.Position) {
+			k = Key{Epoch: m.to, Position: m.rank(k.Position)}
+		}
+	}
+	return k
 }
 
 // bury lets go of a record everywhere.
@@ -112,15 +169,18 @@ func (b *Buffer) copyMoved(m *move, c *format.Change, from []uint64) error {
 		keys[i] = Key{Epoch: m.from, Position: p}
 	}
 	rename := func(v *format.Envelope) {
-		v.Key, v.Moved = Key{Epoch: m.to, Position: m.rank(v.Key.Position)}, true
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		v.Key, v.Moved = b.lastNameLocked(v.Key), true
 	}
 	return b.copySome(c, keys, rename, func(f *file, k, as Key) {
 		b.x.bury(k)
 		f.holding(as.Epoch).live.Add(as.Position, as.Position+1)
 		b.x.byID[as.Epoch].held.Add(as.Position, as.Position+1)
-		m.at = k.Position + 1
-		b.deadLocked(time.Now()) // a long move does not take the space twice
-		b.shedAt = nil           // it may lie before that
+		b.moved++
+		b.movedAt = time.Now()
+		b.deadLocked(b.movedAt) // a long move does not take the space twice
+		b.shedAt = nil          // it may lie before that
 		b.signalChanged()
 	})
 }
@@ -166,8 +226,10 @@ func (b *Buffer) endMove(m *move) error {
 	b.mu.Lock()
 	left := len(b.inPlace) > 0
 	for _, f := range b.x.files {
-		if h := f.holds[m.from]; h != nil && !(h.dead.Intersect(m.set).Empty() && h.doubt.Intersect(m.set).Empty()) {
-			left = true
+		if h := f.holds[m.from]; h != nil {
+			for _, some := range []ranges.Set{h.live, h.bad, h.dead, h.doubt} {
+				left = left || !some.Intersect(m.set).Empty()
+			}
 		}
 	}
 	for _, before := range b.again {

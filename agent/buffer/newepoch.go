@@ -30,7 +30,7 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 	}
 	b.mu.Lock()
 	old := b.x.current()
-	m := &move{from: old.id, set: b.x.onDisk(old)}
+	m := &move{from: old.id, set: b.onDiskLocked(old)}
 	m.set.RemoveSet(sent)
 	l := b.newLink()
 	m.to, m.seq = l.id, l.seq
@@ -60,12 +60,25 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 	return nil
 }
 
-// onDisk returns the held positions of an epoch that are in a file.
-func (x *index) onDisk(ep *epoch) ranges.Set {
-	var out ranges.Set
-	for _, f := range x.files {
+// onDiskLocked returns the held positions of an epoch that are in a file, and those under which
+// a move brings what it cannot read yet.
+func (b *Buffer) onDiskLocked(ep *epoch) (out ranges.Set) {
+	for _, f := range b.x.files {
 		if h := f.holds[ep.id]; h != nil {
 			out.AddSet(h.live.Intersect(ep.held))
+		}
+		for _, m := range b.moves {
+			h := f.holds[m.from]
+			if h == nil {
+				continue
+			}
+			for _, r := range h.live.Intersect(m.set).Ranges() {
+				for p := r.From; p < r.To; p++ {
+					if k := b.lastNameLocked(Key{Epoch: m.from, Position: p}); k.Epoch == ep.id {
+						out.Add(k.Position, k.Position+1)
+					}
+				}
+			}
 		}
 	}
 	return out
@@ -77,10 +90,18 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 	now := time.Now()
 	b.closeDueLossesLocked(now, true)
 	b.moves = append(b.moves, m)
+	b.movedAt = now
 	b.wake()
 	old.held.RemoveSet(m.set)
 	for p, e := range old.mem {
-		if m.set.Contains(p) {
+		switch {
+		case !m.set.Contains(p):
+		case e.stage == queued: // its file was set aside just now
+			delete(old.mem, p)
+			e.key, e.moved = Key{Epoch: ep.id, Position: m.rank(p)}, true
+			ep.mem[e.key.Position] = e
+			ep.held.Add(e.key.Position, e.key.Position+1)
+		default:
 			b.x.drop(old, e)
 		}
 	}

@@ -47,7 +47,7 @@ func (b *Buffer) makeRoom(all bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if over = b.overLocked(); over > 0 && b.cramped == 0 && len(b.moves) == 0 { // what is moved is older, and not seen yet
+	if over = b.overLocked(); over > 0 && b.cramped == 0 && !b.canMoveLocked() { // what is moved is older, and not seen yet
 		most := int64(b.x.unwritten.Space) - over
 		b.dropQueuedLocked(now, false, func() bool { return int64(b.x.unwritten.Space) <= most })
 		b.stuffed = b.overLocked() > 0

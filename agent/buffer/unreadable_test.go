@@ -213,29 +213,34 @@ func TestRoomInAFileThatDoesNotOpen(t *testing.T) {
 	}
 }
 
+// makeNewer gives a record of a file a form that only a newer version knows, and returns what
+// the file was.
+func makeNewer(t *testing.T, path string, id int) (before []byte) {
+	t.Helper()
+	newer := 0
+	before = rewrite(t, path, func(data []byte) {
+		for at, content := 0, payload(id, 10_000); ; newer++ { // a page that was written again lies there twice
+			i := bytes.Index(data[at:], content)
+			if i < 0 {
+				return
+			}
+			start, end := bytes.LastIndex(data[:at+i], []byte("ANR")), at+i+len(content)
+			data[start+3] = 77
+			binary.LittleEndian.PutUint32(data[end:], crc32.Checksum(data[start:end], crc32.MakeTable(crc32.Castagnoli)))
+			at = end
+		}
+	})
+	if newer == 0 {
+		t.Fatalf("record %d is not in %s", id, path)
+	}
+	return before
+}
+
 // TestRecordOfANewerForm: after a way back to an older version, a record that only the newer
 // one can read is kept, and those behind it are given out.
 func TestRecordOfANewerForm(t *testing.T) {
 	o, _ := filled(t, 20, 10_000)
-	path := recordFiles(t, o.Dir)[0]
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	newer := 0
-	for at, content := 0, payload(3, 10_000); ; newer++ { // a page that was written again lies there twice
-		i := bytes.Index(data[at:], content)
-		if i < 0 {
-			break
-		}
-		start, end := bytes.LastIndex(data[:at+i], []byte("ANR")), at+i+len(content)
-		data[start+3] = 77
-		binary.LittleEndian.PutUint32(data[end:], crc32.Checksum(data[start:end], crc32.MakeTable(crc32.Castagnoli)))
-		at = end
-	}
-	if err := os.WriteFile(path, data, 0o600); err != nil || newer == 0 {
-		t.Fatalf("record 3 is there %d times; %v", newer, err)
-	}
+	makeNewer(t, recordFiles(t, o.Dir)[0], 3)
 	b, err := buffer.Open(o)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ type lanes struct {
 	live, backlog *outgoing   // next of each lane, read and not yet sent
 	again         *outgoing   // the one to be sent again next, likewise
 	cursor        *buffer.Key // the backlog has been read up to here
+	moved         uint64      // of the buffer, when it was read from its start
 	drained       bool        // nothing is behind cursor but what goes through the live lane
 	last          flight.Lane // of the record sent last
 	lastLive      time.Time   // when one was last sent live
@@ -144,7 +145,7 @@ func (s *session) nextLive(now time.Time) *outgoing {
 // nextBacklog returns the record that the backlog lane has to send next, or nil:
 // first what is to be sent again, then what is held, oldest first. While the sync
 // is not there, and at a clean stop, it has nothing; while records are moved to a new
-// epoch, only what is to be sent again.
+// epoch, only what is to be sent again; when some have come, it begins at the oldest.
 func (s *session) nextBacklog(now time.Time) *outgoing {
 	l := &s.lanes
 	if !s.sync.done || s.hold || !s.stopBy.IsZero() || now.Before(s.pause) || now.Before(l.backlogFrom) {
@@ -156,8 +157,11 @@ func (s *session) nextBacklog(now time.Time) *outgoing {
 	if o := s.nextResend(now); o != nil {
 		return o
 	}
-	if s.up.buf.Moving() { // into the new epoch: what has come so far may stand behind what will
-		l.backlog, l.cursor, l.drained = nil, nil, false
+	moving, moved := s.up.buf.Moving(), s.up.buf.Moved()
+	if moving || moved != l.moved { // into the new epoch: what has come so far may stand behind that
+		l.backlog, l.cursor, l.drained, l.moved = nil, nil, false, moved
+	}
+	if moving {
 		return nil
 	}
 	if l.backlog != nil && s.up.table.Holds(flight.Key(l.backlog.stored.Key)) {

@@ -31,6 +31,7 @@ type Buffer interface {
 	Settle(epochs []buffer.Epoch)
 	NewEpoch(sent ranges.Set) error
 	Moving() bool
+	Moved() uint64
 	Stats() buffer.Stats
 }
 

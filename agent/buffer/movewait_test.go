@@ -1,0 +1,205 @@
+package buffer_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"andon.internal/agent/buffer"
+	"andon.internal/shared/ranges"
+)
+
+// TestMoveBesideAFileThatDoesNotOpen: what can be read is moved, the flusher goes on, and the
+// rest comes when the file opens again, under a name of the newest epoch also where another has
+// begun meanwhile.
+func TestMoveBesideAFileThatDoesNotOpen(t *testing.T) {
+	o := small(t.TempDir())
+	o.RotateBytes = 256 << 10
+	b := open(t, o)
+	pour(t, b, 0, 150)
+	reopen := closed(t, recordFiles(t, o.Dir)[0])
+	for n := range 3 { // the last time with nothing else to be moved
+		newEpoch(t, b, ranges.Set{})
+		if st := b.Stats(); st.WriteError != nil || st.UnreadableRecords == 0 || st.LostRecords != 0 || st.Records != uint64(150+n) {
+			t.Fatalf("stats %+v", st)
+		}
+		got, end := givenOut(t, b)
+		if got.Contains(0) || !got.Contains(149) || !errors.Is(end, buffer.ErrUnreadable) {
+			t.Fatalf("%v is given out, and then %v", got, end)
+		}
+		if n < 2 {
+			pour(t, b, 150+n, 1)
+		}
+	}
+	from := b.Epoch()
+	reopen()
+	within(t, "it is open again", func() bool { return b.Stats().Unreadable == nil })
+	moved(t, b)
+	for range 2 {
+		if got, end := givenOut(t, b); end != nil || !got.Equal(set(0, 152)) {
+			t.Errorf("%v is given out, and then %v", got, end)
+		}
+		list := all(t, b, buffer.Backlog)
+		for _, s := range list {
+			if s.Epoch != from || !s.Moved {
+				t.Fatalf("position %d of epoch %x, moved is %v", s.Position, s.Epoch, s.Moved)
+			}
+		}
+		if len(list) != 152 || list[151].Position != 151 {
+			t.Errorf("%d records, the last is %d", len(list), list[len(list)-1].Position)
+		}
+		closeChecked(t, b)
+		b = open(t, o)
+	}
+}
+
+// TestMoveOfANewerForm: after a way back to an older version a move that goes on then leaves
+// out what only the newer one can read, until that is back.
+func TestMoveOfANewerForm(t *testing.T) {
+	o := small(t.TempDir())
+	old := cutOffMove(t, &o)
+	path := recordFiles(t, o.Dir)[0]
+	before := makeNewer(t, path, 2)
+	for range 2 {
+		b, err := buffer.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, end := givenOut(t, b)
+		if got.String() != "[0,2)[3,4)" || !errors.Is(end, buffer.ErrUnreadable) {
+			t.Errorf("%v is given out, and then %v", got, end)
+		}
+		newEpoch(t, b, ranges.Set{})
+		if st := b.Stats(); st.WriteError != nil || st.UnreadableRecords != 1 || st.Records != 4 {
+			t.Errorf("stats %+v", st)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	rewrite(t, path, func(data []byte) {
+		i := strings.Index(string(before), string(payload(2, 10_000)))
+		start := strings.LastIndex(string(before[:i]), "ANR")
+		copy(data[start:i+10_004], before[start:i+10_004])
+	})
+	b := open(t, o)
+	wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2 3:3")
+	if s := all(t, b, buffer.Backlog)[2]; s.Epoch == old || !s.Moved {
+		t.Errorf("epoch %x, moved is %v", s.Epoch, s.Moved)
+	}
+}
+
+// TestMoveOfTheSecondCopy: a record whose file took no sync, and that is in the next one too, is
+// moved also where its first copy does not read back.
+func TestMoveOfTheSecondCopy(t *testing.T) {
+	o := small(t.TempDir())
+	var unsure, down atomic.Bool
+	o.SetStep(func(name string) error {
+		if down.Load() || name == "end" {
+			down.Store(true)
+			return errors.New("crash")
+		}
+		if name == "written" && unsure.CompareAndSwap(true, false) {
+			return errors.New("the disk fails, as it was told to")
+		}
+		return nil
+	})
+	b, err := buffer.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		unsure.Store(i == 2)
+		appendAt(t, b, uint64(i), []buffer.Item{{Data: payload(i, 10_000), Rows: 1}}, nil)
+		written(t, b)
+	}
+	old := b.Epoch()
+	if err := b.NewEpoch(ranges.Set{}); err == nil {
+		t.Fatal("the crash did not come")
+	}
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	o.SetStep(nil)
+	flip(t, o.Dir, 2, 10_000) // in the first file
+	for range 2 {
+		b = open(t, o)
+		wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2 3:3")
+		for _, s := range all(t, b, buffer.Backlog) {
+			if s.Epoch == old || !s.Moved {
+				t.Errorf("position %d of epoch %x, moved is %v", s.Position, s.Epoch, s.Moved)
+			}
+		}
+		closeChecked(t, b)
+	}
+}
+
+// TestSetAsideWhileAnEpochBegins: what memory still has of a file that is set aside just then
+// is written under its name in the new epoch.
+func TestSetAsideWhileAnEpochBegins(t *testing.T) {
+	o := small(t.TempDir())
+	var b *buffer.Buffer
+	var once atomic.Bool
+	o.SetStep(func(name string) error {
+		if name != "begin" || b == nil || !once.CompareAndSwap(false, true) {
+			return nil
+		}
+		if err := os.Truncate(recordFiles(t, o.Dir)[0], 0); err != nil {
+			t.Error(err)
+		}
+		if _, ok, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: 60}); ok || err != nil {
+			t.Errorf("it reads what is not there: %v", err)
+		}
+		return nil
+	})
+	b = open(t, o)
+	pour(t, b, 0, 450) // into several files, so that the first is not open any more
+	newEpoch(t, b, ranges.Set{})
+	written(t, b)
+	within(t, "the loss is told", func() bool { return buffer.OpenLosses(b) == 0 })
+	list := all(t, b, buffer.Backlog)
+	if id, ok := idOf(list[0].Data); !ok || id != 0 || list[0].Position != 0 || list[0].Epoch != b.Epoch() || !list[0].Moved {
+		t.Errorf("the first is record %d, at %d of epoch %x", id, list[0].Position, list[0].Epoch)
+	}
+	if n := uint64(len(list) - 1); !once.Load() || n+b.Stats().LostRecords != 450 {
+		t.Errorf("%d records are held, %d lost", n, b.Stats().LostRecords)
+	}
+}
+
+// TestMoveOnADiskThatHangs: nobody waits for a move whose disk does not come back, and when it
+// does that is told.
+func TestMoveOnADiskThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := small(t.TempDir())
+		var hangs atomic.Bool
+		back := make(chan struct{})
+		o.SetStep(func(name string) error {
+			if name == "write" && hangs.Load() {
+				<-back
+			}
+			return nil
+		})
+		b := open(t, o)
+		appendAt(t, b, 0, items(0, 1, 2), nil)
+		written(t, b)
+		hangs.Store(true)
+		if err := b.NewEpoch(ranges.Set{}); err != nil {
+			t.Fatal(err)
+		}
+		if !b.Moving() {
+			t.Error("it is not waited for")
+		}
+		time.Sleep(time.Minute)
+		if b.Moving() || b.Moved() != 0 {
+			t.Error("it is waited for a move that the disk does not take")
+		}
+		close(back)
+		within(t, "it is moved", func() bool { return b.Moved() > 0 })
+		wantLane(t, b, buffer.Backlog, "0:0 1:1 2:2")
+		moved(t, b)
+	})
+}
