@@ -240,7 +240,8 @@ func makeNewer(t *testing.T, path string, id int) (before []byte) {
 // one can read is kept, and those behind it are given out.
 func TestRecordOfANewerForm(t *testing.T) {
 	o, _ := filled(t, 20, 10_000)
-	makeNewer(t, recordFiles(t, o.Dir)[0], 3)
+	path := recordFiles(t, o.Dir)[0]
+	makeNewer(t, path, 3)
 	b, err := buffer.Open(o)
 	if err != nil {
 		t.Fatal(err)
