@@ -67,6 +67,7 @@ func (t *Table) Park(now time.Time, r Record, reason string) (p Parked, ok bool)
 	if s == nil {
 		return Parked{}, false
 	}
+	s.tried = true
 	return t.park(now, s, r, reason), true
 }
 
