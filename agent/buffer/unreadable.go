@@ -152,18 +152,17 @@ func (x *index) unreadable() (n uint64, err error) {
 	return n, err
 }
 
-// nextReadable is next without what cannot be read now.
-func (x *index) nextReadable(after *Key, live *uint64) (Key, bool) {
+// nextReadable is next without what cannot be read now, and says whether it passed over such.
+func (x *index) nextReadable(after *Key, live *uint64) (k Key, passed, ok bool) {
 	for {
-		k, ok := x.next(after, live)
-		if !ok {
-			return k, false
+		if k, ok = x.next(after, live); !ok {
+			return k, passed, false
 		}
 		to := x.passOver(k)
 		if to == k.Position {
-			return k, true
+			return k, passed, true
 		}
-		after = &Key{Epoch: k.Epoch, Position: to - 1}
+		after, passed = &Key{Epoch: k.Epoch, Position: to - 1}, true
 	}
 }
 
