@@ -137,13 +137,14 @@ func (f *file) unreadable() (n uint64) {
 	return n
 }
 
-// unreadable returns how many records that are held cannot be read now, and why.
+// unreadable returns how many records that are held cannot be read now, and why: a file that does
+// not open goes before a newer form.
 func (x *index) unreadable() (n uint64, err error) {
 	for _, f := range x.files {
 		some := f.unreadable()
 		n += some
 		switch {
-		case f.fault != nil && err == nil:
+		case f.fault != nil && (err == nil || errors.Is(err, ErrNewer)):
 			err = fmt.Errorf("%s: %w", f.name, f.fault.err)
 		case some > 0 && err == nil:
 			err = fmt.Errorf("%s: %w: %w", f.name, ErrUnreadable, ErrNewer)
