@@ -157,6 +157,22 @@ func TestRebirthsAreNoSignOfTheIntake(t *testing.T) {
 	cell.drained(plant)
 }
 
+// TestACollectorThatIsCutOff from the database, while another one commits, begins no hold.
+func TestACollectorThatIsCutOff(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.startCredited()
+	for range 20 {
+		plant.say(sparkplug.Ack{DB: sparkplug.DBDown, Credit: sparkplug.Credit{Records: 1, Bytes: 1}})
+		cell.readings("press-1", 5)
+		cell.heard(plant)
+	}
+	cell.drained(plant)
+	if n := opstest.Metric(t, cell.reg, "andon_uplink_holds_total"); n != 0 {
+		t.Errorf("%v holds", n)
+	}
+}
+
 // TestNothingIsKnownWithoutASession: a hold ends with the session that was told of it.
 func TestNothingIsKnownWithoutASession(t *testing.T) {
 	_, plant, p, cell := plant(t)
