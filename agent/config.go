@@ -66,7 +66,7 @@ type MQTTConfig struct {
 	Plaintext bool `yaml:"plaintext"`
 	// Enroll is where the cell gets its certificate, and renews it.
 	Enroll EnrollConfig `yaml:"enroll"`
-	// BacklogShare is the part of the window that readings of the past have while fresh
+	// BacklogShare is the most of the window that readings of the past have while fresh
 	// ones are sent too, from 0.05 to 0.95: 0.5.
 	BacklogShare float64 `yaml:"backlog_share"`
 	// MaxRate bounds what is sent, in bytes a second, for a thin link that others use too:

@@ -272,7 +272,7 @@ func TestAReloadWaitsForTheDisk(t *testing.T) {
 	s.start()
 	s.says("no usable disk", 1)
 	s.again <- struct{}{}
-	s.says("not taken over while there is no usable disk", 1)
+	s.says("not taken over while the disk has a fault", 1)
 	if err := os.Remove(filepath.Join(s.dir, "data")); err != nil {
 		t.Fatal(err)
 	}
@@ -301,6 +301,6 @@ func TestAReloadWaitsForADiskThatFails(t *testing.T) {
 	}
 	s.says("cannot write to disk", 1)
 	s.again <- struct{}{}
-	s.says("not taken over while there is no usable disk", 1)
+	s.says("not taken over while the disk has a fault", 1)
 	_ = s.stop()
 }

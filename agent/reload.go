@@ -70,7 +70,7 @@ func serve[T any](ctx context.Context, a *Agent, again <-chan T, reread func() (
 			return nil, err
 		case <-again:
 			if fault := a.diskNow(); fault != nil {
-				a.log.Error("the configuration is not taken over while there is no usable disk: the readings in memory would be lost", "error", fault)
+				a.log.Error("the configuration is not taken over while the disk has a fault", "error", fault)
 				continue
 			}
 			next, ok := reread()

@@ -17,8 +17,9 @@ import (
 // after is nil. It keeps no state: what is not acknowledged is found again. The
 // key behind which it looks need not exist; one of an epoch that is not known counts
 // as nil. A record that does not read back is passed over: it becomes a loss record. So are
-// those in files that do not open now; behind the last of the others the error wraps
-// ErrUnreadable in the lane Backlog while there are such: look again later, from the start.
+// those in files that do not open now, which Stored.PassedOver says; behind the last of the
+// others the error wraps ErrUnreadable in the lane Backlog while there are such: look again
+// later, from the start.
 // Another error is the disk's; the next call tries again.
 func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 	if after != nil && after.Position >= maxPosition {
@@ -35,7 +36,7 @@ func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 			from := b.x.current().marks.since(time.Now().Add(-b.o.LiveAge), b.o.markStep())
 			live = &from
 		}
-		k, ok := b.x.nextReadable(after, live)
+		k, passed, ok := b.x.nextReadable(after, live)
 		if !ok {
 			var err error
 			if l == Backlog {
@@ -45,7 +46,7 @@ func (b *Buffer) Next(l Lane, after *Key) (Stored, bool, error) {
 			return Stored{}, false, wrap("read from buffer", err)
 		}
 		s, again, err := b.giveLocked(k)
-		if !again {
+		if s.PassedOver = passed; !again {
 			return s, err == nil, err
 		}
 	}

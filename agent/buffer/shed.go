@@ -153,7 +153,7 @@ func (s *shedding) done() bool {
 func (s *shedding) some() (bool, error) {
 	b := s.b
 	b.mu.Lock()
-	k, ok := b.x.nextReadable(s.after, nil)
+	k, _, ok := b.x.nextReadable(s.after, nil)
 	if !ok {
 		b.mu.Unlock()
 		return false, nil

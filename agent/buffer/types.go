@@ -30,6 +30,9 @@ type Stored struct {
 	// Moved: NewEpoch gave it its name. It had another one, and where this process is the
 	// second life of a machine that was put back, the first one may have sent it under that.
 	Moved bool
+	// PassedOver: between this one and the one behind which Next looked are some that cannot be
+	// read now.
+	PassedOver bool
 }
 
 // Lane is an order in which records are read.

@@ -136,34 +136,34 @@ func (f *file) unreadable() (n uint64) {
 	return n
 }
 
-// unreadable returns how many records that are held cannot be read now, and why.
+// unreadable returns how many records that are held cannot be read now, and why: a file that does
+// not open goes before a newer form.
 func (x *index) unreadable() (n uint64, err error) {
 	for _, f := range x.files {
 		some := f.unreadable()
 		n += some
 		switch {
-		case some == 0 || err != nil:
-		case f.fault != nil:
+		case some == 0:
+		case f.fault != nil && (err == nil || errors.Is(err, ErrNewer)):
 			err = fmt.Errorf("%s: %w", f.name, f.fault.err)
-		default:
+		case err == nil:
 			err = fmt.Errorf("%s: %w: %w", f.name, ErrUnreadable, ErrNewer)
 		}
 	}
 	return n, err
 }
 
-// nextReadable is next without what cannot be read now.
-func (x *index) nextReadable(after *Key, live *uint64) (Key, bool) {
+// nextReadable is next without what cannot be read now, and says whether it passed over such.
+func (x *index) nextReadable(after *Key, live *uint64) (k Key, passed, ok bool) {
 	for {
-		k, ok := x.next(after, live)
-		if !ok {
-			return k, false
+		if k, ok = x.next(after, live); !ok {
+			return k, passed, false
 		}
 		to := x.passOver(k)
 		if to == k.Position {
-			return k, true
+			return k, passed, true
 		}
-		after = &Key{Epoch: k.Epoch, Position: to - 1}
+		after, passed = &Key{Epoch: k.Epoch, Position: to - 1}, true
 	}
 }
 

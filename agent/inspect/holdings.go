@@ -26,7 +26,7 @@ type Holdings struct {
 	Card          *Card    `json:"card,omitempty"` // absent where it cannot be read
 }
 
-// Epoch is one start of an agent.
+// Epoch is a stretch of positions: each start of an agent begins one, and it may begin more.
 type Epoch struct {
 	ID       string    `json:"id"`
 	Began    time.Time `json:"began,omitzero"`

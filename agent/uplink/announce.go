@@ -183,7 +183,7 @@ func (s *session) settleUnits(held uint64) {
 			s.dying = append(s.dying, r)
 		}
 	}
-	if !s.up.table.Empty() || held <= uint64(s.up.table.Stats().Parked) {
+	if f := s.up.table.Stats(); held <= uint64(f.Records+f.Waiting+f.Parked) {
 		s.idleBeats = 0
 		return
 	}

@@ -71,7 +71,7 @@ type Config struct {
 	ParkAfter  int           // failures of a record until it is parked; 5
 	ParkFor    time.Duration // the first time it is parked for, doubled after each; 30 s
 	ParkMax    time.Duration // what that doubles to; 1 h
-	WellAfter  time.Duration // a session of that age tries what others broke with in flight; 10 s
+	WellAfter  time.Duration // a session in which the collector was heard for so long tries what others broke with in flight; 10 s
 
 	Logger  *slog.Logger // default: none
 	Metrics *Metrics     // default: counted and not registered

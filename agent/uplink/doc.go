@@ -10,8 +10,9 @@
 //   - Everything the buffer holds is sent again until then, whatever the network, the
 //     broker or the collector do. A record that breaks every attempt only waits
 //     longer, it is never given up.
-//   - A fresh record leaves at once. Backlog has at most its share of the window,
-//     by default half, while fresh ones come.
+//   - A fresh record waits for credit and for one message of the backlog, and where the
+//     window is too small for both for one round trip of it. While fresh ones come backlog
+//     has at most its share of the window, by default half, or one record.
 //   - Memory is bounded by the collector's credit: a record's data stays in the
 //     buffer while it is in flight.
 //   - Nothing that the network does blocks [Uplink.Run] from ending in time.

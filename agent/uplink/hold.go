@@ -11,9 +11,14 @@ import (
 // traffic beside the intake (alarms, pages), and nothing is repeated. When it ends,
 // everything held is sent again.
 
+// okLasts is how long the word that the database is there holds against another one: a collector
+// speaks every second, and one that is cut off from the database does beside the one that took over.
+const okLasts = 2 * time.Second
+
 // databaseIs follows the database, as an acknowledgement says it.
 func (s *session) databaseIs(now time.Time, db sparkplug.DBState) {
 	if db != sparkplug.DBDown {
+		s.okAt = now
 		s.endHold(now)
 		return
 	}

@@ -157,6 +157,22 @@ func TestRebirthsAreNoSignOfTheIntake(t *testing.T) {
 	cell.drained(plant)
 }
 
+// TestACollectorThatIsCutOff from the database, while another one commits, begins no hold.
+func TestACollectorThatIsCutOff(t *testing.T) {
+	_, plant, _, cell := plant(t)
+	cell.birth("press-1", press)
+	cell.startCredited()
+	for range 20 {
+		plant.say(sparkplug.Ack{DB: sparkplug.DBDown, Credit: sparkplug.Credit{Records: 1, Bytes: 1}})
+		cell.readings("press-1", 5)
+		cell.heard(plant)
+	}
+	cell.drained(plant)
+	if n := opstest.Metric(t, cell.reg, "andon_uplink_holds_total"); n != 0 {
+		t.Errorf("%v holds", n)
+	}
+}
+
 // TestNothingIsKnownWithoutASession: a hold ends with the session that was told of it.
 func TestNothingIsKnownWithoutASession(t *testing.T) {
 	_, plant, p, cell := plant(t)
@@ -165,16 +181,17 @@ func TestNothingIsKnownWithoutASession(t *testing.T) {
 	plant.set(func(p *policy) { p.down = true })
 	cell.birth("press-1", press)
 	cell.start()
-	figures := func() [3]float64 {
-		return [3]float64{
+	figures := func() [5]float64 {
+		return [5]float64{
 			opstest.Metric(t, reg, "andon_uplink_connected"), opstest.Metric(t, reg, "andon_uplink_hold"),
 			opstest.Metric(t, reg, "andon_uplink_born_units"),
+			opstest.Metric(t, reg, "andon_uplink_credit_records"), opstest.Metric(t, reg, "andon_uplink_credit_bytes"),
 		}
 	}
-	eventually(t, "the hold", func() bool { return figures() == [3]float64{1, 1, 1} })
+	eventually(t, "the hold", func() bool { return figures() == [5]float64{1, 1, 1, 2, 8 << 20} })
 	p.refuse(true)
-	eventually(t, "the link is gone, and the hold", func() bool { return figures() == [3]float64{} })
-	if st := cell.up.Status(); st.Connected || st.Hold || !st.HoldSince.IsZero() || st.HoldWhy != "" || st.Units != 0 {
+	eventually(t, "the link is gone, and the hold", func() bool { return figures() == [5]float64{} })
+	if st := cell.up.Status(); st.Connected || st.Hold || !st.HoldSince.IsZero() || st.HoldWhy != "" || st.Units != 0 || st.CreditRecords != 0 || st.CreditBytes != 0 {
 		t.Errorf("without a link the status is %+v", st)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"andon.internal/agent/record"
 	"andon.internal/agent/uplink/internal/births"
 	"andon.internal/agent/uplink/internal/flight"
-	"andon.internal/shared/ranges"
 	"andon.internal/shared/sparkplug"
 	"andon.internal/shared/telemetry"
 )
@@ -43,6 +42,13 @@ type outgoing struct {
 // rescan reads the backlog from its start again.
 func (l *lanes) rescan() {
 	l.backlog, l.again, l.cursor, l.drained, l.rescanAt = nil, nil, nil, false, time.Time{}
+}
+
+// lookAgain has the backlog read from its start in a while: something cannot be read now.
+func (l *lanes) lookAgain(now time.Time) {
+	if l.rescanAt.IsZero() {
+		l.rescanAt = now.Add(unreadablePause)
+	}
 }
 
 // idle reports whether neither lane has anything to send.
@@ -169,10 +175,12 @@ func (s *session) nextBacklog(now time.Time) *outgoing {
 	}
 	for l.backlog == nil && !l.drained {
 		st, ok, err := s.up.buf.Next(buffer.Backlog, l.cursor)
-		if errors.Is(err, buffer.ErrUnreadable) {
-			if l.drained = true; l.rescanAt.IsZero() {
-				l.rescanAt = now.Add(unreadablePause)
-			}
+		unreadable := errors.Is(err, buffer.ErrUnreadable)
+		if unreadable || st.PassedOver {
+			l.lookAgain(now)
+		}
+		if unreadable {
+			l.drained = true
 			return nil
 		}
 		if err != nil {
@@ -203,8 +211,8 @@ func (s *session) nextResend(now time.Time) *outgoing {
 		}
 		st, ok, err := s.up.buf.Get(buffer.Key(r.Key))
 		if errors.Is(err, buffer.ErrUnreadable) {
-			s.up.table.Forget(r.Key) // the backlog has it when it can be read
-			s.lanes.drained = false
+			s.up.table.Unread(now, r.Key) // the backlog has it when it can be read
+			s.lanes.lookAgain(now)
 			continue
 		}
 		if err != nil {
@@ -294,11 +302,8 @@ const (
 	unreadablePause = 5 * time.Second
 )
 
-// bufferFailed has one lane wait; until is when it goes on.
+// bufferFailed has the backlog wait, or both lanes; until is when that goes on.
 func (s *session) bufferFailed(now time.Time, err error, until *time.Time) {
 	*until = now.Add(bufferPause)
 	s.log.Error("buffer cannot be read; trying again", "error", err)
 }
-
-// allBelow is the positions below n.
-func allBelow(n uint64) ranges.Set { return ranges.Of(ranges.Range{From: 0, To: n}) }

@@ -58,7 +58,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		syncs:           f.counter("syncs_total", "Complete answers to a birth."),
 		syncTimeouts:    f.counter("sync_timeouts_total", "Births repeated for lack of an answer."),
 		newEpochs:       f.counter("new_epochs_total", "Epochs begun because the database knew positions that were never sent."),
-		holds:           f.counter("holds_total", "Times the database was away."),
+		holds:           f.counter("holds_total", "Times the database or the collector was away; in each session anew."),
 		requeued:        f.counter("requeued_records_total", "Retained records that the database lacked."),
 		retransmissions: f.counter("retransmissions_total", "Records sent again."),
 		acknowledged:    f.counter("acknowledged_records_total", "Records in flight that were acknowledged."),

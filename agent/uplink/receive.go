@@ -90,7 +90,10 @@ func (s *session) askBirth(now time.Time) {
 func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
 	s.heard, s.acked = now, now
 	s.up.table.Heard(now)
-	s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
+	contradicted := a.DB == sparkplug.DBDown && now.Sub(s.okAt) < okLasts
+	if !contradicted {
+		s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
+	}
 	for i := range a.Epochs {
 		e := &a.Epochs[i]
 		if !s.sync.done {
@@ -103,7 +106,9 @@ func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
 		}
 		s.committed(now, e.Epoch, e.Committed)
 	}
-	s.databaseIs(now, a.DB)
+	if !contradicted {
+		s.databaseIs(now, a.DB)
+	}
 	if a.Sync != nil {
 		return s.syncPart(now, a)
 	}

@@ -41,6 +41,7 @@ type session struct {
 	// What the collector said: see receive.go and sync.go.
 	heard     time.Time // since when it is silent: the first birth, then the last acknowledgement
 	acked     time.Time // when that came, of the intake: others ask for births too; zero before the first
+	okAt      time.Time // when it last said that the database is there
 	hostsGone time.Time // since when no host is online, see host.go; zero: one is, or none is known
 	hostBack  time.Time // when one last came back
 

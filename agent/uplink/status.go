@@ -22,7 +22,7 @@ type Status struct {
 	HoldSince time.Time // set while Hold
 	HoldWhy   string    // likewise
 
-	CreditRecords   int64 // what may be in flight
+	CreditRecords   int64 // what may be in flight; 0 without a session
 	CreditBytes     int64
 	InFlightRecords int64
 	InFlightBytes   int64
@@ -39,7 +39,7 @@ type Parked struct {
 	Bytes    int64
 	Reason   string
 	Times    int       // how often it was put aside
-	Next     time.Time // when it is tried again at the latest
+	Next     time.Time // from then on it may be tried, one at a time and in no hold, or before
 }
 
 // Status returns how things stand. Safe for concurrent use.
@@ -49,10 +49,11 @@ func (u *Uplink) Status() Status {
 	return u.status
 }
 
-// setLink notes that there is no session, and why. Then nothing is known of the database, and
-// no unit is announced.
+// setLink notes that there is no session, and why. Then nothing is known of the database,
+// nothing may be in flight, and no unit is announced.
 func (u *Uplink) setLink(err error) {
-	for _, g := range []prometheus.Gauge{u.cfg.Metrics.connected, u.cfg.Metrics.hold, u.cfg.Metrics.units} {
+	m := u.cfg.Metrics
+	for _, g := range []prometheus.Gauge{m.connected, m.hold, m.units, m.creditRecords, m.creditBytes} {
 		g.Set(0)
 	}
 	u.mu.Lock()
@@ -63,6 +64,7 @@ func (u *Uplink) setLink(err error) {
 	}
 	st.Connected, st.Waiting, st.Synced = false, false, false
 	st.Hold, st.HoldSince, st.HoldWhy = false, time.Time{}, ""
+	st.CreditRecords, st.CreditBytes = 0, 0
 	st.InFlightRecords, st.InFlightBytes, st.Units = 0, 0, 0
 	st.Error = ""
 	if err != nil {

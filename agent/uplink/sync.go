@@ -183,3 +183,6 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// allBelow is the positions below n.
+func allBelow(n uint64) ranges.Set { return ranges.Of(ranges.Range{From: 0, To: n}) }

@@ -25,7 +25,7 @@ type Parked struct {
 	Record
 	Reason string
 	Times  int       // how often it was parked
-	Next   time.Time // when it is tried again, or before that: see [Table.Heard]
+	Next   time.Time // from then on it may be tried, one at a time, or before: see [Table.Heard]
 }
 
 // suspect returns the record's entry, made if there is none, or nil when too many
@@ -67,6 +67,7 @@ func (t *Table) Park(now time.Time, r Record, reason string) (p Parked, ok bool)
 	if s == nil {
 		return Parked{}, false
 	}
+	s.tried = true
 	return t.park(now, s, r, reason), true
 }
 

@@ -190,6 +190,50 @@ func TestAWellLinkTriesEachOnce(t *testing.T) {
 	}
 }
 
+// TestParkedAgainWaits: one that a well link is to try, and that cannot be sent as it is, is not
+// given at once again.
+func TestParkedAgainWaits(t *testing.T) {
+	tab := flapped(t)
+	tab.Heard(at(1111))
+	for range 2 {
+		r, ok := tab.Resend(at(1111))
+		if !ok {
+			t.Fatal("nothing is tried")
+		}
+		tab.Park(at(1111), r, "unreadable")
+	}
+	wantNoTry(t, tab, 1112)
+}
+
+// TestUnreadKeepsWhatIsKnown: a record that cannot be read for a while has broken as many
+// connections as before, and a parked one stays it.
+func TestUnreadKeepsWhatIsKnown(t *testing.T) {
+	tab := table()
+	bad := rec(1, flight.Backlog)
+	for range 2 {
+		tab.Begin()
+		tab.Sent(at(0), bad)
+		tab.End(at(0), true)
+	}
+	tab.Begin()
+	tab.Sent(at(1), bad)
+	tab.Recall()
+	tab.Unread(at(1), bad.Key)
+	if tab.Holds(bad.Key) || !tab.Empty() {
+		t.Error("one that is not parked is still held")
+	}
+	tab.Sent(at(2), bad)
+	if parked := tab.End(at(2), true); len(parked) != 1 {
+		t.Fatalf("parked %+v at the third break", parked)
+	}
+	tab.Begin()
+	tab.Heard(at(3))
+	tab.Heard(at(13))
+	tab.Unread(at(13), bad.Key)
+	wantNoTry(t, tab, 42)
+	wantTry(t, tab, 43)
+}
+
 func TestParkIsBounded(t *testing.T) {
 	tab := table()
 	n := 0

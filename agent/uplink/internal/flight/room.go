@@ -20,7 +20,7 @@ func (t *Table) Room(now time.Time, lane Lane, size int64, contended bool) bool 
 	limit := t.win.records()
 	bytes := t.win.bytes()
 	if n == 0 || broken.Is(broken.NoCredit) {
-		return lane == Backlog || !contended || t.owed <= bytes // what is larger goes alone
+		return lane == Backlog || !contended || t.owed == 0 || t.owed+size <= bytes // what leaves no room for others goes alone
 	}
 	if n >= limit || t.bytes[Live]+t.bytes[Backlog]+size > bytes {
 		if lane == Backlog && t.byLane[Backlog] == 0 {

@@ -207,6 +207,15 @@ func (t *Table) Forget(k Key) {
 	delete(t.suspects, k)
 }
 
+// Unread takes a record out that cannot be read now. What is known against it stays, and a
+// parked one waits.
+func (t *Table) Unread(now time.Time, k Key) {
+	t.drop(k)
+	if s := t.suspects[k]; s != nil && s.parks > 0 {
+		s.tried, s.due = true, now.Add(t.cfg.ParkFor)
+	}
+}
+
 // drop takes a record out of flight and out of the waiting list.
 func (t *Table) drop(k Key) {
 	if e := t.flying[k]; e != nil {

@@ -234,7 +234,7 @@ func TestBacklogHasAFloor(t *testing.T) {
 	for _, tt := range []struct {
 		share float64
 		size  int64 // of a record of the backlog; a live one has 10
-	}{{0.05, 10}, {0.5, 10}, {0.95, 10}, {0.05, 400}, {0.5, 900}, {0.5, 1500}} {
+	}{{0.05, 10}, {0.5, 10}, {0.95, 10}, {0.05, 400}, {0.5, 900}, {0.5, 995}, {0.5, 1500}} {
 		t.Run(fmt.Sprintf("share %v of records of %d", tt.share, tt.size), func(t *testing.T) {
 			cfg := config()
 			cfg.FirstRecords, cfg.BacklogShare = 1000, tt.share
