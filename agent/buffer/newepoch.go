@@ -60,12 +60,17 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 	return nil
 }
 
-// onDisk returns the held positions of an epoch that are in a file.
+// onDisk returns the held positions of an epoch that are in a file, also of such as are hidden
+// behind others that wait for space.
 func (x *index) onDisk(ep *epoch) ranges.Set {
+	held := ep.held.Clone()
+	for _, e := range ep.hidden {
+		held.Add(e.key.Position, e.key.Position+1)
+	}
 	var out ranges.Set
 	for _, f := range x.files {
 		if h := f.holds[ep.id]; h != nil {
-			out.AddSet(h.live.Intersect(ep.held))
+			out.AddSet(h.live.Intersect(held))
 		}
 	}
 	return out
