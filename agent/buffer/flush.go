@@ -117,6 +117,23 @@ func (b *Buffer) flush(all bool) error {
 	if waiting {
 		return nil
 	}
+	if err := b.writeAll(all, last); err != nil {
+		if noSpace(err) {
+			_ = b.sweep(false) // files of which nothing is needed any more give some
+		}
+		return err
+	}
+	if err := b.sweep(all); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	b.succeeded(last)
+	return nil
+}
+
+// writeAll writes what is due, or everything, up to serial last, and goes on with what is to be
+// copied.
+func (b *Buffer) writeAll(all bool, last uint64) error {
 	for moving := true; moving; { // what comes meanwhile does not wait for all of a move
 		if err := b.writeDue(all, last); err != nil {
 			return err
@@ -132,11 +149,6 @@ func (b *Buffer) flush(all bool) error {
 		b.failed(err, nil)
 		return err
 	}
-	if err := b.sweep(all); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	b.succeeded(last)
 	return nil
 }
 
