@@ -197,6 +197,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 	var size int64
 	rest := b.x.queue[:0]
 	together := false // the last one taken and the next belong to one cursor
+	alarms := b.cramped > 0 && slices.ContainsFunc(b.x.queue, (*entry).comesFirst)
 	for i, e := range b.x.queue {
 		if size >= b.batchLocked() && !together {
 			p.more = true
@@ -205,7 +206,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 		}
 		switch {
 		case e.stage == gone:
-		case b.waitsLocked(e):
+		case b.waitsLocked(e), alarms && (e.bound || e.class == Bulk):
 			p.more = true
 			rest = append(rest, e)
 		case all || e.ahead || e.class != Bulk || !e.appended.After(soon):

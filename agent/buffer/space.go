@@ -187,3 +187,7 @@ func (b *Buffer) quotaLocked() int64 {
 func (b *Buffer) waitsLocked(e *entry) bool {
 	return b.cramped > 0 && b.x.doomed > 0 && e.class == Bulk && !e.bound && e.cursor == nil
 }
+
+// comesFirst reports whether e is an alarm that is written before all else where files cannot
+// grow: there may be space for it, and none for what waits already.
+func (e *entry) comesFirst() bool { return e.class == Alarm && e.stage == queued && !e.bound }
