@@ -243,6 +243,16 @@ func FullFiles(b *Buffer) (n int) {
 	return n
 }
 
+// LookForSpace has a buffer that found no space look at once whether there is some again.
+func LookForSpace(b *Buffer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cramped > 0 {
+		b.spaceDue = time.Now()
+		b.wake()
+	}
+}
+
 // OpenLosses returns how many losses are noted and not yet records.
 func OpenLosses(b *Buffer) int {
 	b.mu.Lock()

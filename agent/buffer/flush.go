@@ -122,6 +122,23 @@ func (b *Buffer) flush(all bool) error {
 	if waiting {
 		return nil
 	}
+	if err := b.writeAll(all, last); err != nil {
+		if noSpace(err) {
+			_ = b.sweep(false) // files of which nothing is needed any more give some
+		}
+		return err
+	}
+	if err := b.sweep(all); err != nil {
+		b.failed(err, nil)
+		return err
+	}
+	b.succeeded(last)
+	return nil
+}
+
+// writeAll writes what is due, or everything, up to serial last, and goes on with what is to be
+// copied.
+func (b *Buffer) writeAll(all bool, last uint64) error {
 	for moving := true; moving; { // what comes meanwhile does not wait for all of a move
 		if err := b.writeDue(all, last); err != nil {
 			return err
@@ -137,11 +154,6 @@ func (b *Buffer) flush(all bool) error {
 		b.failed(err, nil)
 		return err
 	}
-	if err := b.sweep(all); err != nil {
-		b.failed(err, nil)
-		return err
-	}
-	b.succeeded(last)
 	return nil
 }
 
@@ -190,6 +202,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 	var size int64
 	rest := b.x.queue[:0]
 	together := false // the last one taken and the next belong to one cursor
+	alarms := b.cramped > 0 && slices.ContainsFunc(b.x.queue, (*entry).comesFirst)
 	for i, e := range b.x.queue {
 		if size >= b.batchLocked() && !together {
 			p.more = true
@@ -198,7 +211,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 		}
 		switch {
 		case e.stage == gone:
-		case b.waitsLocked(e):
+		case b.waitsLocked(e), alarms && (e.bound || e.class == Bulk):
 			p.more = true
 			rest = append(rest, e)
 		case all || e.ahead || e.class != Bulk || !e.appended.After(soon):

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
 	"andon.internal/agent/roster"
@@ -90,8 +93,10 @@ func TestPeriodIsKept(t *testing.T) {
 		}
 	}
 	for name, fault := range map[string]func(from time.Time) func(string) error{
-		"healthy disk":              func(time.Time) func(string) error { return func(string) error { return nil } },
-		"disk is full":              func(time.Time) func(string) error { return failing(syscall.ENOSPC) },
+		"healthy disk": func(time.Time) func(string) error { return func(string) error { return nil } },
+		"disk is full": func(time.Time) func(string) error {
+			return failing(&fs.PathError{Op: "write", Path: "record file", Err: syscall.ENOSPC})
+		},
 		"disk takes 20 a second":    func(time.Time) func(string) error { return slow },
 		"a sync hangs 10 s":         stuck(10 * time.Second),
 		"a sync hangs 10 s, fails":  stuckAndFails,
@@ -100,7 +105,12 @@ func TestPeriodIsKept(t *testing.T) {
 		for mode, o := range map[string]buffer.Options{"behind": {}, "ahead": {WriteAhead: true}} {
 			t.Run(name+", "+mode, func(t *testing.T) {
 				o.Dir, o.MaxDisk, o.MaxMemory = t.TempDir(), 8<<20, 4<<20
+				reg := prometheus.NewRegistry()
+				o.Metrics = buffer.NewMetrics(reg)
 				synctest.Test(t, func(t *testing.T) { keepsPeriod(t, o, fault) })
+				if n := counters(t, reg)["andon_buffer_no_space_total"]; (n > 0) != (name == "disk is full") {
+					t.Errorf("no space was found %v times", n)
+				}
 			})
 		}
 	}

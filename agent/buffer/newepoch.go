@@ -60,12 +60,17 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 	return nil
 }
 
-// onDiskLocked returns the held positions of an epoch that are in a file, and those under which
-// a move brings what it cannot read yet.
+// onDiskLocked returns the held positions of an epoch that are in a file, also of such as are
+// hidden behind others that wait for space, and those under which a move brings what it cannot
+// read yet.
 func (b *Buffer) onDiskLocked(ep *epoch) (out ranges.Set) {
+	held := ep.held.Clone()
+	for _, e := range ep.hidden {
+		held.Add(e.key.Position, e.key.Position+1)
+	}
 	for _, f := range b.x.files {
 		if h := f.holds[ep.id]; h != nil {
-			out.AddSet(h.live.Intersect(ep.held))
+			out.AddSet(h.live.Intersect(held))
 		}
 		for _, m := range b.moves {
 			h := f.holds[m.from]

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"andon.internal/agent/buffer"
 )
 
@@ -41,6 +43,8 @@ func TestSimulation(t *testing.T) {
 			if (seed+seed/6)%3 == 1 {
 				s.o.Retain = 50 * time.Millisecond
 			}
+			reg := prometheus.NewRegistry()
+			s.o.Metrics = buffer.NewMetrics(reg)
 			s.o.SetStep(s.step)
 			s.most = ops / 10
 			s.start(filepath.Join(s.root, "live"))
@@ -52,7 +56,11 @@ func TestSimulation(t *testing.T) {
 			}
 			s.calm.Store(true)
 			s.restart(false)
-			t.Logf("%v, %d records were let go of", s.o.Policy, s.m.shed)
+			found := counters(t, reg)["andon_buffer_no_space_total"]
+			t.Logf("%v, %d records were let go of; no space was found %v times", s.o.Policy, s.m.shed, found)
+			if s.filling && found == 0 {
+				t.Error("the disk never was full")
+			}
 			s.stop()
 			s.verifyImages()
 		})
@@ -77,6 +85,7 @@ type sim struct {
 	failing bool        // some steps fail
 	filling bool        // some find no space
 	full    int         // so many more of them
+	writes  int         // and new files that were tried while it does not hold
 	calm    atomic.Bool // but not now
 }
 
@@ -118,15 +127,17 @@ func (s *sim) act() {
 		time.Sleep(time.Duration(s.rng.IntN(6)) * time.Millisecond)
 	case n < 93:
 		s.settle()
-	case n < 95:
+	case n < 94:
+		buffer.LookForSpace(s.b)
+	case n < 96:
 		if err := s.b.NewEpoch(s.m.sent(s.b.Epoch())); err != nil && !s.failing {
 			s.t.Error(err)
 		}
-	case n < 96:
-		s.restart(true)
 	case n < 97:
-		s.restart(false)
+		s.restart(true)
 	case n < 98:
+		s.restart(false)
+	case n < 99:
 		if err := buffer.Check(s.b); err != nil {
 			s.t.Error(err)
 		}

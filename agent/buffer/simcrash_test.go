@@ -3,6 +3,7 @@ package buffer_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -42,12 +43,12 @@ func (s *sim) step(name string) error {
 func (s *sim) fail(name string) error {
 	switch name {
 	case "write", "create":
-		if s.filling && s.full == 0 && s.hooks.IntN(60) == 0 {
+		if s.writes++; s.filling && s.full == 0 && (s.writes == 10 || s.hooks.IntN(60) == 0) {
 			s.full = 1 + s.hooks.IntN(20)
 		}
 		if s.full > 0 {
 			s.full--
-			return fmt.Errorf("%s, as it was told to: %w", name, syscall.ENOSPC)
+			return &fs.PathError{Op: name, Path: "record file", Err: syscall.ENOSPC}
 		}
 	case "written", "unlink", "endmove":
 	default:

@@ -49,7 +49,10 @@ func (b *Buffer) outOfSpace() {
 // whether that is in one piece, or ever had blocks.
 func (b *Buffer) elsewhere(f *file) bool {
 	b.mu.Lock()
-	other := b.cramped > 0 && slices.ContainsFunc(b.x.files, func(o *file) bool { return o != f && !o.sealed && !o.full })
+	other := b.cramped > 0 && slices.ContainsFunc(b.x.files, func(o *file) bool { return o != f && !o.sealed && !o.full && o.fault == nil })
+	if size, _ := b.x.sizes(); other { // what was unlinked meanwhile, somebody else has taken
+		b.cramped = max(min(b.cramped, size), 1)
+	}
 	fresh := f.fresh
 	b.mu.Unlock()
 	if !other {
@@ -184,3 +187,7 @@ func (b *Buffer) quotaLocked() int64 {
 func (b *Buffer) waitsLocked(e *entry) bool {
 	return b.cramped > 0 && b.x.doomed > 0 && e.class == Bulk && !e.bound && e.cursor == nil
 }
+
+// comesFirst reports whether e is an alarm that is written before all else where files cannot
+// grow: there may be space for it, and none for what waits already.
+func (e *entry) comesFirst() bool { return e.class == Alarm && e.stage == queued && !e.bound }

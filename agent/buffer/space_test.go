@@ -161,10 +161,15 @@ func TestNoSpaceDropNewest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.Append([]buffer.Item{{Class: buffer.Alarm, Data: payload(1, 300)}}, nil); err != nil {
+	within(t, "the disk has no space", func() bool { return b.Stats().WriteError != nil })
+	first, err := b.Append([]buffer.Item{{Class: buffer.Alarm, Data: payload(1, 300)}}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, "the disk has no space", func() bool { return b.Stats().NoSpace })
+	within(t, "the alarm is on disk", func() bool {
+		s, _, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: first})
+		return err == nil && s.OnDisk
+	})
 	x := taleOf(t, b)
 	if x.ids[0] != 1 || x.alarms != 1 || b.Stats().LostRecords < 200 {
 		t.Errorf("the oldest is %d, %d alarms, %+v", x.ids[0], x.alarms, b.Stats())
