@@ -45,8 +45,8 @@ func (c *Config) SetClock(now func() time.Time) {
 // SetDiskPatience sets how long the disk may take at the start.
 func (c *Config) SetDiskPatience(d time.Duration) { c.diskPatience = d }
 
-// BufferFaults is what is told of a buffer with these figures and this linger, and what of it keeps a new
+// BufferFaults is what is told of a buffer with these figures, and what of it keeps a new
 // configuration from being taken over.
-func BufferFaults(s buffer.Stats, linger time.Duration) (told, waits error) {
-	return oneLine(append(bufferFaults(&s, linger), sealed(&s))), oneLine(writeFaults(&s, linger))
+func BufferFaults(s buffer.Stats) (told, waits error) {
+	return oneLine(append(bufferFaults(&s), sealed(&s))), oneLine(writeFaults(&s))
 }

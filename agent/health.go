@@ -40,23 +40,23 @@ func (a *Agent) addChecks() {
 // checkDisk says what is wrong with the disk, but for its being full.
 func (a *Agent) checkDisk() error {
 	s := a.buffer.Stats()
-	return oneLine(append(bufferFaults(&s, a.cfg.Buffer.Linger), sealed(&s), a.diskFault()))
+	return oneLine(append(bufferFaults(&s), sealed(&s), a.diskFault()))
 }
 
 // checkWrites says what keeps readings in memory, where a stop would lose them, or the buffer
 // from opening again.
 func (a *Agent) checkWrites() error {
 	s := a.buffer.Stats()
-	return oneLine(append(writeFaults(&s, a.cfg.Buffer.Linger), a.diskFault()))
+	return oneLine(append(writeFaults(&s), a.diskFault()))
 }
 
 // writeFaults leaves out records in a newer form: the buffer opens with them.
-func writeFaults(s *buffer.Stats, linger time.Duration) []error {
+func writeFaults(s *buffer.Stats) []error {
 	known := *s
 	if errors.Is(s.Unreadable, buffer.ErrNewer) {
 		known.Unreadable = nil
 	}
-	return bufferFaults(&known, linger)
+	return bufferFaults(&known)
 }
 
 // sealed says that the disk failed a while ago; it takes what comes since.
@@ -67,12 +67,11 @@ func sealed(s *buffer.Stats) error {
 	return fmt.Errorf("a record file was given up, and what comes next is in a new one; look at the disk: %w", s.SealError)
 }
 
-// bufferFaults says what the buffer meets on its disk now. For the linger readings are in memory
-// anyhow.
-func bufferFaults(s *buffer.Stats, linger time.Duration) (list []error) {
+// bufferFaults says what the buffer meets on its disk now.
+func bufferFaults(s *buffer.Stats) (list []error) {
 	failed := s.WriteError
-	if failed == nil && s.Detached == nil && !s.NoSpace && s.UnwrittenAge > linger+stuckAfter { // it hangs, and nobody has changed the state
-		failed = fmt.Errorf("%w: the oldest reading in memory waits for %s", errStuckDisk, s.UnwrittenAge.Round(time.Second))
+	if failed == nil && s.Detached == nil && !s.NoSpace && s.Overdue > stuckAfter { // it hangs, and nobody has changed the state
+		failed = fmt.Errorf("%w: what is to be written waits for %s", errStuckDisk, s.Overdue.Round(time.Second))
 	}
 	if failed != nil {
 		list = append(list, fmt.Errorf("write to disk: %w", failed))

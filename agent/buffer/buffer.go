@@ -73,15 +73,16 @@ type Buffer struct {
 
 	ballastWarned bool // that it cannot be made; changes with disk held
 
-	retained []retained   // oldest first
-	moves    []*move      // under way, in their order
-	moved    uint64       // see Moved
-	movedAt  time.Time    // when one last went on
-	inPlace  []brokenFile // damaged files that still have their own names: the next start salvages them again
-	again    []*move      // done, but the next start must do them again
-	alarmDue time.Time    // when an alarm in the queue must be written; zero without one
-	deadDue  time.Time    // when deletes must be written; zero without any
-	lastAck  time.Time
+	retained   []retained   // oldest first
+	moves      []*move      // under way, in their order
+	moved      uint64       // see Moved
+	movedAt    time.Time    // when one last went on
+	inPlace    []brokenFile // damaged files that still have their own names: the next start salvages them again
+	again      []*move      // done, but the next start must do them again
+	writeSince time.Time    // since when a transaction of records is under way; zero without one
+	alarmDue   time.Time    // when an alarm in the queue must be written; zero without one
+	deadDue    time.Time    // when deletes must be written; zero without any
+	lastAck    time.Time
 
 	retryAt   time.Time // no write before then; zero when the last one succeeded
 	retryWait time.Duration

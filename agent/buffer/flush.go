@@ -90,6 +90,17 @@ func (b *Buffer) writeDueLocked(now time.Time) time.Time {
 	return due
 }
 
+// lingerOf returns how long a record may wait for others to be written with.
+func (b *Buffer) lingerOf(e *entry) time.Duration {
+	switch {
+	case e.ahead:
+		return 0
+	case e.class == Alarm:
+		return b.o.AlarmLinger
+	}
+	return b.o.Linger
+}
+
 // plan is what one transaction writes.
 type plan struct {
 	entries []*entry
@@ -163,11 +174,16 @@ func (b *Buffer) writeDue(all bool, last uint64) error {
 		b.makeRoom(all)
 		b.mu.Lock()
 		p := b.planLocked(time.Now(), all)
-		b.mu.Unlock()
 		if len(p.entries) == 0 {
+			b.mu.Unlock()
 			return nil
 		}
+		b.writeSince = time.Now()
+		b.mu.Unlock()
 		err := b.commit(&p)
+		b.mu.Lock()
+		b.writeSince = time.Time{}
+		b.mu.Unlock()
 		if err != nil {
 			b.failed(err, &p)
 			return err

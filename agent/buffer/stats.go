@@ -43,10 +43,16 @@ func (b *Buffer) Stats() Stats {
 			}
 		}
 	}
+	if !b.writeSince.IsZero() {
+		s.Overdue = now.Sub(b.writeSince)
+	}
 	for _, e := range x.queue {
-		if e.stage == queued && e.cursor == nil {
-			s.UnwrittenAge = now.Sub(e.appended)
+		age := now.Sub(e.appended)
+		if age <= s.Overdue { // nor is what came later
 			break
+		}
+		if e.stage == queued && e.cursor == nil {
+			s.Overdue = max(s.Overdue, age-b.lingerOf(e))
 		}
 	}
 	return s

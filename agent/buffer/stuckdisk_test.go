@@ -63,6 +63,28 @@ func TestNobodyWaitsForATransaction(t *testing.T) {
 	}
 }
 
+// TestOverdue: a disk that hangs shows, whatever the linger is; readings that wait for it do not.
+func TestOverdue(t *testing.T) {
+	disk := disktest.Mount(t, 48<<20)
+	o := small(filepath.Join(disk.Dir, "d"))
+	o.Linger = time.Minute
+	b := open(t, o)
+	appendAt(t, b, 0, items(0), nil)
+	disk.Freeze()
+	defer disk.Thaw()
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if late := b.Stats().Overdue; late > 0 {
+			t.Fatalf("what lingers is late by %v", late)
+		}
+	}
+	alarm := items(1)
+	alarm[0].Class = buffer.Alarm
+	appendAt(t, b, 1, alarm, nil)
+	within(t, "the alarm is overdue", func() bool { return b.Stats().Overdue > time.Second })
+	disk.Thaw()
+	within(t, "it is written", func() bool { return b.Stats().Overdue == 0 })
+}
+
 // appendAndRead appends the records from to to-1, and reads what is live after each.
 func appendAndRead(b *buffer.Buffer, from, to int, ahead bool) error {
 	for id := from; id < to; id++ {

@@ -81,7 +81,7 @@ type Stats struct {
 	OldestAge time.Duration // since the oldest held record was appended; 0 when nothing is held
 
 	Unwritten         int           // held records that are in memory only
-	UnwrittenAge      time.Duration // of the oldest such record
+	Overdue           time.Duration // how much longer than their lingers the one that waits longest does; a disk that hangs makes it long
 	MemoryBytes       int64         // record bytes in memory, unwritten and cached
 	DiskBytes         int64         // size of all files
 	DiskLimit         int64         // Options.MaxDisk

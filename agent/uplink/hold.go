@@ -11,14 +11,22 @@ import (
 // traffic beside the intake (alarms, pages), and nothing is repeated. When it ends,
 // everything held is sent again.
 
-// okLasts is how long the word that the database is there holds against another one: a collector
-// speaks every second, and one that is cut off from the database does beside the one that took over.
-const okLasts = 2 * time.Second
+// A collector speaks every second, and one that is cut off from the database does beside the one
+// that took over. A hold that ended before okLasts shows that there are two; for doubtLasts behind
+// that, or behind another such word, the word that the database is there holds for okLasts
+// against the other one.
+const (
+	okLasts    = 2 * time.Second
+	doubtLasts = 10 * time.Second
+)
 
 // databaseIs follows the database, as an acknowledgement says it.
 func (s *session) databaseIs(now time.Time, db sparkplug.DBState) {
 	if db != sparkplug.DBDown {
 		s.okAt = now
+		if s.hold && now.Sub(s.holdSince) < okLasts {
+			s.doubtUntil = now.Add(doubtLasts)
+		}
 		s.endHold(now)
 		return
 	}

@@ -25,6 +25,7 @@ type lanes struct {
 	liveFrom      time.Time   // live waits for the sync until then
 	holdUntil     time.Time   // in a hold, the next live record goes out then
 	backlogFrom   time.Time   // the backlog waits until then
+	passed        bool        // something before cursor cannot be read now
 	rescanAt      time.Time   // what cannot be read now is looked for again then; zero when nothing is left out
 	oldestFirst   bool        // too many gaps: everything goes through the backlog, in order
 }
@@ -41,7 +42,7 @@ type outgoing struct {
 
 // rescan reads the backlog from its start again.
 func (l *lanes) rescan() {
-	l.backlog, l.again, l.cursor, l.drained, l.rescanAt = nil, nil, nil, false, time.Time{}
+	l.backlog, l.again, l.cursor, l.drained, l.passed, l.rescanAt = nil, nil, nil, false, false, time.Time{}
 }
 
 // lookAgain has the backlog read from its start in a while: something cannot be read now.
@@ -176,19 +177,16 @@ func (s *session) nextBacklog(now time.Time) *outgoing {
 	for l.backlog == nil && !l.drained {
 		st, ok, err := s.up.buf.Next(buffer.Backlog, l.cursor)
 		unreadable := errors.Is(err, buffer.ErrUnreadable)
-		if unreadable || st.PassedOver {
-			l.lookAgain(now)
-		}
-		if unreadable {
-			l.drained = true
-			return nil
-		}
-		if err != nil {
+		l.passed = l.passed || unreadable || st.PassedOver
+		if err != nil && !unreadable {
 			s.bufferFailed(now, err, &l.backlogFrom)
 			return nil
 		}
 		if !ok || (!l.oldestFirst && s.fresh(now, &st)) {
 			l.drained = true
+			if l.passed {
+				l.lookAgain(now)
+			}
 			return nil
 		}
 		l.cursor = &st.Key

@@ -90,7 +90,10 @@ func (s *session) askBirth(now time.Time) {
 func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
 	s.heard, s.acked = now, now
 	s.up.table.Heard(now)
-	contradicted := a.DB == sparkplug.DBDown && now.Sub(s.okAt) < okLasts
+	contradicted := a.DB == sparkplug.DBDown && now.Before(s.doubtUntil) && now.Sub(s.okAt) < okLasts
+	if contradicted {
+		s.doubtUntil = now.Add(doubtLasts)
+	}
 	if !contradicted {
 		s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
 	}

@@ -39,11 +39,12 @@ type session struct {
 	heartbeat time.Time              // when the next one is due
 
 	// What the collector said: see receive.go and sync.go.
-	heard     time.Time // since when it is silent: the first birth, then the last acknowledgement
-	acked     time.Time // when that came, of the intake: others ask for births too; zero before the first
-	okAt      time.Time // when it last said that the database is there
-	hostsGone time.Time // since when no host is online, see host.go; zero: one is, or none is known
-	hostBack  time.Time // when one last came back
+	heard      time.Time // since when it is silent: the first birth, then the last acknowledgement
+	acked      time.Time // when that came, of the intake: others ask for births too; zero before the first
+	okAt       time.Time // when it last said that the database is there
+	doubtUntil time.Time // until then the word that it is away does not count beside that
+	hostsGone  time.Time // since when no host is online, see host.go; zero: one is, or none is known
+	hostBack   time.Time // when one last came back
 
 	hold       bool // nothing is acknowledged, see hold.go
 	holdSilent bool // because the collector says nothing
