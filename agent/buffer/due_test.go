@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,4 +62,38 @@ func TestWhatIsDueIsNotHeldUp(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(o.Dir, "*.tmp")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
+}
+
+// TestAlarmsHoldNothingUp: where files cannot grow, alarms go first, and however many come, what
+// else there is goes as well.
+func TestAlarmsHoldNothingUp(t *testing.T) {
+	o := small(t.TempDir())
+	o.AlarmLinger = 50 * time.Millisecond
+	var cramped atomic.Pointer[buffer.Buffer]
+	var n atomic.Int64
+	alarm := func(id int) buffer.Item { return buffer.Item{Class: buffer.Alarm, Data: payload(id, 300)} }
+	o.SetStep(func(name string) error {
+		if b := cramped.Load(); name == "write" && b != nil {
+			if i := n.Add(1); i < 50 {
+				_, err := b.Append([]buffer.Item{alarm(int(i))}, nil)
+				return err
+			}
+		}
+		return nil
+	})
+	b := open(t, o)
+	buffer.SetCramped(b)
+	cramped.Store(b)
+	at, err := b.Append([]buffer.Item{items(0)[0], alarm(1)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the reading is on disk", func() bool {
+		s, _, err := b.Get(buffer.Key{Epoch: b.Epoch(), Position: at})
+		return err == nil && s.OnDisk
+	})
+	if n := n.Load(); n > 10 {
+		t.Errorf("it went with transaction %d", n)
+	}
+	written(t, b)
 }

@@ -243,6 +243,13 @@ func FullFiles(b *Buffer) (n int) {
 	return n
 }
 
+// SetCramped has a buffer do as when its files cannot grow.
+func SetCramped(b *Buffer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cramped, b.spaceDue = b.o.MaxDisk, time.Now().Add(time.Hour)
+}
+
 // LookForSpace has a buffer that found no space look at once whether there is some again.
 func LookForSpace(b *Buffer) {
 	b.mu.Lock()

@@ -107,6 +107,7 @@ type plan struct {
 	epoch   Epoch
 	next    uint64 // positions of epoch below it were assigned
 	more    bool   // there is more for another one
+	alarms  bool   // it has alarms, and no others because of them
 }
 
 // flush writes what is due, or everything. It is called with disk held.
@@ -170,10 +171,10 @@ func (b *Buffer) writeAll(all bool, last uint64) error {
 
 // writeDue writes what is due, or everything, up to serial last.
 func (b *Buffer) writeDue(all bool, last uint64) error {
-	for more := true; more; {
+	for first, more := true, true; more; first = false {
 		b.makeRoom(all)
 		b.mu.Lock()
-		p := b.planLocked(time.Now(), all)
+		p := b.planLocked(time.Now(), all, first)
 		if len(p.entries) == 0 {
 			b.mu.Unlock()
 			return nil
@@ -188,7 +189,7 @@ func (b *Buffer) writeDue(all bool, last uint64) error {
 			b.failed(err, &p)
 			return err
 		}
-		if more = p.more && p.entries[len(p.entries)-1].serial < last; more {
+		if more = p.more && (p.alarms || p.entries[len(p.entries)-1].serial < last); more {
 			if err := b.sweep(false); err != nil {
 				b.failed(err, nil)
 				return err
@@ -205,8 +206,9 @@ const leastInBatch = 1 << 10
 // planLocked takes what is to be written from the queue: nothing when nothing is due;
 // else what is due and what soon will be. While nothing is being acknowledged, that
 // is everything, since all of it will have to be written. Records with a cursor are
-// not parted from it.
-func (b *Buffer) planLocked(now time.Time, all bool) plan {
+// not parted from it. Where files cannot grow, the first plan has the alarms, if there are any: there
+// may be space for these, and none for what waits already. New ones do not hold that up again.
+func (b *Buffer) planLocked(now time.Time, all, first bool) plan {
 	ep := b.x.current()
 	p := plan{epoch: ep.id, next: ep.next}
 	due := b.writeDueLocked(now)
@@ -218,7 +220,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 	var size int64
 	rest := b.x.queue[:0]
 	together := false // the last one taken and the next belong to one cursor
-	alarms := b.cramped > 0 && slices.ContainsFunc(b.x.queue, (*entry).comesFirst)
+	p.alarms = first && b.cramped > 0 && slices.ContainsFunc(b.x.queue, (*entry).comesFirst)
 	for i, e := range b.x.queue {
 		if size >= b.batchLocked() && !together {
 			p.more = true
@@ -227,7 +229,7 @@ func (b *Buffer) planLocked(now time.Time, all bool) plan {
 		}
 		switch {
 		case e.stage == gone:
-		case b.waitsLocked(e), alarms && (e.bound || e.class == Bulk):
+		case b.waitsLocked(e), p.alarms && (e.bound || e.class == Bulk):
 			p.more = true
 			rest = append(rest, e)
 		case all || e.ahead || e.class != Bulk || !e.appended.After(soon):

@@ -189,5 +189,5 @@ func (b *Buffer) waitsLocked(e *entry) bool {
 }
 
 // comesFirst reports whether e is an alarm that is written before all else where files cannot
-// grow: there may be space for it, and none for what waits already.
+// grow.
 func (e *entry) comesFirst() bool { return e.class == Alarm && e.stage == queued && !e.bound }
