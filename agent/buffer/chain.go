@@ -126,25 +126,36 @@ func (c *chain) update(fn func(tx *bolt.Tx) error) error {
 	return err
 }
 
+// view runs fn in a transaction that reads. After one that left the file stuck there is no other
+// of any kind before renew.
+func (c *chain) view(fn func(tx *bolt.Tx) error) error {
+	if c.stuck {
+		return c.err
+	}
+	stuck, err := format.View(c.db, fn)
+	if stuck {
+		c.stuck, c.err = true, err
+	}
+	return err
+}
+
 // load reads the links, oldest first, and the moves that are under way.
 func (c *chain) load() ([]link, []*move, error) {
 	var links []link
 	var moves []*move
-	err := format.Guarded(func() error {
-		return c.db.View(func(tx *bolt.Tx) error {
-			err := tx.Bucket(linkBucket).ForEach(func(k, v []byte) error {
-				l, err := decodeLink(k, v)
-				links = append(links, l)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			return tx.Bucket(moveBucket).ForEach(func(k, v []byte) error {
-				m, err := decodeMove(k, v)
-				moves = append(moves, m)
-				return err
-			})
+	err := c.view(func(tx *bolt.Tx) error {
+		err := tx.Bucket(linkBucket).ForEach(func(k, v []byte) error {
+			l, err := decodeLink(k, v)
+			links = append(links, l)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(moveBucket).ForEach(func(k, v []byte) error {
+			m, err := decodeMove(k, v)
+			moves = append(moves, m)
+			return err
 		})
 	})
 	return links, moves, err

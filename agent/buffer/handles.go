@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -16,8 +17,12 @@ import (
 // written, one that is read, one in which is deleted.
 const maxOpen = 3
 
-// errGone is returned for a file that has been unlinked or set aside.
-var errGone = errors.New("file is gone")
+var (
+	// errGone is returned for a file that has been unlinked or set aside.
+	errGone = errors.New("file is gone")
+	// errStuck is returned for a sound file that this process keeps locked: see format.Stuck.
+	errStuck = errors.New("a fault left it locked until this process ends; start the agent again")
+)
 
 // handles keeps few record files open. It is safe for concurrent use; a slow open
 // delays only those who want a file.
@@ -37,23 +42,24 @@ type handle struct {
 	users    int
 	stale    bool // to be closed when the last user is done
 	gone     bool // unlinked
-	stuck    bool // db cannot be closed: see format.Stuck
+	stuck    bool // its database was left as it is, and its lock goes with the process: see format.Stuck
 }
 
-// close closes the database. One that is stuck is left as it is: its lock goes with the process.
-func (f *handle) close() (err error) {
-	if !f.stuck {
-		err = format.Close(f.db)
-	}
-	f.db, f.stuck = nil, false
-	return err
-}
-
-// stick notes that the file, which is in use, cannot be closed.
+// stick takes the database of a file in use out of use, without closing it.
 func (h *handles) stick(f *handle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f.stuck = true
+	h.dropLocked(f)
+}
+
+// view runs fn in a transaction that reads db, the database of a file in use. A stuck one was
+// taken out of use.
+func (h *handles) view(f *handle, db *bolt.DB, fn func(tx *bolt.Tx) error) (stuck bool, err error) {
+	if stuck, err = format.View(db, fn); stuck {
+		h.stick(f)
+	}
+	return stuck, err
 }
 
 // acquire opens the file if it is not open and keeps it so until release.
@@ -62,6 +68,12 @@ func (h *handles) acquire(f *handle) (*bolt.DB, error) {
 	defer h.mu.Unlock()
 	if f.gone {
 		return nil, errGone
+	}
+	if f.stuck {
+		if err := format.CheckMeta(f.path); err != nil {
+			return nil, err
+		}
+		return nil, errStuck
 	}
 	if f.db == nil {
 		h.closeIdleLocked(maxOpen - 1)
@@ -169,8 +181,8 @@ func (h *handles) close() error {
 	defer h.mu.Unlock()
 	var errs []error
 	for _, f := range h.open {
-		errs = append(errs, f.close())
-		f.gone = true
+		errs = append(errs, format.Close(f.db))
+		f.db, f.gone = nil, true
 	}
 	h.open = nil
 	return errors.Join(errs...)
@@ -192,12 +204,12 @@ func (h *handles) closeLocked(f *handle) {
 	if f.db == nil {
 		return
 	}
-	_ = f.close()
+	_ = format.Close(f.db)
 	f.stale = false
-	for i, other := range h.open {
-		if other == f {
-			h.open = append(h.open[:i], h.open[i+1:]...)
-			break
-		}
-	}
+	h.dropLocked(f)
+}
+
+func (h *handles) dropLocked(f *handle) {
+	f.db = nil
+	h.open = slices.DeleteFunc(h.open, func(o *handle) bool { return o == f })
 }

@@ -26,21 +26,19 @@ func (b *Buffer) heads(f *file, e Epoch, run ranges.Range) (out []head, err erro
 		return nil, err
 	}
 	defer b.handles.release(f.handle)
-	err = format.Guarded(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			records := tx.Bucket(format.RecordsBucket)
-			if records == nil {
-				return fmt.Errorf("%w: no records", errDamaged)
+	err = b.view(f, db, func(tx *bolt.Tx) error {
+		records := tx.Bucket(format.RecordsBucket)
+		if records == nil {
+			return fmt.Errorf("%w: no records", errDamaged)
+		}
+		for p := run.From; p < run.To; p++ {
+			h, err := headOf(records, Key{Epoch: e, Position: p})
+			if err != nil {
+				return err
 			}
-			for p := run.From; p < run.To; p++ {
-				h, err := headOf(records, Key{Epoch: e, Position: p})
-				if err != nil {
-					return err
-				}
-				out = append(out, h)
-			}
-			return nil
-		})
+			out = append(out, h)
+		}
+		return nil
 	})
 	return out, err
 }

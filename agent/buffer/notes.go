@@ -49,27 +49,25 @@ func putNote(tx *bolt.Tx, base string, held map[Epoch]ranges.Set) error {
 
 // noted returns what note stored about a file; nothing where it did not.
 func (c *chain) noted(base string) (held map[Epoch]ranges.Set, err error) {
-	err = format.Guarded(func() error {
-		return c.db.View(func(tx *bolt.Tx) error {
-			v := tx.Bucket(fileBucket).Get([]byte(base))
-			if v == nil {
-				return nil
-			}
-			body, err := format.Unseal(v, noteVersion)
-			if err != nil {
-				return err
-			}
-			held = map[Epoch]ranges.Set{}
-			for d := (decoder{b: body}); len(d.b) > 0 && !d.bad; {
-				e := Epoch(append(make([]byte, 0, 16), d.take(16)...)[:16])
-				set, err := ranges.Parse(string(d.take(int(d.uvarint()))), maxNoted)
-				if d.bad || err != nil {
-					return fmt.Errorf("note of a file: %w", errors.Join(err, errDamaged))
-				}
-				held[e] = set
-			}
+	err = c.view(func(tx *bolt.Tx) error {
+		v := tx.Bucket(fileBucket).Get([]byte(base))
+		if v == nil {
 			return nil
-		})
+		}
+		body, err := format.Unseal(v, noteVersion)
+		if err != nil {
+			return err
+		}
+		held = map[Epoch]ranges.Set{}
+		for d := (decoder{b: body}); len(d.b) > 0 && !d.bad; {
+			e := Epoch(append(make([]byte, 0, 16), d.take(16)...)[:16])
+			set, err := ranges.Parse(string(d.take(int(d.uvarint()))), maxNoted)
+			if d.bad || err != nil {
+				return fmt.Errorf("note of a file: %w", errors.Join(err, errDamaged))
+			}
+			held[e] = set
+		}
+		return nil
 	})
 	return held, err
 }

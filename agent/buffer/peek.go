@@ -117,6 +117,10 @@ func (b *Buffer) peekSome(p *place) (list []Found, more bool, err error) {
 			continue
 		}
 		list[len(list)-1].File = f.name
+		if f.fault != nil {
+			list[len(list)-1].Err = f.fault.err
+			continue
+		}
 		from[f] = append(from[f], wanted{k, len(list) - 1})
 		t := f.holds[k.Epoch].tally
 		size += int64(t.Bytes / max(t.Records, 1))
@@ -136,23 +140,21 @@ func (b *Buffer) peekFile(f *file, want []wanted, list []Found) error {
 	closed := err != nil
 	if !closed {
 		defer b.handles.release(f.handle)
-		err = format.Guarded(func() error {
-			return db.View(func(tx *bolt.Tx) error {
-				for _, w := range want {
-					found := &list[w.at]
-					value, err := valueOf(tx, w.key)
-					if err == nil {
-						found.Stored, err = ParseStored(slices.Clone(value))
-					}
-					if err == nil && found.Key != w.key {
-						err = fmt.Errorf("%w: the record is another one", errDamaged)
-					}
-					if err != nil {
-						found.Stored, found.Err = Stored{Key: w.key}, err
-					}
+		_, err = b.handles.view(f.handle, db, func(tx *bolt.Tx) error {
+			for _, w := range want {
+				found := &list[w.at]
+				value, err := valueOf(tx, w.key)
+				if err == nil {
+					found.Stored, err = ParseStored(slices.Clone(value))
 				}
-				return nil
-			})
+				if err == nil && found.Key != w.key {
+					err = fmt.Errorf("%w: the record is another one", errDamaged)
+				}
+				if err != nil {
+					found.Stored, found.Err = Stored{Key: w.key}, err
+				}
+			}
+			return nil
 		})
 	}
 	if err == nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"andon.internal/agent/buffer/internal/format"
 	"andon.internal/shared/ranges"
 )
@@ -132,7 +134,7 @@ func (b *Buffer) giveLocked(k Key) (s Stored, again bool, err error) {
 var errDamagedFile = errors.New("record file is damaged")
 
 // read reads a record from a file.
-func (b *Buffer) read(f *file, k Key) (format.Envelope, error) {
+func (b *Buffer) read(f *file, k Key) (v format.Envelope, err error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	db, err := b.acquire(f)
@@ -140,7 +142,10 @@ func (b *Buffer) read(f *file, k Key) (format.Envelope, error) {
 		return format.Envelope{}, err
 	}
 	defer b.handles.release(f.handle)
-	v, err := format.ReadRecord(db, k)
+	err = b.view(f, db, func(tx *bolt.Tx) (err error) {
+		v, err = format.ReadRecord(tx, k)
+		return err
+	})
 	if errors.Is(err, ErrNewer) {
 		err = b.newer(f, k, err)
 	}

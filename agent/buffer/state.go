@@ -49,31 +49,29 @@ func baseName(name string) string {
 // cursorState reads what is known of the cursors.
 func (c *chain) cursorState() (s cursorState, err error) {
 	s.cursors = map[string]knownCursor{}
-	err = format.Guarded(func() error {
-		return c.db.View(func(tx *bolt.Tx) error {
-			if v := tx.Bucket(stateBucket).Get(activeKey); v != nil {
-				body, err := format.Unseal(v, stateVersion)
-				if err != nil {
-					return fmt.Errorf("name of the active file: %w", err)
-				}
-				s.active = string(body)
+	err = c.view(func(tx *bolt.Tx) error {
+		if v := tx.Bucket(stateBucket).Get(activeKey); v != nil {
+			body, err := format.Unseal(v, stateVersion)
+			if err != nil {
+				return fmt.Errorf("name of the active file: %w", err)
 			}
-			if body, err := format.Unseal(tx.Bucket(stateBucket).Get(bufferKey), stateVersion); err == nil && len(body) == len(s.owner) {
-				s.owner = [16]byte(body)
+			s.active = string(body)
+		}
+		if body, err := format.Unseal(tx.Bucket(stateBucket).Get(bufferKey), stateVersion); err == nil && len(body) == len(s.owner) {
+			s.owner = [16]byte(body)
+		}
+		return tx.Bucket(cursorBucket).ForEach(func(k, v []byte) error {
+			body, err := format.Unseal(v, stateVersion)
+			if err != nil {
+				return fmt.Errorf("note of a cursor: %w", err)
 			}
-			return tx.Bucket(cursorBucket).ForEach(func(k, v []byte) error {
-				body, err := format.Unseal(v, stateVersion)
-				if err != nil {
-					return fmt.Errorf("note of a cursor: %w", err)
-				}
-				d := decoder{b: body}
-				known := knownCursor{generation: d.uint64()}
-				if known.lostWith = string(d.b); d.bad {
-					return fmt.Errorf("note of a cursor: %w", errDamaged)
-				}
-				s.cursors[string(k)] = known
-				return nil
-			})
+			d := decoder{b: body}
+			known := knownCursor{generation: d.uint64()}
+			if known.lostWith = string(d.b); d.bad {
+				return fmt.Errorf("note of a cursor: %w", errDamaged)
+			}
+			s.cursors[string(k)] = known
+			return nil
 		})
 	})
 	return s, err

@@ -59,6 +59,16 @@ func (b *Buffer) acquire(f *file) (*bolt.DB, error) {
 	return nil, err
 }
 
+// view runs fn in a transaction that reads a file that was acquired. Where that leaves it locked
+// the error is that of acquire from then on.
+func (b *Buffer) view(f *file, db *bolt.DB, fn func(tx *bolt.Tx) error) error {
+	stuck, err := b.handles.view(f.handle, db, fn)
+	if stuck {
+		_, err = b.acquire(f)
+	}
+	return err
+}
+
 // folderIsThere tells a file that was removed from a file system that is not mounted any more.
 func (b *Buffer) folderIsThere() bool {
 	_, err := os.Stat(b.path(chainFile))

@@ -92,9 +92,11 @@ func (c *Change) Apply(db *bolt.DB, scratch *[]byte, limit int) (Outcome, error)
 			return err
 		}
 		out.Written = PagesOf(tx)
-		return db.View(func(tx *bolt.Tx) error { out.Size = tx.Size(); return nil })
+		return nil
 	})
-	out.Stuck = Stuck(err, tx)
+	if out.Stuck = Stuck(err, tx); err == nil {
+		out.Stuck, err = View(db, func(tx *bolt.Tx) error { out.Size = tx.Size(); return nil })
+	}
 	return out, err
 }
 
@@ -272,27 +274,22 @@ func deleteRecord(records *bolt.Bucket, key []byte) (Tally, error) {
 
 // ReadRecord returns the record with that name, checked, its payload in memory of its
 // own.
-func ReadRecord(db *bolt.DB, k Key) (v Envelope, err error) {
-	err = Guarded(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			records := tx.Bucket(RecordsBucket)
-			if records == nil {
-				return fmt.Errorf("%w: no records", ErrDamaged)
-			}
-			b := records.Bucket(RecordKey(k))
-			if b == nil {
-				return fmt.Errorf("%w: no such record", ErrDamaged)
-			}
-			var err error
-			if v, err = ParseEnvelope(b.Get(ValueKey)); err != nil {
-				return err
-			}
-			if v.Key != k {
-				return fmt.Errorf("%w: the record is another one", ErrDamaged)
-			}
-			v.Payload = bytes.Clone(v.Payload)
-			return nil
-		})
-	})
-	return v, err
+func ReadRecord(tx *bolt.Tx, k Key) (Envelope, error) {
+	records := tx.Bucket(RecordsBucket)
+	if records == nil {
+		return Envelope{}, fmt.Errorf("%w: no records", ErrDamaged)
+	}
+	b := records.Bucket(RecordKey(k))
+	if b == nil {
+		return Envelope{}, fmt.Errorf("%w: no such record", ErrDamaged)
+	}
+	v, err := ParseEnvelope(b.Get(ValueKey))
+	if err != nil {
+		return Envelope{}, err
+	}
+	if v.Key != k {
+		return Envelope{}, fmt.Errorf("%w: the record is another one", ErrDamaged)
+	}
+	v.Payload = bytes.Clone(v.Payload)
+	return v, nil
 }

@@ -28,7 +28,7 @@ func Guarded(fn func() error) (err error) {
 // Open opens an existing bbolt file after a look at its meta pages. An error wraps
 // ErrDamaged when the content is at fault.
 func Open(path string, o bolt.Options) (*bolt.DB, error) {
-	if err := checkMeta(path); err != nil {
+	if err := CheckMeta(path); err != nil {
 		return nil, err
 	}
 	return OpenBolt(path, o)
@@ -58,6 +58,28 @@ func OpenBolt(path string, o bolt.Options) (*bolt.DB, error) {
 // is nil where the transaction was not begun.
 func Stuck(err error, tx *bolt.Tx) bool {
 	return errors.Is(err, ErrDamaged) && (tx == nil || tx.DB() != nil)
+}
+
+// View runs fn in a transaction that reads. It is guarded, and says whether it left the database
+// [Stuck].
+func View(db *bolt.DB, fn func(tx *bolt.Tx) error) (stuck bool, err error) {
+	var begun *bolt.Tx
+	err = Guarded(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			begun = tx
+			return fn(tx)
+		})
+	})
+	return Stuck(err, begun), err
+}
+
+// ViewAndClose runs fn as [View] does, and closes the database, unless it is [Stuck].
+func ViewAndClose(db *bolt.DB, fn func(tx *bolt.Tx) error) error {
+	stuck, err := View(db, fn)
+	if !stuck {
+		err = errors.Join(err, Close(db))
+	}
+	return err
 }
 
 // Close closes a database whatever state it is in, unless it is [Stuck].

@@ -32,9 +32,9 @@ type BoltMeta struct {
 	Root, Freelist, end, Txid uint64 // pages; end is the first unused one
 }
 
-// checkMeta returns an error that wraps ErrDamaged when the file has no meta page
+// CheckMeta returns an error that wraps ErrDamaged when the file has no meta page
 // that bbolt would accept, or is shorter than it says.
-func checkMeta(path string) error {
+func CheckMeta(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -42,10 +42,7 @@ func Scan(path string, o bolt.Options) (Contents, error) {
 	}
 	var c Contents
 	c.Reset()
-	err = Guarded(func() error { return db.View(c.Read) })
-	if cerr := Close(db); err == nil {
-		err = cerr
-	}
+	err = ViewAndClose(db, c.Read)
 	return c, err
 }
 

@@ -67,21 +67,18 @@ func tryOpen(path string) error {
 	}
 	var c format.Contents
 	c.Reset()
-	err = format.Guarded(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			var first error
-			for err := range tx.Check() {
-				if first == nil {
-					first = fmt.Errorf("%w: %w", format.ErrDamaged, err)
-				}
+	return format.ViewAndClose(db, func(tx *bolt.Tx) error {
+		var first error
+		for err := range tx.Check() {
+			if first == nil {
+				first = fmt.Errorf("%w: %w", format.ErrDamaged, err)
 			}
-			if first != nil {
-				return first
-			}
-			return c.Read(tx)
-		})
+		}
+		if first != nil {
+			return first
+		}
+		return c.Read(tx)
 	})
-	return errors.Join(err, format.Close(db))
 }
 
 const (
