@@ -128,7 +128,8 @@ func (b *Buffer) takeOver(d *Buffer) error {
 	b.x.follow(&d.x)
 	b.chain, b.active, b.owner = d.chain, d.active, d.owner
 	b.cursors, b.names, b.known, b.generation = d.cursors, d.names, d.known, d.generation
-	b.moves, b.again, b.inPlace = d.moves, d.again, d.inPlace
+	b.moves, b.movedAt, b.again, b.inPlace = d.moves, d.movedAt, d.again, d.inPlace
+	b.chainErr, b.chainDue, b.chainWait = d.chainErr, d.chainDue, d.chainWait
 	b.told = append(d.told, b.told...)
 	b.told = b.told[max(0, len(b.told)-maxRemembered):]
 	b.spares = append(d.spares, b.spares...)
