@@ -11,7 +11,7 @@ import (
 func (b *Buffer) resumeMove(m *move) {
 	from, to := b.epochFor(m.from), b.epochFor(m.to)
 	from.held.RemoveSet(m.set)
-	to.next = max(to.next, m.set.Len())
+	to.raise(m.set.Len())
 	b.moves = append(b.moves, m)
 	b.movedAt = time.Now()
 }
