@@ -77,9 +77,11 @@ func (b *Buffer) attach() error {
 		return err
 	}
 	err := d.writeErr // a loss or a move could not be written: it is not to be relied on yet
-	// A loss that is still open is in no queue, and would be d's alone.
-	if err == nil && len(d.x.queue)+len(d.losses) > 0 {
-		err = d.flush(true)
+	// A loss that is still open is in no queue, and would be d's alone. A flush may find another one.
+	for left := len(d.x.files) + 1; err == nil && len(d.x.queue)+len(d.losses) > 0; left-- {
+		if err = d.flush(true); err == nil && left == 0 {
+			err = errors.New("what is lost there cannot be written")
+		}
 	}
 	if err == nil {
 		err = b.takeOver(d)
