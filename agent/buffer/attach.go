@@ -77,9 +77,11 @@ func (b *Buffer) attach() error {
 		return err
 	}
 	err := d.writeErr // a loss or a move could not be written: it is not to be relied on yet
-	// A loss that is still open is in no queue, and would be d's alone.
-	if err == nil && len(d.x.queue)+len(d.losses) > 0 {
-		err = d.flush(true)
+	// A loss that is still open is in no queue, and would be d's alone. A flush may find another one.
+	for left := len(d.x.files) + 1; err == nil && len(d.x.queue)+len(d.losses) > 0; left-- {
+		if err = d.flush(true); err == nil && left == 0 {
+			err = errors.New("what is lost there cannot be written")
+		}
 	}
 	if err == nil {
 		err = b.takeOver(d)
@@ -128,7 +130,8 @@ func (b *Buffer) takeOver(d *Buffer) error {
 	b.x.follow(&d.x)
 	b.chain, b.active, b.owner = d.chain, d.active, d.owner
 	b.cursors, b.names, b.known, b.generation = d.cursors, d.names, d.known, d.generation
-	b.moves, b.again, b.inPlace = d.moves, d.again, d.inPlace
+	b.moves, b.movedAt, b.again, b.inPlace = d.moves, d.movedAt, d.again, d.inPlace
+	b.chainErr, b.chainDue, b.chainWait = d.chainErr, d.chainDue, d.chainWait
 	b.told = append(d.told, b.told...)
 	b.told = b.told[max(0, len(b.told)-maxRemembered):]
 	b.spares = append(d.spares, b.spares...)

@@ -7,11 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
+	"andon.internal/shared/ranges"
 )
 
 var errNoDisk = errors.New("input/output error")
@@ -145,6 +148,77 @@ func TestAttachFindsWhatWasThere(t *testing.T) {
 			wantLane(t, b, buffer.Backlog, "2:2 0:3 1:4 2:5")
 		})
 	}
+}
+
+// TestAttachTellsWhatItFinds: also what is found damaged behind the last that is written before the
+// folder is taken over.
+func TestAttachTellsWhatItFinds(t *testing.T) {
+	o := small(t.TempDir())
+	o.RotateBytes = 256 << 10
+	var down atomic.Bool
+	o.SetStep(func(name string) error {
+		if down.Load() || name == "end" {
+			down.Store(true)
+			return errors.New("crash")
+		}
+		return nil
+	})
+	b, err := buffer.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 100
+	pour(t, b, 0, n)
+	if err := b.NewEpoch(ranges.Set{}); err == nil {
+		t.Fatal("the crash did not come")
+	}
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	files := recordFiles(t, o.Dir)
+	if len(files) < 4 {
+		t.Fatalf("there are %d files", len(files))
+	}
+	rewrite(t, files[0], zero)
+	var reopen []func()
+	o.SetStep(func(name string) error {
+		switch {
+		case name == "begin" && reopen == nil: // the move finds that they do not open
+			for _, path := range files[1:3] {
+				reopen = append(reopen, closed(t, path))
+			}
+		case name == "write" && len(reopen) > 0: // they are tried again behind this, and behind the next flush
+			for i, path := range files[1:3] {
+				reopen[i]()
+				if err := os.Truncate(path, 0); err != nil {
+					t.Error(err)
+				}
+			}
+			reopen = reopen[:0]
+			time.Sleep(1100 * time.Millisecond)
+		}
+		return nil
+	})
+	b, err = buffer.OpenDetached(o, errNoDisk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	written(t, b)
+	var held, told uint64
+	for _, s := range all(t, b, buffer.Backlog) {
+		if s.Class != buffer.Loss {
+			held++
+		} else if l, err := buffer.DecodeLoss(s.Data); err == nil {
+			told += l.To - l.From
+		}
+	}
+	if st := b.Stats(); held+told != n || told != st.LostRecords || held == 0 || st.Unreadable != nil {
+		t.Errorf("%d are held, %d told as lost; %+v", held, told, st)
+	}
+	closeChecked(t, b)
 }
 
 // TestARingWithoutADisk: memory is bounded, and what goes is told.

@@ -89,7 +89,7 @@ type Buffer struct {
 	failures  int
 	writeErr  error
 
-	chainErr  error     // why the chain file was last not written; nil while it is
+	chainErr  error     // why the chain file was last not written; nil while it has all
 	chainDue  time.Time // of the next attempt; zero when none is wanted
 	chainWait time.Duration
 

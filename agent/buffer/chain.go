@@ -43,7 +43,8 @@ type link struct {
 type move struct {
 	seq      uint64 // orders the moves, one may go on where another ended; its key
 	from, to Epoch
-	set      ranges.Set
+	set      ranges.Set // does not change once it is used
+	below    []uint64   // how many positions are before each of its ranges; made by rank
 }
 
 // chain is the chain file. It is not safe for concurrent use.

@@ -18,7 +18,8 @@ import (
 // A chain file of which a write failed is not written again, for what is in it then is not
 // known. A new one takes its place, made of what the buffer knows, and under another name until
 // all of it is synced. No epoch begins in between, so a power cut at any moment leaves a chain
-// file that has every epoch of which there are records: the old one, or the new one.
+// file that has every epoch of which there are records: the old one, or the new one. One that
+// took nothing for lack of space is written again instead, with all that it should have.
 
 const (
 	chainRetryMin = time.Second // between two attempts; doubles
@@ -33,8 +34,9 @@ type chainContent struct {
 	state cursorState
 }
 
-// mendChain makes a new chain file where the one that there is cannot be written any more, and
-// an attempt is due. One that took nothing for lack of space it writes. It is called with disk held.
+// mendChain writes all of the chain file where something could not be written, and an attempt is
+// due: into a new one where the one that there is cannot be written any more. It is called with
+// disk held.
 func (b *Buffer) mendChain(now time.Time, all bool) {
 	b.mu.Lock()
 	if b.chain.err == nil && b.chainErr == nil || !all && b.chainDue.After(now) {
@@ -44,23 +46,25 @@ func (b *Buffer) mendChain(now time.Time, all bool) {
 	b.chainWait = min(max(2*b.chainWait, chainRetryMin), chainRetryMax)
 	b.chainDue = now.Add(b.chainWait) // where this fails
 	c := b.chainContentLocked()
-	l, next := b.x.current().link, b.x.current().next
+	next := b.x.current().next
 	b.mu.Unlock()
-	if b.chain.err == nil {
-		b.writeNext(l, next)
-		return
-	}
 	err := b.step("mend")
-	if err == nil {
+	switch {
+	case err != nil:
+	case b.chain.err == nil:
+		err = b.chain.update(c.replace)
+	default:
 		err = b.chain.renew(b.o.Dir, &c, b.step)
 	}
-	if err == nil {
-		b.mu.Lock()
-		b.noted, b.known = next, c.state.cursors
-		b.mu.Unlock()
-		b.log.Info("the chain of epochs is in a new file, and written again")
+	if err != nil {
+		b.chainFailed(err)
+		return
 	}
-	b.chainFailed(err)
+	b.mu.Lock()
+	b.noted, b.known = next, c.state.cursors
+	b.chainErr, b.chainWait, b.chainDue = nil, 0, time.Time{}
+	b.mu.Unlock()
+	b.log.Info("the chain of epochs is written again")
 }
 
 // chainContentLocked is what the chain file has to say now.
@@ -130,6 +134,17 @@ func (c *chain) renew(dir string, content *chainContent, step func(string) error
 		reserveBlocks(path)
 	}
 	return err
+}
+
+// replace puts the content in the place of what a chain file has: also what it should not have any
+// more is there still.
+func (content *chainContent) replace(tx *bolt.Tx) error {
+	for _, name := range [][]byte{linkBucket, moveBucket, fileBucket} { // of the others nothing is ever deleted
+		if err := tx.DeleteBucket(name); err != nil {
+			return err
+		}
+	}
+	return content.put(tx)
 }
 
 func (content *chainContent) put(tx *bolt.Tx) error {

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"sort"
 	"time"
 
 	"andon.internal/agent/buffer/internal/format"
@@ -11,7 +12,7 @@ import (
 func (b *Buffer) resumeMove(m *move) {
 	from, to := b.epochFor(m.from), b.epochFor(m.to)
 	from.held.RemoveSet(m.set)
-	to.next = max(to.next, m.set.Len())
+	to.raise(m.set.Len())
 	b.moves = append(b.moves, m)
 	b.movedAt = time.Now()
 }
@@ -52,8 +53,28 @@ func (b *Buffer) Moved() uint64 {
 // first is to be ended.
 func (b *Buffer) canMoveLocked() bool {
 	for i, m := range b.moves {
+		if b.anyLeftLocked(m) {
+			return true
+		}
 		if left, others := b.leftLocked(m); !left.Empty() || i == 0 && !others {
 			return true
+		}
+	}
+	return false
+}
+
+// anyLeftLocked reports whether something is left to be copied of a move in a file of which all
+// can be read: mostly it is, and the uplink asks for each record that it sends.
+func (b *Buffer) anyLeftLocked(m *move) bool {
+	for _, f := range b.x.files {
+		h := f.holds[m.from]
+		if h == nil || f.fault != nil || !h.newer.Empty() {
+			continue
+		}
+		for _, r := range h.live.Ranges() {
+			if part, ok := m.set.Next(r.From); ok && part.From < r.To {
+				return true
+			}
 		}
 	}
 	return false
@@ -152,6 +173,27 @@ func (b *Buffer) lastNameLocked(k Key) Key {
 	return k
 }
 
+// broughtLocked returns under which positions of an epoch moves bring what is s of another.
+func broughtLocked(moves []*move, from Epoch, s ranges.Set, to Epoch) (out ranges.Set) {
+	for i, m := range moves {
+		if m.from != from {
+			continue
+		}
+		var as ranges.Set
+		for _, r := range s.Intersect(m.set).Ranges() {
+			rank := m.rank(r.From)
+			as.Add(rank, rank+r.To-r.From)
+		}
+		s = s.Clone()
+		s.RemoveSet(m.set)
+		out.AddSet(broughtLocked(moves[i+1:], m.to, as, to))
+	}
+	if from == to {
+		out.AddSet(s)
+	}
+	return out
+}
+
 // bury lets go of a record everywhere.
 func (x *index) bury(k Key) {
 	x.byID[k.Epoch].held.Remove(k.Position, k.Position+1)
@@ -197,16 +239,21 @@ func (b *Buffer) unmovedRecordsLocked() (n uint64) {
 	return n
 }
 
-// rank returns how many positions of the set are below p.
+// rank returns how many positions of the set are below p. It is called with mu held.
 func (m *move) rank(p uint64) uint64 {
-	var n uint64
-	for _, r := range m.set.Ranges() {
-		if r.From >= p {
-			break
+	list := m.set.Ranges()
+	if m.below == nil {
+		var n uint64
+		for _, r := range list {
+			m.below = append(m.below, n)
+			n += r.To - r.From
 		}
-		n += min(r.To, p) - r.From
 	}
-	return n
+	i := sort.Search(len(list), func(i int) bool { return list[i].From >= p }) - 1
+	if i < 0 {
+		return 0
+	}
+	return m.below[i] + min(list[i].To, p) - list[i].From
 }
 
 // endMove deletes what was copied where it still is, and notes the end. Where it

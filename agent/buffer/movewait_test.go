@@ -57,6 +57,48 @@ func TestMoveBesideAFileThatDoesNotOpen(t *testing.T) {
 	}
 }
 
+// TestEndsOfMovedEpochs: after a restart they are where the moves put them, or the collector would
+// book as lost what came under other names.
+func TestEndsOfMovedEpochs(t *testing.T) {
+	o := small(t.TempDir())
+	names := epochNames{}
+	b := open(t, o)
+	pour(t, b, 0, 6)
+	newEpoch(t, b, set(0, 2))
+	for _, want := range []string{
+		"1<- closed 2 [0,2); 2<1 open 4 [0,4)",
+		"1<- closed 2 [0,2); 2<1 closed 4 [0,4); 3<2 open 0 ",
+	} {
+		if got := names.text(t, b); got != want {
+			t.Errorf("the chain is %s, want %s", got, want)
+		}
+		closeChecked(t, b)
+		b = open(t, o)
+	}
+
+	o = small(t.TempDir())
+	o.RotateBytes = 256 << 10
+	names = epochNames{}
+	b, err := buffer.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pour(t, b, 0, 100)
+	reopen := closed(t, recordFiles(t, o.Dir)[0])
+	newEpoch(t, b, ranges.Set{}) // of which some waits
+	pour(t, b, 100, 1)
+	newEpoch(t, b, ranges.Set{})
+	reopen()
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	if got, want := names.text(t, b), "1<- closed 0 ; 2<1 closed 0 ; 3<2 unclean 101 [0,101); 4<3 open 0 "; got != want {
+		t.Errorf("the chain is %s, want %s", got, want)
+	}
+	wantIDs(t, b, 0, 101)
+}
+
 // TestMoveOfANewerForm: after a way back to an older version a move that goes on then leaves
 // out what only the newer one can read, until that is back.
 func TestMoveOfANewerForm(t *testing.T) {

@@ -66,10 +66,7 @@ func (b *Buffer) start() error {
 	if err != nil {
 		return err
 	}
-	changed := b.restore(links, inv.found, inv.damaged)
-	for _, m := range moves {
-		b.resumeMove(m)
-	}
+	changed := b.restore(links, moves, inv.found, inv.damaged)
 	b.restoreSpares()
 	losses := b.lossesOf(inv.damaged)
 	relinked, unused := b.dropUnused()

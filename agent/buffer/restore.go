@@ -17,14 +17,17 @@ const (
 	maxUnsettled = 1024 // epochs that hold nothing and have not been settled
 )
 
-// restore builds the chain from its file and from what the record files hold. It
-// returns the links that differ from those in the chain file.
+// restore builds the chain from its file and from what the record files hold, and takes up
+// the moves that a crash cut off. It returns the links that differ from those in the chain file.
+//
+// Where an epoch ended in order, the chain file knows: the counts in the files say where a
+// move found it, and what that took away came under other names.
 //
 // An epoch that ended in a crash, of whose positions the highest was known only to a
 // damaged file, is told to end where it can have ended at the latest. So each position
 // that was on disk is told lost, and up to noteAhead that were never assigned are told
 // lost too: nothing will come of those either, and a silent loss would be worse.
-func (b *Buffer) restore(links []link, found []format.Contents, damaged []damagedContents) (changed []link) {
+func (b *Buffer) restore(links []link, moves []*move, found []format.Contents, damaged []damagedContents) (changed []link) {
 	was := make(map[Epoch]link, len(links))
 	for _, l := range links {
 		was[l.id] = l
@@ -36,17 +39,18 @@ func (b *Buffer) restore(links []link, found []format.Contents, damaged []damage
 			if c.Held[e] == nil && b.x.byID[e] == nil {
 				continue // forgotten long ago
 			}
-			ep := b.epochFor(e)
-			ep.next = max(ep.next, n)
+			b.epochFor(e).raise(n)
 		}
 		for e, h := range c.Held {
 			ep := b.epochFor(e)
 			ep.held.AddSet(h.Set)
-			ep.next = max(ep.next, h.Set.End())
 			if h.Oldest != 0 && !h.Set.Empty() {
 				ep.marks.list = append(ep.marks.list, mark{h.Set.Ranges()[0].From, time.Unix(0, h.Oldest)})
 			}
 		}
+	}
+	for _, m := range moves {
+		b.resumeMove(m)
 	}
 	slices.SortStableFunc(b.x.epochs, func(a, c *epoch) int {
 		return cmp.Or(cmp.Compare(a.seq, c.seq), slices.Compare(a.id[:], c.id[:]))
@@ -54,6 +58,7 @@ func (b *Buffer) restore(links []link, found []format.Contents, damaged []damage
 	empty := 0
 	for i := len(b.x.epochs) - 1; i >= 0; i-- {
 		ep := b.x.epochs[i]
+		ep.next = max(ep.next, ep.held.End())
 		if ep.ended == EndOpen {
 			ep.ended = EndUnclean
 		}
@@ -81,7 +86,7 @@ func (b *Buffer) raiseNext(damaged []damagedContents) {
 		blind = blind || damaged[i].blind()
 		for e, n := range damaged[i].Counts {
 			if ep := b.x.byID[e]; ep != nil {
-				ep.next = max(ep.next, n.Next)
+				ep.raise(n.Next)
 			}
 		}
 	}
@@ -91,6 +96,14 @@ func (b *Buffer) raiseNext(damaged []damagedContents) {
 				"at_least", ep.next, "at_most", ep.next+noteAhead)
 			ep.next += noteAhead
 		}
+	}
+}
+
+// raise says that positions below next were assigned. How far they go in an epoch that ended in
+// order is known.
+func (ep *epoch) raise(next uint64) {
+	if ep.ended != EndClosed {
+		ep.next = max(ep.next, next)
 	}
 }
 

@@ -243,14 +243,15 @@ func (b *Buffer) unlink(f *file) bool {
 	return true
 }
 
-// chainFailed notes how a write to the chain file ended that can be done without. It is called
-// with disk held.
+// chainFailed notes how a write to the chain file ended that can be done without for a while: see
+// mendChain. It is called with disk held.
 func (b *Buffer) chainFailed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err == nil {
-		if b.chain.err == nil {
-			b.chainErr, b.chainWait, b.chainDue = nil, 0, time.Time{}
+		if b.chainErr != nil { // it takes again what earlier it did not take
+			b.chainDue = time.Now()
+			b.wake()
 		}
 		return
 	}

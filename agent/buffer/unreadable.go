@@ -53,7 +53,9 @@ func (b *Buffer) acquire(f *file) (*bolt.DB, error) {
 		f.fault = &fault{}
 		b.wake()
 	}
-	f.fault.err = err
+	if f.fault.err = err; f.fault.due.After(time.Now()) {
+		return nil, err // several of its records were wanted at once
+	}
 	f.fault.wait = min(max(2*f.fault.wait, unreadableMin), unreadableMax)
 	f.fault.due = time.Now().Add(f.fault.wait)
 	return nil, err
