@@ -7,14 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon.internal/agent/buffer"
-	"andon.internal/shared/ranges"
 )
 
 var errNoDisk = errors.New("input/output error")
@@ -155,26 +153,14 @@ func TestAttachFindsWhatWasThere(t *testing.T) {
 func TestAttachTellsWhatItFinds(t *testing.T) {
 	o := small(t.TempDir())
 	o.RotateBytes = 256 << 10
-	var down atomic.Bool
-	o.SetStep(func(name string) error {
-		if down.Load() || name == "end" {
-			down.Store(true)
-			return errors.New("crash")
-		}
-		return nil
-	})
+	o.SetStep(crashesInMove())
 	b, err := buffer.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const n = 100
 	pour(t, b, 0, n)
-	if err := b.NewEpoch(ranges.Set{}); err == nil {
-		t.Fatal("the crash did not come")
-	}
-	if err := buffer.Abandon(b); err != nil {
-		t.Fatal(err)
-	}
+	cutOff(t, b)
 	files := recordFiles(t, o.Dir)
 	if len(files) < 4 {
 		t.Fatalf("there are %d files", len(files))

@@ -110,8 +110,9 @@ func (x *index) settleCopy(from, to *file, k Key) {
 
 // copySome copies records, under the names that rename gives them, into the active file in
 // one transaction, and then calls settle for each, with the lock held. Those that do not
-// read back are losses, and those that cannot be read now are passed over. It leaves out the last ones where they are more than a transaction
-// takes: how many are given goes by the size that records of their file have on average.
+// read back are losses, and those that cannot be read now are passed over. It leaves out the
+// last ones where they are more than a transaction takes: how many are given goes by the size
+// that records of their file have on average.
 func (b *Buffer) copySome(c *format.Change, keys []Key, rename func(v *format.Envelope), settle func(to *file, from, as Key)) error {
 	var copied []Key
 	var size int64

@@ -204,10 +204,14 @@ func TestCloseFails(t *testing.T) {
 
 // TestAppendDoesNotWait: not for a disk that hangs.
 func TestAppendDoesNotWait(t *testing.T) {
-	hold := make(chan struct{})
+	hold, held := make(chan struct{}), make(chan struct{}, 1)
 	o := small(t.TempDir())
 	o.SetStep(func(name string) error {
 		if name == "write" || name == "create" {
+			select {
+			case held <- struct{}{}:
+			default:
+			}
 			<-hold
 		}
 		return nil
@@ -215,7 +219,7 @@ func TestAppendDoesNotWait(t *testing.T) {
 	b := open(t, o)
 	defer close(hold)
 	appendAt(t, b, 0, items(0), nil)
-	time.Sleep(20 * time.Millisecond) // the flusher is in the write now, or soon
+	<-held // the flusher is in the write now
 	start := time.Now()
 	for i := 1; i < 100; i++ {
 		appendAt(t, b, uint64(i), items(i), nil)

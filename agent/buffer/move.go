@@ -53,28 +53,8 @@ func (b *Buffer) Moved() uint64 {
 // first is to be ended.
 func (b *Buffer) canMoveLocked() bool {
 	for i, m := range b.moves {
-		if b.anyLeftLocked(m) {
-			return true
-		}
 		if left, others := b.leftLocked(m); !left.Empty() || i == 0 && !others {
 			return true
-		}
-	}
-	return false
-}
-
-// anyLeftLocked reports whether something is left to be copied of a move in a file of which all
-// can be read: mostly it is, and the uplink asks for each record that it sends.
-func (b *Buffer) anyLeftLocked(m *move) bool {
-	for _, f := range b.x.files {
-		h := f.holds[m.from]
-		if h == nil || f.fault != nil || !h.newer.Empty() {
-			continue
-		}
-		for _, r := range h.live.Ranges() {
-			if part, ok := m.set.Next(r.From); ok && part.From < r.To {
-				return true
-			}
 		}
 	}
 	return false
@@ -171,27 +151,6 @@ func (b *Buffer) lastNameLocked(k Key) Key {
 		}
 	}
 	return k
-}
-
-// broughtLocked returns under which positions of an epoch moves bring what is s of another.
-func broughtLocked(moves []*move, from Epoch, s ranges.Set, to Epoch) (out ranges.Set) {
-	for i, m := range moves {
-		if m.from != from {
-			continue
-		}
-		var as ranges.Set
-		for _, r := range s.Intersect(m.set).Ranges() {
-			rank := m.rank(r.From)
-			as.Add(rank, rank+r.To-r.From)
-		}
-		s = s.Clone()
-		s.RemoveSet(m.set)
-		out.AddSet(broughtLocked(moves[i+1:], m.to, as, to))
-	}
-	if from == to {
-		out.AddSet(s)
-	}
-	return out
 }
 
 // bury lets go of a record everywhere.

@@ -139,16 +139,13 @@ func TestMoveOfANewerForm(t *testing.T) {
 // moved also where its first copy does not read back.
 func TestMoveOfTheSecondCopy(t *testing.T) {
 	o := small(t.TempDir())
-	var unsure, down atomic.Bool
+	var unsure atomic.Bool
+	crash := crashesInMove()
 	o.SetStep(func(name string) error {
-		if down.Load() || name == "end" {
-			down.Store(true)
-			return errors.New("crash")
-		}
 		if name == "written" && unsure.CompareAndSwap(true, false) {
 			return errors.New("the disk fails, as it was told to")
 		}
-		return nil
+		return crash(name)
 	})
 	b, err := buffer.Open(o)
 	if err != nil {
@@ -160,12 +157,7 @@ func TestMoveOfTheSecondCopy(t *testing.T) {
 		written(t, b)
 	}
 	old := b.Epoch()
-	if err := b.NewEpoch(ranges.Set{}); err == nil {
-		t.Fatal("the crash did not come")
-	}
-	if err := buffer.Abandon(b); err != nil {
-		t.Fatal(err)
-	}
+	cutOff(t, b)
 	o.SetStep(nil)
 	flip(t, o.Dir, 2, 10_000) // in the first file
 	for range 2 {

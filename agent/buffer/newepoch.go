@@ -73,8 +73,16 @@ func (b *Buffer) onDiskLocked(ep *epoch) (out ranges.Set) {
 			out.AddSet(h.live.Intersect(held))
 		}
 		for _, m := range b.moves {
-			if h := f.holds[m.from]; h != nil {
-				out.AddSet(broughtLocked(b.moves, m.from, h.live.Intersect(m.set), ep.id))
+			h := f.holds[m.from]
+			if h == nil {
+				continue
+			}
+			for _, r := range h.live.Intersect(m.set).Ranges() {
+				for p := r.From; p < r.To; p++ {
+					if k := b.lastNameLocked(Key{Epoch: m.from, Position: p}); k.Epoch == ep.id {
+						out.Add(k.Position, k.Position+1)
+					}
+				}
 			}
 		}
 	}

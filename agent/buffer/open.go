@@ -92,7 +92,7 @@ func (b *Buffer) start() error {
 	b.disk.Lock()
 	defer b.disk.Unlock()
 	if err := b.finishMoves(); err != nil {
-		b.failed(err, nil) // the flusher tries again
+		b.failed(err) // the flusher tries again
 		return nil
 	}
 	return b.finishDamaged(inv.damaged)

@@ -41,18 +41,35 @@ func TestMoveOutOfDamagedFile(t *testing.T) {
 	}
 }
 
-// cutOffMove fills a buffer with four records and crashes on the way of all of them to a new
-// epoch, before the first is copied. It returns the old one.
-func cutOffMove(t *testing.T, o *buffer.Options) (old buffer.Epoch) {
-	t.Helper()
+// crashesInMove is a step at which everything ends when a new epoch has begun, before a record
+// is moved to it.
+func crashesInMove() func(name string) error {
 	var down atomic.Bool
-	o.SetStep(func(name string) error {
+	return func(name string) error {
 		if down.Load() || name == "end" {
 			down.Store(true)
 			return errors.New("crash")
 		}
 		return nil
-	})
+	}
+}
+
+// cutOff begins an epoch with a buffer whose step is that of crashesInMove.
+func cutOff(t *testing.T, b *buffer.Buffer) {
+	t.Helper()
+	if err := b.NewEpoch(ranges.Set{}); err == nil {
+		t.Fatal("the crash did not come")
+	}
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cutOffMove fills a buffer with four records and crashes on the way of all of them to a new
+// epoch, before the first is copied. It returns the old one.
+func cutOffMove(t *testing.T, o *buffer.Options) (old buffer.Epoch) {
+	t.Helper()
+	o.SetStep(crashesInMove())
 	b, err := buffer.Open(*o)
 	if err != nil {
 		t.Fatal(err)
@@ -62,12 +79,7 @@ func cutOffMove(t *testing.T, o *buffer.Options) (old buffer.Epoch) {
 	}
 	written(t, b)
 	old = b.Epoch()
-	if err := b.NewEpoch(ranges.Set{}); err == nil {
-		t.Fatal("the crash did not come")
-	}
-	if err := buffer.Abandon(b); err != nil {
-		t.Fatal(err)
-	}
+	cutOff(t, b)
 	o.SetStep(nil)
 	return old
 }

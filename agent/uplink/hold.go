@@ -20,6 +20,15 @@ const (
 	doubtLasts = 10 * time.Second
 )
 
+// believes reports whether what is said of the database counts.
+func (s *session) believes(now time.Time, db sparkplug.DBState) bool {
+	if db != sparkplug.DBDown || !now.Before(s.doubtUntil) || now.Sub(s.okAt) >= okLasts {
+		return true
+	}
+	s.doubtUntil = now.Add(doubtLasts)
+	return false
+}
+
 // databaseIs follows the database, as an acknowledgement says it.
 func (s *session) databaseIs(now time.Time, db sparkplug.DBState) {
 	if db != sparkplug.DBDown {

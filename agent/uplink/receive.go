@@ -90,11 +90,8 @@ func (s *session) askBirth(now time.Time) {
 func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
 	s.heard, s.acked = now, now
 	s.up.table.Heard(now)
-	contradicted := a.DB == sparkplug.DBDown && now.Before(s.doubtUntil) && now.Sub(s.okAt) < okLasts
-	if contradicted {
-		s.doubtUntil = now.Add(doubtLasts)
-	}
-	if !contradicted {
+	believed := s.believes(now, a.DB)
+	if believed {
 		s.up.table.Grant(a.Credit.Records, a.Credit.Bytes)
 	}
 	for i := range a.Epochs {
@@ -109,7 +106,7 @@ func (s *session) acknowledged(now time.Time, a *sparkplug.Ack) error {
 		}
 		s.committed(now, e.Epoch, e.Committed)
 	}
-	if !contradicted {
+	if believed {
 		s.databaseIs(now, a.DB)
 	}
 	if a.Sync != nil {
