@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -45,24 +46,36 @@ func (s *site) logIn(name, password string) {
 }
 
 // acknowledge fills in the form of the first alarm. The list may be drawn anew meanwhile, by
-// the first that the stream says: then it begins again.
+// the first that the stream says, and the click may meet what was there before: then it begins
+// again.
 func (s *site) acknowledge(note string) {
 	s.tb.Helper()
-	for end := time.Now().Add(patience); ; {
-		if _, err := chromedp.Run(s.tab, chromedp.Evaluate[int](`document.querySelector('andon-alarms li.alarm details').open = true, 0`)); err != nil {
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if _, err = chromedp.Run(s.tab, chromedp.Evaluate[int](`document.querySelector('andon-alarms li.alarm details').open = true, 0`)); err != nil {
 			s.tb.Fatal(err)
 		}
-		err := chromedp.Do(s.tab,
+		err = chromedp.Do(s.tab,
 			chromedp.SendKeys(chromedp.CSS(`andon-alarms li.alarm input[name=note]`), note),
 			chromedp.Click(chromedp.CSS(`andon-alarms li.alarm form button`)),
 		)
-		if err == nil {
+		if err == nil && s.sent() {
 			return
 		}
-		if !strings.Contains(err.Error(), "(-32000)") || time.Now().After(end) {
-			s.tb.Fatal(err)
+		if err != nil && !strings.Contains(err.Error(), "(-32000)") {
+			break
 		}
 	}
+	s.tb.Fatalf("the form of an alarm could not be sent: %v", err)
+}
+
+// sent is true when the page says within a few seconds that the acknowledgement is under way
+// or there.
+func (s *site) sent() bool {
+	ctx, cancel := context.WithTimeout(s.tab, 3*time.Second)
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](`!!document.querySelector('andon-alarms li.alarm :is(.said, .acked)')`))
+	return err == nil
 }
 
 // TestBrowserLogin logs in, acknowledges, logs out, and is sent to the login when the
