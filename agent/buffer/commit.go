@@ -77,7 +77,7 @@ func (b *Buffer) write(f *file, p *plan) error {
 		// The active file takes over all cursors, so that those before it can be unlinked.
 		maps.Copy(c.Cursors, b.cursors)
 	}
-	c.Deletes = f.deletes(maxDeletes)
+	c.Deletes = f.deletes(maxDeletes, b.o.maxPages())
 	b.mu.Unlock()
 	for _, e := range p.entries {
 		if e.cursor != nil {
@@ -197,25 +197,36 @@ func (b *Buffer) appliedLocked(f *file, c *format.Change, out *format.Outcome) {
 	}
 }
 
-// deletes returns at most limit positions that are to be deleted from the file.
-func (f *file) deletes(limit uint64) map[Epoch]ranges.Set {
+// deletes returns positions that are to be deleted from the file, at most limit of them, that
+// stand in about as many pages as are given at most.
+func (f *file) deletes(limit, pages uint64) map[Epoch]ranges.Set {
 	if f.sealed {
 		return nil
 	}
 	out := map[Epoch]ranges.Set{}
 	for e, h := range f.holds {
-		var some ranges.Set
 		dead := h.dead
 		if !h.newer.Empty() { // and cannot be deleted
 			dead = dead.Clone()
 			dead.RemoveSet(h.newer)
 		}
+		var some ranges.Set
+		each, last := h.tally.PerPage(), uint64(maxPosition)
 		for _, r := range dead.Ranges() {
-			n := min(limit, r.To-r.From)
-			some.Add(r.From, r.From+n)
-			if limit -= n; limit == 0 {
+			page := r.From / each
+			if page != last {
+				if pages == 0 {
+					break
+				}
+				pages--
+			}
+			to := min(r.To, r.From+limit, (page+pages+1)*each)
+			if to == r.From {
 				break
 			}
+			some.Add(r.From, to)
+			last = (to - 1) / each
+			limit, pages = limit-(to-r.From), pages-(last-page)
 		}
 		if !some.Empty() {
 			out[e] = some

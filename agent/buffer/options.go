@@ -104,6 +104,9 @@ func (o *Options) maxAppend() int64 { return min(o.MaxMemory/2, o.RotateBytes/4+
 // times: as they came, encoded, and in bbolt's pages.
 func (o *Options) maxBatch() int64 { return min(2<<20, o.RotateBytes/16) }
 
+// maxPages is in how many pages one transaction deletes: it has each in memory, and anew.
+func (o *Options) maxPages() uint64 { return uint64(o.maxBatch() / format.PageSize * 2) }
+
 // allocBytes is by how much a file grows at least.
 func (o *Options) allocBytes() int64 { return min(2<<20, o.RotateBytes/32) }
 

@@ -50,6 +50,10 @@ type Event struct {
 	Reason string // of a Death: such as "finished"; at most telemetry.MaxTextLength bytes
 }
 
+// MaxBatch is how many readings a driver puts into a batch at most, unless they are of one
+// instant. The memory of the largest batch is kept for the next ones.
+const MaxBatch = 4096
+
 // Batch collects what one Read delivers. The zero Batch is ready for use. A Batch
 // belongs to one goroutine at a time.
 type Batch struct {

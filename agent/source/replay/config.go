@@ -19,10 +19,6 @@ const (
 // DefaultPeriod is the time between two cycles.
 const DefaultPeriod = time.Second
 
-// maxBatch is how many readings a batch may have before it ends. Readings that are
-// due at the same instant stay together up to twice as many.
-const maxBatch = 4096
-
 // maxOrphans is how many runs are ended in one batch.
 const maxOrphans = 256
 

@@ -191,10 +191,11 @@ func (s *Source) ready() error {
 	return nil
 }
 
-// deliver appends what is due now: at least the line at the top.
+// deliver appends what is due now: at least the line at the top. Readings that are due at the
+// same instant stay together up to twice as many as a batch has.
 func (s *Source) deliver(b *source.Batch) {
 	quality := telemetry.Quality(0).WithTime(telemetry.TimeSource)
-	most := maxBatch
+	most := source.MaxBatch
 	if s.fresh {
 		most, s.fresh = 1, false
 	}
@@ -207,7 +208,7 @@ func (s *Source) deliver(b *source.Batch) {
 		if n > 0 && late < 0 {
 			break
 		}
-		if n >= most && (most == 1 || s.pace.speed == 0 || t != last || n >= 2*maxBatch) {
+		if n >= most && (most == 1 || s.pace.speed == 0 || t != last || n >= 2*source.MaxBatch) {
 			break
 		}
 		if !l.onTest {

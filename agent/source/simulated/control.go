@@ -46,7 +46,7 @@ func (s *Source) drain(b *source.Batch) (time.Duration, error) {
 	}
 	now := s.machineTime()
 	n := 0
-	for n < len(s.queue) && s.queue[n].at <= now {
+	for n < min(len(s.queue), source.MaxBatch) && s.queue[n].at <= now {
 		e := &s.queue[n].event
 		switch e.Kind {
 		case source.Birth:
@@ -62,6 +62,9 @@ func (s *Source) drain(b *source.Batch) (time.Duration, error) {
 	clear(s.queue[rest:])
 	s.queue = s.queue[:rest]
 	if rest == 0 {
+		if cap(s.queue) > source.MaxBatch { // the consumer was slow once
+			s.queue = nil
+		}
 		return idleWait, nil
 	}
 	return time.Duration(s.queue[0].at - now), nil

@@ -19,7 +19,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		taken:   counter("readings_total", "Readings taken from simulated machines."),
 		dropped: counter("dropped_total", "Readings that never arrived, as configured."),
-		missed:  counter("missed_total", "Readings that found the queue full because the consumer was slow."),
+		missed:  counter("missed_total", "Readings that were not taken: the process stood still for more than a second, or the consumer was slow and the queue full."),
 	}
 	if reg != nil {
 		reg.MustRegister(m.taken, m.dropped, m.missed)

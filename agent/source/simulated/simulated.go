@@ -89,6 +89,10 @@ func (s *Source) resumeLocked(r source.Run) bool {
 	return false
 }
 
+// catchUp is how far back periods are made up for that a late tick has passed over. After a
+// longer standstill of the process its machines have moved on, as real ones would.
+const catchUp = time.Second
+
 // run is the stations' clock: at every period all machines are advanced and read. A
 // tick that comes late does not move the ones after it.
 func (s *Source) run(ctx context.Context, start time.Time, done chan struct{}) {
@@ -104,7 +108,23 @@ func (s *Source) run(ctx context.Context, start time.Time, done chan struct{}) {
 			return
 		case <-timer.C:
 		}
-		s.tick(time.Since(due))
+		late := time.Since(due)
+		s.tick(late)
+		if gone := int64((late - catchUp) / period); gone > 0 {
+			n += gone
+			s.passOver(gone)
+		}
+	}
+}
+
+// passOver counts the readings of periods in which none was taken.
+func (s *Source) passOver(periods int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.stations {
+		if st.born != 0 {
+			s.config.Metrics.missed.Add(float64(periods))
+		}
 	}
 }
 

@@ -53,6 +53,16 @@ func SpaceOf(size int) int {
 	return (1+overflowOf(size))*PageSize + bucketEntry
 }
 
+// PerPage is how many records stand in one page of the tree, about; those with pages of their
+// own stand there by name. It is 1 at least.
+func (t Tally) PerPage() uint64 {
+	each := t.Space / max(t.Records, 1)
+	if each > inlineLimit+valueEntry+bucketEntry {
+		each = bucketEntry
+	}
+	return max(PageSize/max(each, 1), 1)
+}
+
 // Count is what a file says of one epoch.
 type Count struct {
 	Tally
