@@ -5,7 +5,8 @@
 //
 // It is a live source. A clock of its own takes the readings; a consumer that is slow
 // does not delay it. What finds no room in the bounded queue between them is counted
-// and gone, as it would be with a machine.
+// and gone, as it would be with a machine; so are readings of a time in which the process
+// stood still, but for the last second of it.
 //
 // Units are named PREFIX + station + "-" + serial, such as "dyno-03-0007". The same seed
 // gives the same machines. After a restart of the agent a unit that is still on test
