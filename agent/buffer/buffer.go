@@ -210,7 +210,7 @@ func (b *Buffer) forgettable() []uint64 {
 	var seqs []uint64
 	b.x.epochs = slices.DeleteFunc(b.x.epochs, func(ep *epoch) bool {
 		keep := ep.ended == EndOpen || !ep.settled || ep.kept > 0 || !ep.held.Empty() || len(ep.hidden) > 0 || len(ep.mem) > 0 ||
-			slices.ContainsFunc(b.moves, func(m *move) bool { return m.from == ep.id || m.to == ep.id })
+			slices.ContainsFunc(slices.Concat(b.moves, b.again), func(m *move) bool { return m.from == ep.id || m.to == ep.id })
 		if !keep {
 			if ep.seq != 0 {
 				seqs = append(seqs, ep.seq)

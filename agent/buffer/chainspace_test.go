@@ -59,36 +59,41 @@ func TestChainFileHasWhatFoundNoSpace(t *testing.T) {
 	}
 	t.Run("the end of an epoch", func(t *testing.T) {
 		o := small(t.TempDir())
-		var at func()
+		var b *buffer.Buffer
+		var restore func()
 		o.SetStep(func(name string) error {
-			if name == "end" {
-				at()
+			switch {
+			case b == nil:
+			case name == "begin": // so that it ends behind what is written with the new epoch
+				appendAt(t, b, 2, items(2), nil)
+			case name == "end":
+				restore = replaceFD(t, filepath.Join(o.Dir, "chain.db"), "/dev/full")
 			}
 			return nil
 		})
-		b, err := buffer.Open(o)
+		opened, err := buffer.Open(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		appendAt(t, b, 0, items(0, 1), nil)
-		written(t, b)
-		var restore func()
-		at = func() { restore = replaceFD(t, filepath.Join(o.Dir, "chain.db"), "/dev/full") }
-		if err := b.NewEpoch(set(0, 2)); err != nil {
+		appendAt(t, opened, 0, items(0, 1), nil)
+		written(t, opened)
+		b = opened
+		if err := b.NewEpoch(set(0, 3)); err != nil {
 			t.Fatal(err)
 		}
 		if b.Stats().ChainError == nil {
 			t.Fatal("it is not told")
 		}
 		restore()
-		appendAt(t, b, 0, items(2), nil)
+		appendAt(t, b, 0, items(3), nil)
 		written(t, b)
 		within(t, "all is written", func() bool { return b.Stats().ChainError == nil })
 		if err := buffer.Abandon(b); err != nil {
 			t.Fatal(err)
 		}
+		o.SetStep(nil)
 		b = open(t, o)
-		if got, want := (epochNames{}).text(t, b), "1<- closed 2 [0,2); 2<1 unclean 1 [0,1); 3<2 open 0 "; got != want {
+		if got, want := (epochNames{}).text(t, b), "1<- closed 3 [0,3); 2<1 unclean 1 [0,1); 3<2 open 0 "; got != want {
 			t.Errorf("the chain is %s, want %s", got, want)
 		}
 	})
@@ -151,4 +156,37 @@ func TestChainFileHasWhatFoundNoSpace(t *testing.T) {
 			t.Errorf("the cursor is %q, %v", c, err)
 		}
 	})
+}
+
+// TestCloseWritesTheChainAgain: where there is space again behind its last flush, Close leaves
+// nothing of the chain file out.
+func TestCloseWritesTheChainAgain(t *testing.T) {
+	o := small(t.TempDir())
+	var full atomic.Bool
+	var mends, again atomic.Int64
+	o.SetStep(func(name string) error {
+		if name == "mend" && full.Load() && mends.Add(1) > 1 {
+			full.Store(false)
+		}
+		if (name == "note" || name == "mend") && full.Load() {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	o.Logger = slog.New(handler(func(r slog.Record) {
+		if r.Message == "the chain of epochs is written again" {
+			again.Add(1)
+		}
+	}))
+	full.Store(true)
+	b := open(t, o)
+	appendAt(t, b, 0, items(0), nil)
+	written(t, b)
+	if b.Stats().ChainError == nil {
+		t.Fatal("the chain file took it")
+	}
+	mends.Store(0)
+	if err := b.Close(); err != nil || mends.Load() < 2 || again.Load() != 1 {
+		t.Errorf("closed with %v; it was tried %d times, and written %d times", err, mends.Load(), again.Load())
+	}
 }

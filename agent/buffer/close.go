@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Close writes everything held to disk, marks the epoch as closed, and releases the
@@ -49,6 +50,7 @@ func (b *Buffer) shut() error {
 	}
 	b.mu.Unlock()
 	if err == nil {
+		b.mendChain(time.Now(), true) // the last flush may have found space again
 		if err = b.step("close"); err == nil {
 			err = b.chain.end(l)
 		}

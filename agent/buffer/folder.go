@@ -282,7 +282,12 @@ func epochsOf(links []link, held map[Epoch]ranges.Set, next map[Epoch]uint64) []
 	var chained, others []EpochInfo
 	for _, l := range links {
 		known[l.id] = true
-		chained = append(chained, infoOf(l, held[l.id], max(l.next, next[l.id])))
+		set := held[l.id]
+		end := max(l.next, set.End())
+		if l.ended != EndClosed { // else the chain file knows: see restore
+			end = max(end, next[l.id])
+		}
+		chained = append(chained, infoOf(l, set, end))
 	}
 	for e, set := range held {
 		if !known[e] {

@@ -224,7 +224,7 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 			}
 		}
 	}
-	read(b, 3, 17, 39)
+	read(b, 3, 17)
 	taking.Store(true)
 	for range 2 { // the second goes on where the first ended
 		newEpoch(t, b, m.sent(b.Epoch()))
@@ -241,10 +241,13 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 		}
 		so := small(s.dir)
 		so.RotateBytes = o.RotateBytes
-		for range 2 { // and once more: what was resumed is not resumed again
+		for start := range 2 { // and once more: what was resumed is not resumed again
 			c, err := buffer.Open(so)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if start == 0 && s.step != "none" {
+				endsOfMoves(t, s.step, c.Chain(), first)
 			}
 			// The names of what was given out later than the image are not in it.
 			mm := m.clone()
@@ -264,6 +267,22 @@ func TestNewEpochAtEveryStep(t *testing.T) {
 		}
 		if err := os.RemoveAll(s.dir); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// endsOfMoves checks a chain that a crash left: the epochs before the one that it met have ended
+// in order, the first at what was given out of it, or the collector would book as lost what was
+// moved.
+func endsOfMoves(t *testing.T, step string, chain []buffer.EpochState, first buffer.Epoch) {
+	t.Helper()
+	met := len(chain) - 2 // behind it is that of this start
+	for i, ep := range chain[:met+1] {
+		switch {
+		case (ep.Ended == buffer.EndUnclean) != (i == met):
+			t.Errorf("crash before %s: epoch %d of %d has ended as %v", step, i+1, met+1, ep.Ended)
+		case i < met && ep.Epoch == first && ep.Next != 18:
+			t.Errorf("crash before %s: the first epoch has ended at %d, want 18", step, ep.Next)
 		}
 	}
 }

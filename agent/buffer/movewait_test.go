@@ -73,6 +73,13 @@ func TestEndsOfMovedEpochs(t *testing.T) {
 			t.Errorf("the chain is %s, want %s", got, want)
 		}
 		closeChecked(t, b)
+		f, err := buffer.OpenFolder(o.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inv, err := f.Inventory(); err != nil || inv.Epochs[0].Next != 2 || inv.Epochs[1].Next != 4 {
+			t.Errorf("the folder of the stopped agent has %+v, %v", inv.Epochs, err)
+		}
 		b = open(t, o)
 	}
 
@@ -97,6 +104,47 @@ func TestEndsOfMovedEpochs(t *testing.T) {
 		t.Errorf("the chain is %s, want %s", got, want)
 	}
 	wantIDs(t, b, 0, 101)
+}
+
+// TestEndOfAnEpochThatIsMovedAgain: an epoch that the next start goes through again, because its
+// records are in a file that is not written any more, is not forgotten: that start knows where
+// it ended.
+func TestEndOfAnEpochThatIsMovedAgain(t *testing.T) {
+	o := small(t.TempDir())
+	var ends atomic.Int32
+	o.SetStep(func(name string) error {
+		switch {
+		case name == "endmove":
+			ends.CompareAndSwap(0, 1)
+		case name == "write" && ends.CompareAndSwap(1, 2): // the deletes behind it
+			return errors.New("the disk fails, as it was told to")
+		}
+		return nil
+	})
+	b, err := buffer.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := epochNames{}
+	pour(t, b, 0, 6)
+	newEpoch(t, b, ranges.Set{})
+	within(t, "the disk is back", func() bool { return ends.Load() == 2 && b.Stats().WriteError == nil && !b.Moving() })
+	b.Settle([]buffer.Epoch{b.Chain()[0].Epoch})
+	for i := range 2 { // what is forgotten is so behind the first write
+		pour(t, b, 6+i, 1)
+		written(t, b)
+	}
+	if got, want := names.text(t, b), "1<- closed 0 ; 2<1 open 8 [0,8)"; got != want {
+		t.Errorf("the chain is %s, want %s", got, want)
+	}
+	if err := buffer.Abandon(b); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	if got, want := names.text(t, b), "1<- closed 0 ; 2<1 unclean 8 [0,8); 3<2 open 0 "; got != want {
+		t.Errorf("the chain is %s, want %s", got, want)
+	}
+	wantIDs(t, b, 0, 8)
 }
 
 // TestMoveOfANewerForm: after a way back to an older version a move that goes on then leaves

@@ -40,24 +40,43 @@ func (b *Buffer) NewEpoch(sent ranges.Set) error {
 		b.moves = nil
 		return nil
 	}
+	ended := b.endedLocked(old, m, sent)
 	b.mu.Unlock()
 
 	if err := b.step("begin"); err != nil {
 		return wrap("begin an epoch", err)
 	}
-	if err := b.chain.begin(l, nil, nil, m); err != nil {
+	if err := b.chain.begin(l, []link{ended}, nil, m); err != nil {
 		return wrap("begin an epoch", err)
 	}
 	b.mu.Lock()
 	b.switchLocked(old, newEpoch(l), m, sent)
-	ended := old.link
+	changed := old.link != ended
+	ended = old.link
 	b.mu.Unlock()
 	b.log.Warn("a new epoch begins", "records_moved", m.set.Len())
 	if err := b.step("end"); err != nil {
 		return wrap("begin an epoch", err)
 	}
-	b.chainFailed(b.chain.end(ended)) // without it the next start finds it unclean
+	if changed { // something was appended, or was lost, while the chain was written
+		b.chainFailed(b.chain.end(ended))
+	}
 	return nil
+}
+
+// endedLocked returns the header of an epoch that a move ends. It is in one transaction with the
+// move: where it ended otherwise, the collector would book as lost what comes under other names.
+func (b *Buffer) endedLocked(ep *epoch, m *move, sent ranges.Set) link {
+	stays := ep.held.Clone()
+	stays.RemoveSet(m.set)
+	for _, e := range b.x.queue {
+		if p := e.key.Position; e.cursor == nil && e.stage != gone && e.key.Epoch == ep.id && !sent.Contains(p) {
+			stays.Remove(p, p+1)
+		}
+	}
+	l := ep.link
+	l.ended, l.next = EndClosed, max(min(sent.End(), ep.next), stays.End())
+	return l
 }
 
 // onDiskLocked returns the held positions of an epoch that are in a file, also of such as are
@@ -137,8 +156,7 @@ func (b *Buffer) switchLocked(old, ep *epoch, m *move, sent ranges.Set) {
 		ep.mem[e.key.Position] = e
 		ep.hidden = append(ep.hidden, e)
 	}
-	old.ended = EndClosed
-	old.next = max(min(sent.End(), old.next), old.held.End())
+	old.link = b.endedLocked(old, m, sent)
 	b.moveSparesLocked(m, ep.next)
 	b.x.addEpoch(ep)
 	b.noted, b.rejected = 0, 0

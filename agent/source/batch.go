@@ -50,8 +50,8 @@ type Event struct {
 	Reason string // of a Death: such as "finished"; at most telemetry.MaxTextLength bytes
 }
 
-// MaxBatch is how many readings a driver puts into a batch at most, unless they are of one
-// instant. The memory of the largest batch is kept for the next ones.
+// MaxBatch is how many events a driver puts into a batch, about: one that keeps readings of one
+// instant together may have more. The memory of the largest batch is kept for the next ones.
 const MaxBatch = 4096
 
 // Batch collects what one Read delivers. The zero Batch is ready for use. A Batch

@@ -37,10 +37,10 @@ type Source interface {
 	Open(ctx context.Context, from Resume) error
 
 	// Read blocks until something is due and appends at least one event to b, in
-	// order, and about [MaxBatch] at most. It returns ctx.Err() within [StopTakes] of ctx ending, [io.EOF] (unwrapped)
-	// when the source has ended for good, and with either has appended nothing. Any
-	// other error is temporary: nothing was appended and nothing was passed over, and
-	// the caller tries again after a while.
+	// order, and about [MaxBatch] at most. It returns ctx.Err() within [StopTakes] of ctx
+	// ending, [io.EOF] (unwrapped) when the source has ended for good, and with either has
+	// appended nothing. Any other error is temporary: nothing was appended and nothing was
+	// passed over, and the caller tries again after a while.
 	//
 	// The caller resets b before each call. Everything in b is valid until the next
 	// Read with the same b or the next call of b.Reset.

@@ -12,7 +12,7 @@ import (
 // maxFaults bounds what may be wrong with one unit at a time.
 const maxFaults = 64
 
-// Read waits until an event has arrived and appends all that have to b.
+// Read waits until an event has arrived and appends those that have to b, up to a batch.
 func (s *Source) Read(ctx context.Context, b *source.Batch) error {
 	for {
 		if err := ctx.Err(); err != nil {
