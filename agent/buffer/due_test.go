@@ -43,10 +43,10 @@ func TestWhatIsDueIsNotHeldUp(t *testing.T) {
 	for _, fn := range reopen {
 		fn()
 	}
-	time.Sleep(2100 * time.Millisecond) // until all is due
 	alarm := items(61)
 	alarm[0].Class = buffer.Alarm
 	appendAt(t, b, 1, alarm, nil)
+	time.Sleep(2100 * time.Millisecond) // until all is due
 	close(goOn)
 	within(t, "all is mended", func() bool { st := b.Stats(); return st.Unreadable == nil && st.ChainError == nil })
 	restore()
