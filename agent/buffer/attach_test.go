@@ -181,7 +181,7 @@ func TestAttachTellsWhatItFinds(t *testing.T) {
 				}
 			}
 			reopen = reopen[:0]
-			time.Sleep(1100 * time.Millisecond)
+			time.Sleep(1100 * time.Millisecond) // until they are to be tried again
 		}
 		return nil
 	})

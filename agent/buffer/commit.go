@@ -17,7 +17,6 @@ const (
 	fileSuffix   = ".db"
 	sealedSuffix = ".sealed.db"
 	tmpSuffix    = ".tmp"
-	maxDeletes   = 20_000 // records in one transaction
 )
 
 // commit writes the plan to the active file, or to a new one when that fails.
@@ -77,7 +76,7 @@ func (b *Buffer) write(f *file, p *plan) error {
 		// The active file takes over all cursors, so that those before it can be unlinked.
 		maps.Copy(c.Cursors, b.cursors)
 	}
-	c.Deletes = f.deletes(maxDeletes, b.o.maxPages())
+	c.Deletes = f.deletes(b.o.maxPages())
 	b.mu.Unlock()
 	for _, e := range p.entries {
 		if e.cursor != nil {
@@ -197,9 +196,9 @@ func (b *Buffer) appliedLocked(f *file, c *format.Change, out *format.Outcome) {
 	}
 }
 
-// deletes returns positions that are to be deleted from the file, at most limit of them, that
-// stand in about as many pages as are given at most.
-func (f *file) deletes(limit, pages uint64) map[Epoch]ranges.Set {
+// deletes returns positions that are to be deleted from the file, in about as many pages as are
+// given at most.
+func (f *file) deletes(pages uint64) map[Epoch]ranges.Set {
 	if f.sealed {
 		return nil
 	}
@@ -220,13 +219,10 @@ func (f *file) deletes(limit, pages uint64) map[Epoch]ranges.Set {
 				}
 				pages--
 			}
-			to := min(r.To, r.From+limit, (page+pages+1)*each)
-			if to == r.From {
-				break
-			}
+			to := min(r.To, (page+pages+1)*each)
 			some.Add(r.From, to)
 			last = (to - 1) / each
-			limit, pages = limit-(to-r.From), pages-(last-page)
+			pages -= last - page
 		}
 		if !some.Empty() {
 			out[e] = some

@@ -14,15 +14,15 @@ func TestDeletesOfFewPages(t *testing.T) {
 	const n, each = 2000, 20 // more than stand in one page
 	o := small(t.TempDir())
 	var (
-		mu      sync.Mutex
-		b       *buffer.Buffer
-		written []int64 // before each transaction
+		mu     sync.Mutex
+		b      *buffer.Buffer
+		device []int64 // written before each transaction
 	)
 	o.SetStep(func(name string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if b != nil && name == "write" {
-			written = append(written, b.Written().Device)
+			device = append(device, b.Written().Device)
 		}
 		return nil
 	})
@@ -34,7 +34,7 @@ func TestDeletesOfFewPages(t *testing.T) {
 			some.Add(uint64(i), uint64(i)+1)
 		}
 	}
-	within(t, "everything is on disk", func() bool { return opened.Stats().Unwritten == 0 })
+	written(t, opened)
 	mu.Lock()
 	b = opened
 	mu.Unlock()
@@ -44,14 +44,20 @@ func TestDeletesOfFewPages(t *testing.T) {
 	if err := opened.Close(); err != nil {
 		t.Fatal(err)
 	}
-	written = append(written, opened.Written().Device)
-	if len(written) < 2 || written[len(written)-1]-written[0] < n/each*4096 {
-		t.Fatalf("the deletes are not seen: %v", written)
+	device = append(device, opened.Written().Device)
+	if len(device) < 2 || device[len(device)-1]-device[0] < n/each*4096 {
+		t.Fatalf("the deletes are not seen: %v", device)
 	}
-	for i := 1; i < len(written); i++ {
+	for i := 1; i < len(device); i++ {
 		// Twice a batch, and what belongs to the file as a whole.
-		if by := written[i] - written[i-1]; by > 2*o.RotateBytes/16+64<<10 {
+		if by := device[i] - device[i-1]; by > 2*o.RotateBytes/16+64<<10 {
 			t.Errorf("transaction %d wrote %d bytes", i, by)
 		}
+	}
+	mu.Lock()
+	b = nil
+	mu.Unlock()
+	if got := len(all(t, open(t, o), buffer.Backlog)); got != n-n/each {
+		t.Errorf("%d records are left, want %d", got, n-n/each)
 	}
 }

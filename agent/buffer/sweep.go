@@ -186,7 +186,7 @@ func (b *Buffer) clean(f *file) error {
 	for {
 		b.mu.Lock()
 		done := f.done() && f != b.active
-		c := format.Change{Deletes: f.deletes(maxDeletes, b.o.maxPages())}
+		c := format.Change{Deletes: f.deletes(b.o.maxPages())}
 		ep := b.x.current()
 		c.Epoch, c.Next = ep.id, ep.next
 		homeless := b.active == nil || b.active.sealed || !b.active.home

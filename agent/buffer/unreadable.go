@@ -110,7 +110,7 @@ func (b *Buffer) tryAgain(now time.Time) {
 	defer b.mu.Unlock()
 	f.fault = nil
 	b.late.say(slog.LevelInfo, "record file can be opened again", "file", f.name)
-	if slices.ContainsFunc(b.x.files, func(o *file) bool { return o == f && len(o.deletes(1, 1)) > 0 }) {
+	if slices.ContainsFunc(b.x.files, func(o *file) bool { return o == f && len(o.deletes(1)) > 0 }) {
 		b.deadLocked(now)
 	}
 	b.signalChanged()

@@ -53,15 +53,8 @@ func SpaceOf(size int) int {
 	return (1+overflowOf(size))*PageSize + bucketEntry
 }
 
-// PerPage is how many records stand in one page of the tree, about; those with pages of their
-// own stand there by name. It is 1 at least.
-func (t Tally) PerPage() uint64 {
-	each := t.Space / max(t.Records, 1)
-	if each > inlineLimit+valueEntry+bucketEntry {
-		each = bucketEntry
-	}
-	return max(PageSize/max(each, 1), 1)
-}
+// PerPage is how many records a page has, about, and 1 for those that have pages of their own.
+func (t Tally) PerPage() uint64 { return max(PageSize*t.Records/max(t.Space, 1), 1) }
 
 // Count is what a file says of one epoch.
 type Count struct {
