@@ -63,7 +63,8 @@ type decoder struct {
 // Decode reads a payload. Fields that are not the standard's, datasets, templates
 // and extensions are skipped. The payload keeps no reference to b. An error wraps
 // [ErrLimit] when the message is beyond lim, else b is malformed.
-func Decode(b []byte, lim Limits) (*Payload, error) {
+func Decode(b []byte, lim Limits) (_ *Payload, err error) {
+	defer guard("payload", &err)
 	p, err := decodePayload(b, lim.withDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("decode payload: %w", err)

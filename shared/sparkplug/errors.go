@@ -11,4 +11,7 @@ var (
 	// ErrLayout marks a record whose fingerprint is not that of the layout it was
 	// to be decoded with: the births are out of date.
 	ErrLayout = errors.New("record does not match the birth's layout")
+	// ErrFault marks a message that a decoder panicked on. The message is malformed, and
+	// the decoder is to be mended.
+	ErrFault = errors.New("fault of the decoder")
 )

@@ -52,7 +52,8 @@ func AppendLoss(dst []byte, h Header, l telemetry.Loss, ts uint64, seq uint8) []
 // DecodeLoss reads the NDATA of a loss. Everything is checked except that the
 // reason is a known one: a newer agent may have more. Errors are those of
 // [DecodeRecord].
-func DecodeLoss(b []byte, lim Limits) (Header, telemetry.Loss, error) {
+func DecodeLoss(b []byte, lim Limits) (_ Header, _ telemetry.Loss, err error) {
+	defer guard("loss", &err)
 	h, l, err := decodeLoss(b, lim.withDefaults())
 	if err != nil {
 		return Header{}, telemetry.Loss{}, fmt.Errorf("decode loss: %w", err)

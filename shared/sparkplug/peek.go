@@ -24,7 +24,8 @@ type Envelope struct {
 // Peek reads the identity of a record or loss, without its metrics. It returns
 // [ErrForeign] for a payload that is neither. Any other error means that the
 // message is malformed; it has no identity then.
-func Peek(b []byte) (Envelope, error) {
+func Peek(b []byte) (_ Envelope, err error) {
+	defer guard("envelope", &err)
 	var s scan
 	if err := s.run(b); err != nil {
 		return Envelope{}, fmt.Errorf("peek: %w", err)

@@ -20,6 +20,7 @@ import (
 // fingerprint is not that of the layout, [ErrLimit] when it is beyond lim; else b is
 // malformed.
 func DecodeRecord(b []byte, unit string, l Layout, lim Limits) (_ Header, _ *telemetry.Record, historical bool, err error) {
+	defer guard("record", &err)
 	d := recordDecoder{layout: l, signals: len(l.Profile.Signals), unit: unit}
 	if err := d.decode(b, lim.withDefaults()); err != nil {
 		return Header{}, nil, false, fmt.Errorf("decode record: %w", err)

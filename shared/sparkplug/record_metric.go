@@ -33,7 +33,7 @@ func (r *rowDecoder) short(b []byte) (rest []byte, ok bool) {
 		return nil, false
 	}
 	end := 2 + int(b[1])
-	if b[1] >= 0x80 || end > len(b) {
+	if end < 12 || b[1] >= 0x80 || end > len(b) {
 		return nil, false
 	}
 	alias, n := uint64(b[3]), 4 // n is where the middle begins
