@@ -50,6 +50,7 @@ type conn struct {
 	crowded     atomic.Value  // the bound (a string) for which it was closed to make room
 	pending     *guest        // of the lobby, while there is no session
 	lobby, hall *room
+	maxPacket   int     // the largest that the library takes, with one byte of its header
 	framing     framing // this and the next: only the reading goroutine touches them
 	large       *guest  // of the hall, while a large packet comes in
 	share       *share  // of its identity; set before the library has it
@@ -73,9 +74,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin and end book a large packet for as long as it comes in.
+// begin and end book a large packet for as long as it comes in. One that is larger than the
+// library takes, it refuses by its size: nobody makes room for that.
 func (c *conn) begin(size int) {
-	if size >= largePacket {
+	if size >= largePacket && size < c.maxPacket {
 		c.large = c.hall.enter(c, int64(size))
 	}
 }

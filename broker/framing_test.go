@@ -32,6 +32,24 @@ func TestFraming(t *testing.T) {
 	feed([]byte{0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0})
 }
 
+// A packet that the library refuses for its size takes nobody's room.
+func TestNobodyMakesRoomForWhatIsRefused(t *testing.T) {
+	const size = 400 << 10
+	b := start(t, func(c *broker.Config) { c.Limits.ReceiveBytes = 1 << 20 })
+	half := publish("a", make([]byte, size))
+	honest := b.session(4, "honest")
+	honest.send(half[:100])
+	eventually(t, "it is booked", func() bool { return b.metric("receiving_bytes") == float64(len(half)-4) })
+	hostile := b.session(4, "hostile")
+	hostile.send([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
+	hostile.ended()
+	honest.send(half[100:], []byte{0xc0, 0})
+	honest.expect(0xd0)
+	if n := b.metric("broken_sessions_total", "receive_bytes"); n != 0 {
+		t.Errorf("%v sessions were ended to make room", n)
+	}
+}
+
 // Packets that begin and do not end make room for others, the oldest first.
 func TestHalfPacketsAreBounded(t *testing.T) {
 	const size = 400 << 10

@@ -128,6 +128,7 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 		metrics: l.metrics, ended: make(chan struct{}), shut: make(chan struct{}), lobby: l.lobby, hall: l.hall,
 		opening:   opening{limit: int(l.limits.MaxConnectPacket)},
 		writeTime: l.limits.WriteTimeout,
+		maxPacket: int(l.limits.MaxPacket),
 		queue:     queue{depot: l.depot, limit: int64(l.limits.ClientQueueBytes)},
 	}
 	if l.gate != nil {

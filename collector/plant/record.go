@@ -29,7 +29,7 @@ func (p *Plant) Record(now time.Time, n telemetry.Node, r *telemetry.Record, his
 			return
 		}
 		p.countUnits(n)
-	case u.profile != r.Profile && u.profile.Fingerprint() != r.Profile.Fingerprint():
+	case !u.profile.SameRow(r.Profile):
 		return
 	}
 	u.changed = p.next()

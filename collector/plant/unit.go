@@ -191,7 +191,7 @@ func (p *Plant) unitOf(n telemetry.Node, name string, profile *telemetry.Profile
 	if u.node != n.ID {
 		u.node, u.introduced = strings.Clone(n.ID), p.next()
 	}
-	if u.profile == nil || (u.profile != profile && u.profile.Fingerprint() != profile.Fingerprint()) {
+	if u.profile == nil || !u.profile.SameRow(profile) {
 		p.layOut(u, profile)
 		u.introduced = p.next()
 	}

@@ -98,7 +98,7 @@ func (s *Sentry) unitBorn(now time.Time, id telemetry.Node, b *sparkplug.UnitBir
 		u = &unit{}
 		s.units[key] = u
 	}
-	u.node, u.births, u.born, u.profile = id, n.births, b.Born, b.Profile
+	u.node, u.births, u.born, u.profile, u.same = id, n.births, b.Born, b.Profile, nil
 	s.apply(s.engine.Born(now, u.subject(b.Unit), b.Profile, false))
 }
 
@@ -146,7 +146,7 @@ func (u *unit) fits(p *telemetry.Profile) bool {
 	if p == u.same {
 		return true
 	}
-	if p.Fingerprint() != u.profile.Fingerprint() {
+	if !p.SameRow(u.profile) {
 		return false
 	}
 	u.same = p

@@ -66,6 +66,22 @@ func TestWhatIsNotEvaluated(t *testing.T) {
 	}
 }
 
+// A unit that is born anew in the same run, with another layout, is judged by that.
+func TestAnotherLayoutInTheSameRun(t *testing.T) {
+	fewer := *dyno
+	fewer.Signals = fewer.Signals[1:]
+	with(t, sentry.Config{}, nil, func(r *rig) {
+		r.birth(1, "u")
+		r.reading("u", 20) // finds its profile to be the unit's
+		r.take(feed.Event{Kind: feed.UnitBorn, UnitID: "u", Unit: &sparkplug.UnitBirth{Unit: "u", Profile: &fewer, Born: 1}})
+		r.reading("u", 100)
+		r.want("published", r.sent(), "")
+		if n := r.metric("skipped_records_total"); n != 1 {
+			t.Errorf("%v records are counted", n)
+		}
+	})
+}
+
 func TestEndsOfRuns(t *testing.T) {
 	backlog := func(r *rig, born int64) {
 		r.take(feed.Event{Kind: feed.UnitBorn, UnitID: "u", Unit: &sparkplug.UnitBirth{Unit: "u", Profile: dyno, Born: born, Backlog: true}})

@@ -160,6 +160,9 @@ func (t *Table) unitBirth(n *node, m Message, now time.Time) Result {
 		r.Gap = gap
 		return r
 	}
+	if known, ok := n.layout(b.Unit, b.Profile.Fingerprint()); ok && !known.Profile.SameRow(b.Profile) {
+		return Result{Reason: BadBirth, Err: errors.New("its profile has the fingerprint of another one"), Gap: gap}
+	}
 	if err := t.remember(n, b); err != nil {
 		return Result{Reason: TooManyUnits, Err: err, Gap: gap}
 	}
@@ -248,7 +251,7 @@ func (n *node) forgetDeadUnit(keep *unit) bool {
 // node may have thousands of units.
 func (n *node) share(fingerprint uint64, p *telemetry.Profile) *telemetry.Profile {
 	known := n.profiles[fingerprint]
-	if known != nil && sameRow(known, p) {
+	if known != nil && known.SameRow(p) {
 		return known
 	}
 	if n.profiles == nil || len(n.profiles) >= maxShared {
@@ -256,20 +259,6 @@ func (n *node) share(fingerprint uint64, p *telemetry.Profile) *telemetry.Profil
 	}
 	n.profiles[fingerprint] = p
 	return p
-}
-
-// sameRow reports whether both profiles lay out a row alike. The fingerprint says so
-// too, but a hash can be forged.
-func sameRow(a, b *telemetry.Profile) bool {
-	if a.Name != b.Name || len(a.Signals) != len(b.Signals) {
-		return false
-	}
-	for i := range a.Signals {
-		if a.Signals[i].Name != b.Signals[i].Name || a.Signals[i].Type != b.Signals[i].Type {
-			return false
-		}
-	}
-	return true
 }
 
 func (t *Table) unitDeath(n *node, m Message, now time.Time) Result {

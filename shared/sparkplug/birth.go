@@ -74,7 +74,8 @@ func ParseNodeBirth(p *Payload) (*NodeBirth, error) {
 		return nil, fmt.Errorf("read node birth: %s is not a number", metricSession)
 	}
 	if m := p.Metric(metricVersion); m != nil {
-		b.Version, _ = m.Value.Text()
+		text, _ := m.Value.Text()
+		b.Version = told(text)
 	}
 	if m := p.Metric(metricBoot); m != nil && !m.Null {
 		text, _ := m.Value.Text()

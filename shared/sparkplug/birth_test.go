@@ -39,6 +39,24 @@ func without(name string) func(*sparkplug.Payload) {
 	return func(p *sparkplug.Payload) { p.Metric(name).Name = "something else" }
 }
 
+// TestWhatANodeTellsIsCut: texts that are logged, kept and shown are read to 1,024 bytes, and
+// stay UTF-8.
+func TestWhatANodeTellsIsCut(t *testing.T) {
+	long := "x" + strings.Repeat("ü", 100_000)
+	want := "x" + strings.Repeat("ü", 511)
+	b := sampleNodeBirth()
+	b.Version, b.Heartbeat.DiskFault, b.Heartbeat.RulesHash = long, long, long
+	got, err := sparkplug.ParseNodeBirth(decode(t, b.Append(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{got.Version, got.Heartbeat.DiskFault, got.Heartbeat.RulesHash} {
+		if text != want {
+			t.Errorf("%d bytes are read, want %d", len(text), len(want))
+		}
+	}
+}
+
 func TestParseNodeBirthRefuses(t *testing.T) {
 	text, number := sparkplug.StringValue, sparkplug.LongValue
 	a, b := epochA.String(), epochB.String()

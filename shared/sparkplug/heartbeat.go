@@ -1,6 +1,10 @@
 package sparkplug
 
-import "andon.internal/shared/telemetry"
+import (
+	"strings"
+
+	"andon.internal/shared/telemetry"
+)
 
 // Names of the heartbeat's metrics.
 const (
@@ -83,16 +87,28 @@ func ParseHeartbeat(p *Payload) (h Heartbeat, ok bool) {
 		case metricDiskFree:
 			h.DiskFree = number
 		case metricDisk:
-			h.DiskFault = text
+			h.DiskFault = told(text)
 		case metricClock:
 			h.Clock = parseClock(text)
 		case metricStops:
 			h.Stops = uint32(min(number, 1<<32-1))
 		case metricRules:
-			h.RulesHash = text
+			h.RulesHash = told(text)
 		}
 	}
 	return h, ok
+}
+
+// maxTold is how many bytes of a text that a node tells of itself are read: it is logged, kept
+// and shown.
+const maxTold = 1024
+
+// told returns the text, or its beginning, which keeps no more in memory.
+func told(text string) string {
+	if len(text) <= maxTold {
+		return text
+	}
+	return strings.ToValidUTF8(strings.Clone(text[:maxTold]), "")
 }
 
 // parseClock takes a state it does not know, perhaps a newer agent's, for an

@@ -63,7 +63,7 @@ func (d *recordDecoder) decode(b []byte, lim Limits) error {
 	if got := d.layout.Profile.Fingerprint(); d.body.fingerprint != got {
 		return fmt.Errorf("fingerprint %016x, expected %016x: %w", d.body.fingerprint, got, ErrLayout)
 	}
-	if err := d.begin(lim); err != nil {
+	if err := d.begin(lim, len(s.metrics)); err != nil {
 		return err
 	}
 	if err := d.rows(s.metrics); err != nil {
@@ -78,8 +78,13 @@ func (d *recordDecoder) decode(b []byte, lim Limits) error {
 	return d.record.Check()
 }
 
-// begin allocates the record once its size is known to be within bounds.
-func (d *recordDecoder) begin(lim Limits) error {
+// leastMetric is how many bytes a metric of a record has at the least: tag and length, and two
+// each for alias, time, and a value or that there is none.
+const leastMetric = 8
+
+// begin allocates the record once its size is known to be within bounds, those that the bytes
+// of its metrics set among them.
+func (d *recordDecoder) begin(lim Limits, metrics int) error {
 	if d.signals > telemetry.MaxSignals {
 		return over(d.signals, telemetry.MaxSignals, "signals in a profile")
 	}
@@ -89,6 +94,9 @@ func (d *recordDecoder) begin(lim Limits) error {
 	n := countVarints(d.body.rowLen)
 	if n > telemetry.MaxRows {
 		return over(n, telemetry.MaxRows, "rows in a record")
+	}
+	if n > metrics/leastMetric {
+		return errMissing
 	}
 	if n*d.signals > lim.Values {
 		return over(n*d.signals, lim.Values, "values in a record")

@@ -77,7 +77,7 @@ func (r *rowDecoder) metric(b []byte, first bool) ([]byte, error) {
 	var f field
 	for !f.is(payloadMetrics, protowire.BytesType) {
 		if len(b) == 0 {
-			return nil, errors.New("its metrics are not all there")
+			return nil, errMissing
 		}
 		var err error
 		if b, err = nextField(b, &f); err != nil {
@@ -97,6 +97,8 @@ func (r *rowDecoder) metric(b []byte, first bool) ([]byte, error) {
 	}
 	at := m.alias - d.layout.FirstAlias // wraps around below the first
 	switch {
+	case !m.hasAlias:
+		return nil, errors.New("a metric has no alias")
 	case !m.hasTime || m.time != r.ms:
 		return nil, errors.New("its metrics do not have one timestamp")
 	case m.historical != d.historical:
@@ -151,11 +153,14 @@ func middleOf(data []byte, m *recordMetric) []byte {
 type recordMetric struct {
 	alias, time, bits uint64
 	typ               telemetry.Type // of the value; 0 for none
-	hasTime           bool
+	hasAlias, hasTime bool
 	historical, null  bool
 }
 
-var errMetric = errors.New("a metric is malformed")
+var (
+	errMetric  = errors.New("a metric is malformed")
+	errMissing = errors.New("its metrics are not all there")
+)
 
 // parse reads the fields of a metric, whatever their order. It skips a name and a
 // datatype, which something between the nodes may have added.
@@ -193,7 +198,7 @@ func (m *recordMetric) parse(b []byte) error {
 		b = b[1+n:]
 		switch tag {
 		case tagAlias:
-			m.alias = v
+			m.alias, m.hasAlias = v, true
 		case tagMetricTime:
 			m.time, m.hasTime = v, true
 		case tagHistorical:

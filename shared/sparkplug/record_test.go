@@ -234,24 +234,50 @@ func TestDecodeRecordLimits(t *testing.T) {
 	}
 }
 
-// TestDecodeRecordMemoryIsBounded sends the worst amplifier there is: many rows of
-// one metric each, for a profile of many signals.
+// TestDecodeRecordNeedsAnAlias: a metric without one is not that of alias 0.
+func TestDecodeRecordNeedsAnAlias(t *testing.T) {
+	r := sampleRecord()
+	for _, without := range []bool{false, true} {
+		p := recordMessage(r, sampleHeader(), 0, false)
+		if without {
+			p.Metrics[0].Alias = nil
+		}
+		_, _, _, err := sparkplug.DecodeRecord(marshal(t, p), r.Unit, sparkplug.Layout{Profile: r.Profile}, sparkplug.Limits{})
+		if without != (err != nil) || err != nil && !strings.Contains(err.Error(), "no alias") {
+			t.Errorf("without: %v, error: %v", without, err)
+		}
+	}
+}
+
+// TestDecodeRecordMemoryIsBounded sends the worst amplifiers there are: many rows of
+// one metric each, for a profile of many signals, and rows without their metrics.
 func TestDecodeRecordMemoryIsBounded(t *testing.T) {
 	p := wide(telemetry.MaxSignals)
-	r := &telemetry.Record{Unit: "u", Profile: p}
-	row := make([]telemetry.Value, len(p.Signals))
-	row[0] = telemetry.DoubleValue(1)
-	for i := range telemetry.MaxRows {
-		r.Append(int64(i)*milli, 0, row)
+	message := func(rows int) []byte {
+		r := &telemetry.Record{Unit: "u", Profile: p}
+		row := make([]telemetry.Value, len(p.Signals))
+		row[0] = telemetry.DoubleValue(1)
+		for i := range rows {
+			r.Append(int64(i)*milli, 0, row)
+		}
+		return sparkplug.AppendRecord(nil, sampleHeader(), r, 1, now, 1, false)
 	}
-	b := sparkplug.AppendRecord(nil, sampleHeader(), r, 1, now, 1, false)
+	bare := generated(t, message(2000))
+	bare.Metrics = bare.Metrics[:1]
+	mustCostLittle(t, p, message(telemetry.MaxRows), sparkplug.ErrLimit.Error())
+	mustCostLittle(t, p, marshal(t, bare), "not all there")
+}
+
+// mustCostLittle: b is refused with an error that says want, before much memory is given to it.
+func mustCostLittle(t *testing.T, p *telemetry.Profile, b []byte, want string) {
+	t.Helper()
 	layout := sparkplug.Layout{Profile: p, FirstAlias: 1}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, _, _, err := sparkplug.DecodeRecord(b, "u", layout, sparkplug.Limits{})
 	runtime.ReadMemStats(&after)
-	if !errors.Is(err, sparkplug.ErrLimit) {
-		t.Errorf("%v, want ErrLimit", err)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want an error with %q", err, want)
 	}
 	allocated := after.TotalAlloc - before.TotalAlloc
 	if allocated > 64<<10 {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"regexp"
+	"slices"
 )
 
 // Bounds of a profile, which are also bounds of the wire and of a table.
@@ -102,6 +104,11 @@ func (p *Profile) Check() error {
 		if s.Type < Double || s.Type > Boolean {
 			fault("signal %q: type must be double, real, integer or boolean", clip(s.Name))
 		}
+		for _, b := range []*float64{s.Min, s.Max} {
+			if b != nil && (math.IsNaN(*b) || math.IsInf(*b, 0)) {
+				fault("signal %q: bound %g is not a number; leave it out where there is none", clip(s.Name), *b)
+			}
+		}
 		if s.Min != nil && s.Max != nil && !(*s.Min < *s.Max) {
 			fault("signal %q: min %g must be below max %g", clip(s.Name), *s.Min, *s.Max)
 		}
@@ -120,6 +127,14 @@ func (p *Profile) Index(signal string) int {
 		}
 	}
 	return -1
+}
+
+// SameRow reports whether both profiles lay out a row alike, which is what [Profile.Fingerprint]
+// is of; but a hash can be forged.
+func (p *Profile) SameRow(o *Profile) bool {
+	return p == o || p.Name == o.Name && slices.EqualFunc(p.Signals, o.Signals, func(a, b Signal) bool {
+		return a.Name == b.Name && a.Type == b.Type
+	})
 }
 
 // Fingerprint identifies the layout of a row: the profile's name and its signals'

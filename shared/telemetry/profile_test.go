@@ -42,6 +42,8 @@ func TestProfileCheck(t *testing.T) {
 		{"unknown type", func(p *telemetry.Profile) { p.Signals[1].Type = 5 }, "type must be"},
 		{"empty range", func(p *telemetry.Profile) { p.Signals[0].Max = bound(0) }, "must be below max"},
 		{"range with a NaN", func(p *telemetry.Profile) { p.Signals[0].Max = bound(math.NaN()) }, "must be below max"},
+		{"a NaN alone", func(p *telemetry.Profile) { p.Signals[1].Min = bound(math.NaN()) }, `signal "strokes": bound NaN is not a number`},
+		{"no lower bound, as infinity", func(p *telemetry.Profile) { p.Signals[0].Min = bound(math.Inf(-1)) }, "bound -Inf is not a number"},
 		{"long unit", func(p *telemetry.Profile) { p.Signals[0].Unit = strings.Repeat("x", 257) }, "256 bytes"},
 	}
 	for _, tt := range tests {
@@ -66,8 +68,8 @@ func TestFingerprintIsTheLayout(t *testing.T) {
 	}
 	for name, change := range same {
 		p := press()
-		if change(p); p.Fingerprint() != base {
-			t.Errorf("%s changes the fingerprint", name)
+		if change(p); p.Fingerprint() != base || !p.SameRow(press()) {
+			t.Errorf("%s changes the layout", name)
 		}
 	}
 	other := map[string]func(*telemetry.Profile){
@@ -82,8 +84,8 @@ func TestFingerprintIsTheLayout(t *testing.T) {
 	}
 	for name, change := range other {
 		p := press()
-		if change(p); p.Fingerprint() == base {
-			t.Errorf("%s does not change the fingerprint", name)
+		if change(p); p.Fingerprint() == base || p.SameRow(press()) {
+			t.Errorf("%s does not change the layout", name)
 		}
 	}
 	// Records in buffers and databases carry it: it must never change.
