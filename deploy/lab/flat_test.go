@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,9 @@ func TestFlat(t *testing.T) {
 			case at < lasts/3:
 				first = first.most(now)
 			case at > lasts*2/3:
+				if !now.within(first) && last.within(first) {
+					t.Logf("the first look beyond the bounds, after %v: %+v; at first %+v; %s", at.Round(time.Second), now, first, memoryOf(t, f))
+				}
 				last = last.most(now)
 			}
 		}
@@ -86,7 +90,7 @@ func TestFlat(t *testing.T) {
 	if first.goroutines < 5 || first.descriptors < 5 || first.mb < 1 || last.goroutines == 0 || last.units < dynos.Stations/2 {
 		t.Fatalf("not seen: %+v, %+v", first, last)
 	}
-	if last.goroutines > first.goroutines+spareGoroutines || last.descriptors > first.descriptors+spareDescriptors || last.mb > first.mb+spareMB {
+	if !last.within(first) {
 		t.Errorf("the agent has more and more: at first %+v, at last %+v", first, last)
 	}
 }
@@ -102,6 +106,28 @@ func (c counted) most(o counted) counted {
 		max(c.units, o.units), max(c.readings, o.readings), max(c.goroutines, o.goroutines),
 		max(c.descriptors, o.descriptors), max(c.mb, o.mb), c.linked || o.linked,
 	}
+}
+
+// within reports whether there is no more than there was at first, but for what is under way.
+func (c counted) within(first counted) bool {
+	return c.goroutines <= first.goroutines+spareGoroutines && c.descriptors <= first.descriptors+spareDescriptors && c.mb <= first.mb+spareMB
+}
+
+// memoryOf says what the agent's memory is of, for whoever looks for what has grown.
+func memoryOf(t *testing.T, f *factory.Factory) string {
+	t.Helper()
+	m, err := f.Metrics(t.Context(), "cell-01")
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, name := range []string{
+		"go_memstats_heap_inuse_bytes", "go_memstats_heap_alloc_bytes", "go_memstats_heap_idle_bytes", "go_memstats_heap_released_bytes",
+		"go_memstats_stack_inuse_bytes", "andon_buffer_rows", "andon_buffer_files", "andon_simulated_missed_total",
+	} {
+		fmt.Fprintf(&b, "%s %.0f, ", name, m[name])
+	}
+	return b.String()
 }
 
 // count asks the agent and the kernel.
