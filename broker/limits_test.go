@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"runtime"
@@ -318,6 +319,16 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	}
 	if n := b.metric("subscriptions"); n != 3 {
 		t.Errorf("%v subscriptions", n)
+	}
+	// One packet that asks again and again has no more answered than it may have.
+	filter := append(text("spBv1.0/line1/#"), 0)
+	c.send(packet(0x82, []byte{0, 2}, bytes.Repeat(filter, 5)))
+	if ack := c.expect(0x90); !bytes.Equal(ack[2:], []byte{0, 0, 0, 0x80, 0x80}) {
+		t.Errorf("five times one filter is granted %#x", ack[2:])
+	}
+	c.send(subscribe(4, "spBv1.0/line1/NCMD/cell-03", 1))
+	if ack := c.expect(0x90); ack[2] != 0x80 {
+		t.Errorf("what was refused made room: granted %#x", ack[2])
 	}
 }
 

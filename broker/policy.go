@@ -184,7 +184,9 @@ func (p *policy) sizeOf(topic string) int64 {
 }
 
 // OnSubscribe refuses filters that are malformed, shared or too many, and grants
-// QoS 0 where more would put others at risk.
+// QoS 0 where more would put others at risk. What a client asks for again counts once in what
+// it has, but a packet may not ask for more than it may have: each filter has the retained
+// messages sent again.
 func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	have := cl.State.Subscriptions.Len()
 	filters := make(packets.Subscriptions, len(pk.Filters))
@@ -194,15 +196,19 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 		if !again {
 			have++
 		}
-		if !validFilter(s.Filter) || have > p.limits.MaxSubscriptions {
+		if !validFilter(s.Filter) || have > p.limits.MaxSubscriptions || i >= p.limits.MaxSubscriptions {
 			s.Filter = "" // which the library answers with a failure
-			have--
+			if !again {
+				have--
+			}
 			p.metrics.refusedSubscriptions.Inc()
 			charge(cl)
 		} else if qos, may := identityOf(cl).MayRead(s.Filter); !may {
 			p.deny(cl, "subscribe", s.Filter)
 			s.Filter = ""
-			have--
+			if !again {
+				have--
+			}
 		} else if s.Qos > qos {
 			s.Qos = qos
 			p.metrics.downgraded.Inc()

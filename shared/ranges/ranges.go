@@ -6,6 +6,7 @@
 package ranges
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -203,7 +204,7 @@ func (s Set) String() string {
 // Parse reads the text form. It takes ranges in any order and refuses more than
 // limit of them, empty ranges and positions above [MaxPosition].
 func Parse(text string, limit int) (Set, error) {
-	var s Set
+	var all []Range
 	for n := 0; text != ""; n++ {
 		if n == limit {
 			return Set{}, fmt.Errorf("more than %d ranges of positions", limit)
@@ -218,10 +219,12 @@ func Parse(text string, limit int) (Set, error) {
 		if err1 != nil || err2 != nil || a >= b || b > MaxPosition+1 {
 			return Set{}, fmt.Errorf("%q is not a range of positions such as [0,140)", clip(text[:end+1]))
 		}
-		s.Add(a, b)
+		all = append(all, Range{a, b})
 		text = text[end+1:]
 	}
-	return s, nil
+	// In order, each is added at the end: before others it would move all of them.
+	slices.SortFunc(all, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	return Of(all...), nil
 }
 
 func clip(s string) string {
