@@ -193,22 +193,13 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 	asked := make(map[ticket]bool, len(pk.Filters))
 	for i, s := range pk.Filters {
 		_, again := cl.State.Subscriptions.Get(s.Filter)
-		if !again {
-			have++
-		}
-		if !validFilter(s.Filter) || have > p.limits.MaxSubscriptions || i >= p.limits.MaxSubscriptions {
+		if !validFilter(s.Filter) || !again && have >= p.limits.MaxSubscriptions || i >= p.limits.MaxSubscriptions {
 			s.Filter = "" // which the library answers with a failure
-			if !again {
-				have--
-			}
 			p.metrics.refusedSubscriptions.Inc()
 			charge(cl)
 		} else if qos, may := identityOf(cl).MayRead(s.Filter); !may {
 			p.deny(cl, "subscribe", s.Filter)
 			s.Filter = ""
-			if !again {
-				have--
-			}
 		} else if s.Qos > qos {
 			s.Qos = qos
 			p.metrics.downgraded.Inc()
@@ -218,6 +209,9 @@ func (p *policy) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 		if s.Qos > 0 && (spansNodes(s.Filter) || cl.Properties.ProtocolVersion == 5) {
 			s.Qos = 0
 			p.metrics.downgraded.Inc()
+		}
+		if s.Filter != "" && !again {
+			have++
 		}
 		filters[i] = s
 		asked[ticketOf(s.Filter)] = true

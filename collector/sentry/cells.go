@@ -24,7 +24,6 @@ type unit struct {
 	births    uint64             // of the node, at the unit's last birth
 	born      int64              // of its run; unix ns
 	profile   *telemetry.Profile // of its birth; nil: not born since the start
-	same      *telemetry.Profile // another pointer that was found to lead to the same
 	live      bool               // a record came that was not old
 	simulated bool               // its last reading was
 }
@@ -98,7 +97,7 @@ func (s *Sentry) unitBorn(now time.Time, id telemetry.Node, b *sparkplug.UnitBir
 		u = &unit{}
 		s.units[key] = u
 	}
-	u.node, u.births, u.born, u.profile, u.same = id, n.births, b.Born, b.Profile, nil
+	u.node, u.births, u.born, u.profile = id, n.births, b.Born, b.Profile
 	s.apply(s.engine.Born(now, u.subject(b.Unit), b.Profile, false))
 }
 
@@ -118,7 +117,7 @@ func (s *Sentry) record(now time.Time, e *feed.Event) {
 	rec := e.Record
 	key := unitKey{e.Node.Group, rec.Unit}
 	u := s.units[key]
-	if u == nil || u.profile == nil || u.node != e.Node || u.born != rec.Born || !u.fits(rec.Profile) {
+	if u == nil || u.profile == nil || u.node != e.Node || u.born != rec.Born || !u.profile.SameRow(rec.Profile) {
 		s.metrics.skipped.Inc()
 		return
 	}
@@ -139,16 +138,4 @@ func (s *Sentry) record(now time.Time, e *feed.Event) {
 	if rec.End != nil { // its death comes only when this record is stored
 		s.unitDied(now, key)
 	}
-}
-
-// fits reports whether the rows of a record are laid out as the unit's birth said.
-func (u *unit) fits(p *telemetry.Profile) bool {
-	if p == u.same {
-		return true
-	}
-	if !p.SameRow(u.profile) {
-		return false
-	}
-	u.same = p
-	return true
 }

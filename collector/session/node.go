@@ -160,18 +160,18 @@ func (t *Table) unitBirth(n *node, m Message, now time.Time) Result {
 		r.Gap = gap
 		return r
 	}
-	if known, ok := n.layout(b.Unit, b.Profile.Fingerprint()); ok && !known.Profile.SameRow(b.Profile) {
+	fingerprint := b.Profile.Fingerprint()
+	if known, ok := n.layout(b.Unit, fingerprint); ok && !known.Profile.SameRow(b.Profile) {
 		return Result{Reason: BadBirth, Err: errors.New("its profile has the fingerprint of another one"), Gap: gap}
 	}
-	if err := t.remember(n, b); err != nil {
+	if err := t.remember(n, b, fingerprint); err != nil {
 		return Result{Reason: TooManyUnits, Err: err, Gap: gap}
 	}
 	return Result{Kind: UnitBorn, Unit: b, Gap: gap}
 }
 
 // remember puts the birth's layout in the place of an older one of its fingerprint.
-func (t *Table) remember(n *node, b *sparkplug.UnitBirth) error {
-	fingerprint := b.Profile.Fingerprint()
+func (t *Table) remember(n *node, b *sparkplug.UnitBirth, fingerprint uint64) error {
 	u := n.units[b.Unit]
 	l := layout{fingerprint, sparkplug.Layout{Profile: n.share(fingerprint, b.Profile), FirstAlias: b.FirstAlias}}
 	if !u.replace(l) {

@@ -24,16 +24,19 @@ type rowDecoder struct {
 	word, mask uint64
 }
 
+// shortest is the least that [rowDecoder.short] takes, in bytes: tag, length, tag, alias, and 8 of
+// the middle and the value.
+const shortest = 12
+
 // short takes a metric off b that is as AppendRecord writes it: alias, the middle
 // that the row's first metric had, a value of the signal's type. ok is false, and
 // nothing was done, for anything else.
 func (r *rowDecoder) short(b []byte) (rest []byte, ok bool) {
-	// The least it takes: tag, length, tag, alias, 8 bytes of the middle and the value.
-	if len(b) < 12 || b[0] != tagMetric || b[2] != tagAlias || r.mask == 0 {
+	if len(b) < shortest || b[0] != tagMetric || b[2] != tagAlias || r.mask == 0 {
 		return nil, false
 	}
 	end := 2 + int(b[1])
-	if end < 12 || b[1] >= 0x80 || end > len(b) {
+	if end < shortest || b[1] >= 0x80 || end > len(b) {
 		return nil, false
 	}
 	alias, n := uint64(b[3]), 4 // n is where the middle begins
