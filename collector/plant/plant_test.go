@@ -292,6 +292,25 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// A range or a text of a profile may change without its layout: what is shown follows, what
+// was drawn stays.
+func TestAnotherRangeIsShown(t *testing.T) {
+	p := plant.New(plant.Config{})
+	p.Record(at(5), cell, reading("a", true, 5), false)
+	before := p.Snapshot(at(5)).Version
+	p.UnitBorn(at(5), cell, plant.Birth{Unit: "a", Profile: press(), Born: t0})
+	if u := unit(t, p, at(5), "a"); u.Introduced > before {
+		t.Error("a birth that says the same is a change")
+	}
+	high, changed := 900., press()
+	changed.Signals[0].Max = &high
+	p.UnitBorn(at(6), cell, plant.Birth{Unit: "a", Profile: changed, Born: t0})
+	u := unit(t, p, at(6), "a")
+	if f, _ := u.Values[0].Float(); u.Introduced <= before || u.Profile.Signals[0].Max != &high || f != 5 {
+		t.Errorf("introduced %d after %d, range %v, force %v", u.Introduced, before, u.Profile.Signals[0].Max, f)
+	}
+}
+
 func TestOldRunAndForeignLayoutChangeNothing(t *testing.T) {
 	p := plant.New(plant.Config{})
 	p.Record(at(5), cell, reading("a", true, 5), false)

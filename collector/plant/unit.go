@@ -191,9 +191,12 @@ func (p *Plant) unitOf(n telemetry.Node, name string, profile *telemetry.Profile
 	if u.node != n.ID {
 		u.node, u.introduced = strings.Clone(n.ID), p.next()
 	}
-	if u.profile == nil || !u.profile.SameRow(profile) {
+	switch {
+	case u.profile == nil || !u.profile.SameRow(profile):
 		p.layOut(u, profile)
 		u.introduced = p.next()
+	case !u.profile.Equal(profile): // another range or text
+		u.profile, u.introduced = profile, p.next()
 	}
 	if !u.born.Equal(born) {
 		u.introduced = p.next()

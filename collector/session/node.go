@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -38,12 +39,12 @@ type node struct {
 	gaps    limiter // of the Rebirths for missing messages
 
 	units    map[string]*unit
-	alive    int                           // units that are not dead
-	signals  int                           // of all layouts
-	profiles map[uint64]*telemetry.Profile // shared by units, and kept from birth to birth
-	listed   map[telemetry.Epoch]bool      // the epochs of the birth
-	others   map[telemetry.Epoch]bool      // epochs beside these that records or losses named since
-	highest  map[telemetry.Epoch]uint64    // the highest position received of each epoch
+	alive    int                        // units that are not dead
+	signals  int                        // of all layouts
+	profiles telemetry.Pool             // shared by units, and kept from birth to birth
+	listed   map[telemetry.Epoch]bool   // the epochs of the birth
+	others   map[telemetry.Epoch]bool   // epochs beside these that records or losses named since
+	highest  map[telemetry.Epoch]uint64 // the highest position received of each epoch
 
 	heartbeat sparkplug.Heartbeat
 	beaten    time.Time
@@ -64,9 +65,6 @@ type layout struct {
 // maxLayouts is how many fingerprints one unit may have in a session: that of the
 // run under way and those of ended runs that still have records.
 const maxLayouts = 8
-
-// maxShared bounds the profiles that are looked up to be shared.
-const maxShared = 256
 
 func (n *node) stale(now time.Time) bool { return !n.staleAt.IsZero() && !now.Before(n.staleAt) }
 
@@ -164,6 +162,7 @@ func (t *Table) unitBirth(n *node, m Message, now time.Time) Result {
 	if known, ok := n.layout(b.Unit, fingerprint); ok && !known.Profile.SameRow(b.Profile) {
 		return Result{Reason: BadBirth, Err: errors.New("its profile has the fingerprint of another one"), Gap: gap}
 	}
+	b.Profile = n.profiles.Share(fingerprint, b.Profile)
 	if err := t.remember(n, b, fingerprint); err != nil {
 		return Result{Reason: TooManyUnits, Err: err, Gap: gap}
 	}
@@ -173,7 +172,7 @@ func (t *Table) unitBirth(n *node, m Message, now time.Time) Result {
 // remember puts the birth's layout in the place of an older one of its fingerprint.
 func (t *Table) remember(n *node, b *sparkplug.UnitBirth, fingerprint uint64) error {
 	u := n.units[b.Unit]
-	l := layout{fingerprint, sparkplug.Layout{Profile: n.share(fingerprint, b.Profile), FirstAlias: b.FirstAlias}}
+	l := layout{fingerprint, b.Layout()}
 	if !u.replace(l) {
 		if err := t.makeRoom(n, u, len(b.Profile.Signals)); err != nil {
 			return err
@@ -247,20 +246,6 @@ func (n *node) forgetDeadUnit(keep *unit) bool {
 	return true
 }
 
-// share returns one profile for all units of a kind: a birth carries a copy, and a
-// node may have thousands of units.
-func (n *node) share(fingerprint uint64, p *telemetry.Profile) *telemetry.Profile {
-	known := n.profiles[fingerprint]
-	if known != nil && known.SameRow(p) {
-		return known
-	}
-	if n.profiles == nil || len(n.profiles) >= maxShared {
-		n.profiles = map[uint64]*telemetry.Profile{} // which only costs memory
-	}
-	n.profiles[fingerprint] = p
-	return p
-}
-
 func (t *Table) unitDeath(n *node, m Message, now time.Time) Result {
 	p, err := sparkplug.Decode(m.Payload, t.config.Limits.Payload)
 	if err != nil {
@@ -285,7 +270,7 @@ func (n *node) follow(p *sparkplug.Payload, m Message, now time.Time) int {
 	if p.HasTimestamp {
 		n.skew.take(m.Received, p.Timestamp, 0, false)
 	}
-	if !p.HasSeq {
+	if !p.HasSeq || p.Seq > math.MaxUint8 {
 		return 0
 	}
 	return n.seq.take(uint8(p.Seq), now)

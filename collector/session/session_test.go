@@ -282,6 +282,27 @@ func TestAliasesAreOfTheirSession(t *testing.T) {
 	r.wantDrop(r.take(late), session.WrongSession, true)
 }
 
+// A profile whose ranges changed has the layout of the one before, but is not the same.
+func TestAnotherRangeIsTold(t *testing.T) {
+	r, n := newRig(t, session.Config{}), edgetest.NewNode(group, "cell")
+	r.born(n)
+	first := r.take(n.UnitBirth(unit, 1, false)).Unit.Profile
+	if again := r.take(n.UnitBirth("unit-2", 1, false)).Unit.Profile; again != first {
+		t.Error("two units of a kind have a profile each")
+	}
+	high := 400.
+	n.Profile.Signals[0].Max = &high
+	n.Connect()
+	r.take(n.Birth())
+	got := r.take(n.UnitBirth(unit, 1, false)).Unit.Profile
+	if got.Signals[0].Max == nil || *got.Signals[0].Max != high {
+		t.Errorf("the birth's range is %v", got.Signals[0].Max)
+	}
+	if rec := r.take(n.Data(reading(n, 1))).Entry.Record; rec.Profile != got {
+		t.Error("records have the profile of before")
+	}
+}
+
 func TestBacklogAndRunWithTwoProfiles(t *testing.T) {
 	r, n := newRig(t, session.Config{}), edgetest.NewNode(group, "cell")
 	r.take(n.Birth())

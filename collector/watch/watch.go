@@ -45,8 +45,11 @@ func Filters(text string) ([]string, error) {
 	}, nil
 }
 
-// maxLayouts bounds the layouts that are remembered; beyond it they are learnt anew.
-const maxLayouts = 65536
+// Bounds of what is remembered; beyond them it is learnt anew.
+const (
+	maxLayouts = 65536
+	maxSignals = 1 << 20 // of profiles that are not equal
+)
 
 // layoutKey names what a layout is for.
 type layoutKey struct {
@@ -60,6 +63,8 @@ type layoutKey struct {
 type Decoder struct {
 	profiles map[uint64]*telemetry.Profile
 	layouts  map[layoutKey]sparkplug.Layout
+	pool     telemetry.Pool
+	signals  int // of profiles that came into the pool
 }
 
 // NewDecoder returns a decoder that knows the given profiles.
@@ -272,8 +277,13 @@ func (d *Decoder) forget(n telemetry.Node) {
 }
 
 func (d *Decoder) learn(n telemetry.Node, b *sparkplug.UnitBirth) {
-	if len(d.layouts) >= maxLayouts {
+	if len(d.layouts) >= maxLayouts || d.signals >= maxSignals {
 		clear(d.layouts)
+		d.pool, d.signals = telemetry.Pool{}, 0
 	}
-	d.layouts[layoutKey{n, b.Unit, b.Profile.Fingerprint()}] = b.Layout()
+	fingerprint, l := b.Profile.Fingerprint(), b.Layout()
+	if l.Profile = d.pool.Share(fingerprint, b.Profile); l.Profile == b.Profile {
+		d.signals += len(b.Profile.Signals)
+	}
+	d.layouts[layoutKey{n, b.Unit, fingerprint}] = l
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -148,6 +149,43 @@ func withoutSizes(b []byte) []byte {
 		out = append(out, line)
 	}
 	return bytes.Join(out, []byte("\n"))
+}
+
+// Whoever makes up profiles without end takes no memory without end: what was learnt is
+// forgotten, and a record is still shown, by its aliases, until its unit is born again.
+func TestProfilesWithoutEnd(t *testing.T) {
+	n := edgetest.NewNode("line1", "cell")
+	d := watch.NewDecoder(nil)
+	decode := func(m edgetest.Message) watch.Event {
+		e := d.Decode(m.Topic, m.Payload, false, time.Unix(0, 0))
+		if e.Error != "" {
+			t.Fatal(e.Error)
+		}
+		return e
+	}
+	birth := n.UnitBirth("unit-1", 1, false)
+	data := n.Data(n.Reading("unit-1", 1, 1, 0, 1))
+	decode(birth)
+	if decode(data).Record.Rows == nil {
+		t.Fatal("the layout was not learnt")
+	}
+	p := &telemetry.Profile{Name: "wide", Version: 1}
+	for i := range telemetry.MaxSignals {
+		p.Signals = append(p.Signals, telemetry.Signal{Name: fmt.Sprint("s", i), Type: telemetry.Double})
+	}
+	other := edgetest.NewNode("line1", "other")
+	other.Profile = p
+	for i := range 1<<20/telemetry.MaxSignals + 1 {
+		p.Version = i + 1
+		decode(other.UnitBirth("unit", 1, false))
+	}
+	if e := decode(data); e.Record.Rows != nil || len(e.Metrics) == 0 {
+		t.Errorf("a record behind the bound is %+v", e)
+	}
+	decode(birth)
+	if decode(data).Record.Rows == nil {
+		t.Error("the layout was not learnt again")
+	}
 }
 
 func FuzzDecode(f *testing.F) {

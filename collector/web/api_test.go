@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -219,6 +220,28 @@ func manySignals(n int) string {
 		list = append(list, fmt.Sprint("s", i))
 	}
 	return strings.Join(list, ",")
+}
+
+// Two cells may have profiles of one name and layout with other ranges, as while one is rolled
+// out, or a forged fingerprint: each unit is shown by its own.
+func TestEachCellHasItsOwnProfile(t *testing.T) {
+	f := setUp(t)
+	now := time.Now()
+	f.read("dyno-0001", now, 0, values(60, 300, true))
+	high, other := 90., *dyno
+	other.Signals = slices.Clone(dyno.Signals)
+	other.Signals[2].Max = &high
+	r := &telemetry.Record{Unit: "dyno-0002", Profile: &other, Born: now.Truncate(24 * time.Hour).UnixNano()}
+	r.Append(now.UnixNano(), 0, values(60, 300, true))
+	f.p.Record(now, telemetry.Node{Group: cell.Group, ID: "cell-08"}, r, false)
+	got := f.get("/api/v1/fleet", http.StatusOK)
+	for i, want := range []float64{*dyno.Signals[2].Max, high} {
+		unit := got["units"].([]any)[i].(map[string]any)
+		profile := got["profiles"].(map[string]any)[unit["profile"].(string)].(map[string]any)
+		if most := profile["signals"].([]any)[2].(map[string]any)["plausible_max"]; most != want {
+			t.Errorf("%v: plausible up to %v, want %v", unit["unit"], most, want)
+		}
+	}
 }
 
 func TestUnitInFull(t *testing.T) {

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"math"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -77,7 +79,7 @@ type Signal struct {
 
 // Profile is how the signals of a kind of unit are shown.
 type Profile struct {
-	ID      string   `json:"-"` // unlike the name, it tells two layouts apart
+	ID      string   `json:"-"` // unlike the name, it tells apart what is shown differently
 	Name    string   `json:"name"`
 	Signals []Signal `json:"signals"`
 	Fleet   []int    `json:"fleet"` // indexes of those on the fleet page
@@ -91,7 +93,7 @@ type displays struct {
 	seen map[*telemetry.Profile]*Profile
 }
 
-// maxDisplays bounds what is remembered: a profile is a new pointer with every birth.
+// maxDisplays bounds what is remembered: each cell has its own profiles.
 const maxDisplays = 4096
 
 func newDisplays(config map[string]Display) *displays {
@@ -114,7 +116,7 @@ func (d *displays) of(p *telemetry.Profile) *Profile {
 
 func (d *displays) workOut(p *telemetry.Profile) *Profile {
 	c := d.config[p.Name]
-	out := &Profile{ID: p.Name + "-" + strconv.FormatUint(p.Fingerprint(), 36), Name: p.Name}
+	out := &Profile{Name: p.Name}
 	for i := range p.Signals {
 		out.Signals = append(out.Signals, show(&p.Signals[i], c.Signals[p.Signals[i].Name]))
 	}
@@ -129,7 +131,19 @@ func (d *displays) workOut(p *telemetry.Profile) *Profile {
 		}
 	}
 	out.Fleet = out.Fleet[:min(len(out.Fleet), fleetSignals)]
+	out.ID = out.Name + "-" + digest(out)
 	return out
+}
+
+// digest tells apart what is shown differently: cells may have profiles of one name with other
+// ranges, and a hash that can be forged would let one cell change what is shown of another.
+func digest(p *Profile) string {
+	shown, err := json.Marshal(p)
+	if err != nil {
+		shown = nil // does not happen: all bounds are finite
+	}
+	sum := sha256.Sum256(shown)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 func show(s *telemetry.Signal, c SignalDisplay) Signal {

@@ -193,6 +193,7 @@ func TestParseUnitBirthRefuses(t *testing.T) {
 		{"malformed unit", "a/b", func(*sparkplug.Payload) {}, "unit id"},
 		{"no timestamp", "u", func(p *sparkplug.Payload) { p.HasTimestamp = false }, "timestamp or seq"},
 		{"no seq", "u", func(p *sparkplug.Payload) { p.HasSeq = false }, "timestamp or seq"},
+		{"seq of 256", "u", func(p *sparkplug.Payload) { p.Seq = 256 }, "seq is 256"},
 		{"other fingerprint", "u", set("Andon/Fingerprint", text("0000000000000000")), "is stated"},
 		{"no fingerprint", "u", without("Andon/Fingerprint"), "is stated"},
 		{"other profile name", "u", set("Andon/Profile", text("other")), "is stated"},

@@ -90,6 +90,9 @@ func parseUnitBirth(unit string, p *Payload) (*UnitBirth, error) {
 	if !p.HasTimestamp || !p.HasSeq {
 		return nil, errors.New("timestamp or seq is not there")
 	}
+	if p.Seq > math.MaxUint8 {
+		return nil, fmt.Errorf("seq is %d, not 0 to 255", p.Seq)
+	}
 	b := &UnitBirth{Time: p.Timestamp, Unit: unit, Profile: &telemetry.Profile{}}
 	var fingerprint string
 	for i := range p.Metrics {

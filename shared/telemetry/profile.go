@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 )
@@ -136,6 +137,9 @@ func (p *Profile) SameRow(o *Profile) bool {
 		return a.Name == b.Name && a.Type == b.Type
 	})
 }
+
+// Equal reports whether both profiles say the same, texts, ranges and version too.
+func (p *Profile) Equal(o *Profile) bool { return p == o || reflect.DeepEqual(p, o) }
 
 // Fingerprint identifies the layout of a row: the profile's name and its signals'
 // names and types, in order (FNV-1a, 64 bit). Ranges, texts and the version do not
