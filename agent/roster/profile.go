@@ -3,7 +3,6 @@ package roster
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 
@@ -30,8 +29,8 @@ type signalDoc struct {
 }
 
 // Remember keeps a profile for ever. A profile of the same fingerprint is replaced
-// when its version, texts or ranges differ: the layout of a row is the same. The
-// error says that the profile is not valid.
+// when its version, texts or ranges differ, for the units on test too: the layout of a row is
+// the same. The error says that the profile is not valid.
 func (r *Roster) Remember(p *telemetry.Profile) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -42,7 +41,7 @@ func (r *Roster) Remember(p *telemetry.Profile) error {
 func (r *Roster) remember(p *telemetry.Profile) error {
 	fp := p.Fingerprint()
 	old := r.profiles[fp]
-	if old == p || (old != nil && reflect.DeepEqual(old, p)) {
+	if old != nil && old.Equal(p) {
 		return nil
 	}
 	if err := p.Check(); err != nil {
@@ -51,6 +50,11 @@ func (r *Roster) remember(p *telemetry.Profile) error {
 	err := r.putProfile(p)
 	r.mu.Lock()
 	r.profiles[fp] = p
+	for _, u := range r.units {
+		if u.Profile == old {
+			u.Profile = p
+		}
+	}
 	if err != nil {
 		r.unsaved[fp] = true
 	}

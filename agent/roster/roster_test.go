@@ -165,10 +165,16 @@ func TestProfilesForEver(t *testing.T) {
 	if got := r.Profile(fp); !reflect.DeepEqual(got, dyno()) {
 		t.Errorf("got %+v, want %+v", got, dyno())
 	}
+	if err := r.Births("s", run("b", 2, 0)); err != nil {
+		t.Fatal(err)
+	}
 	newer := dyno()
 	newer.Version, newer.Signals[0].Max = 4, limit(600)
 	if err := r.Remember(newer); err != nil {
 		t.Fatal(err)
+	}
+	if got := r.Active()[0].Profile; got != newer {
+		t.Errorf("the unit on test has %+v, want %+v", got, newer)
 	}
 	kv.Close()
 	if got := open(t, store(t, dir)).Profile(fp); !reflect.DeepEqual(got, newer) {

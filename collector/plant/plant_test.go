@@ -306,6 +306,9 @@ func TestAnotherRangeIsShown(t *testing.T) {
 	changed.Signals[0].Max = &high
 	p.UnitBorn(at(6), cell, plant.Birth{Unit: "a", Profile: changed, Born: t0})
 	u := unit(t, p, at(6), "a")
+	if got := trend(p, 0, 10, time.Second); got != "5=5/5/5" {
+		t.Errorf("the trend is %q", got)
+	}
 	if f, _ := u.Values[0].Float(); u.Introduced <= before || u.Profile.Signals[0].Max != &high || f != 5 {
 		t.Errorf("introduced %d after %d, range %v, force %v", u.Introduced, before, u.Profile.Signals[0].Max, f)
 	}

@@ -94,7 +94,7 @@ func (t *Table) identify(n *node, m Message, now time.Time) (sparkplug.Envelope,
 	}
 	gap := 0
 	if env.HasSeq {
-		gap = n.seq.take(uint8(env.Seq), now)
+		gap = n.seq.take(env.Seq, now)
 	}
 	if env.Session != n.session {
 		r := t.drop(n, now, WrongSession, nil)

@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -270,8 +269,8 @@ func (n *node) follow(p *sparkplug.Payload, m Message, now time.Time) int {
 	if p.HasTimestamp {
 		n.skew.take(m.Received, p.Timestamp, 0, false)
 	}
-	if !p.HasSeq || p.Seq > math.MaxUint8 {
+	if !p.HasSeq {
 		return 0
 	}
-	return n.seq.take(uint8(p.Seq), now)
+	return n.seq.take(p.Seq, now)
 }

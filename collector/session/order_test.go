@@ -136,3 +136,27 @@ func TestSilenceEndsANode(t *testing.T) {
 	}
 	r.wantDrop(r.take(n.Data(reading(n, 1))), session.UnknownNode, true)
 }
+
+// TestNumbersAbove255AreNone: they open no gap, in whatever message they stand.
+func TestNumbersAbove255AreNone(t *testing.T) {
+	r, n := newRig(t, session.Config{}), edgetest.NewNode(group, "cell")
+	r.born(n)
+	// 300 would be 44 of 256, and more than 40 numbers from the next.
+	forged := func(m edgetest.Message) edgetest.Message {
+		p, err := sparkplug.Decode(m.Payload, sparkplug.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Seq = 300
+		m.Payload = p.Append(nil)
+		return m
+	}
+	for _, m := range []edgetest.Message{
+		forged(n.Heartbeat(sparkplug.Heartbeat{})), forged(n.UnitBirth(unit, 1, false)), forged(n.Data(reading(n, 1))),
+		forged(n.UnitDeath(unit)),
+	} {
+		if got := r.take(m); got.Gap != 0 {
+			t.Errorf("%s with seq 300: a gap of %d", m.Topic, got.Gap)
+		}
+	}
+}

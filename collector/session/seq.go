@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // sequence follows the seq numbers of one node's messages, 0 to 255 and round
 // again, and knows which are missing. The zero sequence takes any first number.
@@ -17,8 +20,12 @@ func (s *sequence) restart(seq uint8) {
 }
 
 // take follows one message and returns how many are missing before it. A number
-// that comes late fills its gap.
-func (s *sequence) take(seq uint8, now time.Time) int {
+// that comes late fills its gap, and one above 255 is none.
+func (s *sequence) take(number uint64, now time.Time) int {
+	if number > math.MaxUint8 {
+		return 0
+	}
+	seq := uint8(number)
 	if !s.started {
 		s.restart(seq)
 		return 0

@@ -19,7 +19,7 @@ type column struct {
 	typ    telemetry.Type
 }
 
-// maxLayouts bounds a table's layouts: a profile is a new pointer with every birth.
+// maxLayouts bounds a table's layouts: each cell has its own profiles.
 const maxLayouts = 1024
 
 // layoutOf returns the layout for records of profile p.

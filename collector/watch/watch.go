@@ -48,7 +48,7 @@ func Filters(text string) ([]string, error) {
 // Bounds of what is remembered; beyond them it is learnt anew.
 const (
 	maxLayouts = 65536
-	maxSignals = 1 << 20 // of profiles that are not equal
+	maxSignals = 1 << 20 // of different profiles
 )
 
 // layoutKey names what a layout is for.
@@ -64,7 +64,7 @@ type Decoder struct {
 	profiles map[uint64]*telemetry.Profile
 	layouts  map[layoutKey]sparkplug.Layout
 	pool     telemetry.Pool
-	signals  int // of profiles that came into the pool
+	signals  int // at most so many have the profiles of layouts
 }
 
 // NewDecoder returns a decoder that knows the given profiles.
@@ -276,8 +276,25 @@ func (d *Decoder) forget(n telemetry.Node) {
 	}
 }
 
+// count returns how many signals the profiles of the layouts have.
+func (d *Decoder) count() (n int) {
+	seen := map[*telemetry.Profile]bool{}
+	for _, l := range d.layouts {
+		if !seen[l.Profile] {
+			seen[l.Profile] = true
+			n += len(l.Profile.Signals)
+		}
+	}
+	return n
+}
+
 func (d *Decoder) learn(n telemetry.Node, b *sparkplug.UnitBirth) {
-	if len(d.layouts) >= maxLayouts || d.signals >= maxSignals {
+	full := len(d.layouts) >= maxLayouts
+	if d.signals >= maxSignals { // as far as was added up
+		d.signals = d.count()
+		full = full || d.signals >= maxSignals/2
+	}
+	if full {
 		clear(d.layouts)
 		d.pool, d.signals = telemetry.Pool{}, 0
 	}

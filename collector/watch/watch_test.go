@@ -175,9 +175,17 @@ func TestProfilesWithoutEnd(t *testing.T) {
 	}
 	other := edgetest.NewNode("line1", "other")
 	other.Profile = p
-	for i := range 1<<20/telemetry.MaxSignals + 1 {
+	const bound = 1 << 20 / telemetry.MaxSignals
+	for i := range bound + 1 {
 		p.Version = i + 1
 		decode(other.UnitBirth("unit", 1, false))
+	}
+	if decode(data).Record.Rows == nil {
+		t.Error("a profile that came in the place of the one before was counted as one more")
+	}
+	for i := range bound + 1 {
+		p.Version = i + 1
+		decode(other.UnitBirth(fmt.Sprint("unit-", i), 1, false))
 	}
 	if e := decode(data); e.Record.Rows != nil || len(e.Metrics) == 0 {
 		t.Errorf("a record behind the bound is %+v", e)

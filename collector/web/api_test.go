@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"andon.internal/collector/plant"
 	"andon.internal/collector/web"
 	"andon.internal/shared/sentinel"
 	"andon.internal/shared/telemetry"
@@ -148,12 +149,28 @@ func TestSeriesThatMemoryLacks(t *testing.T) {
 	})
 }
 
+// signalNamed is how a chart shows a signal.
+func signalNamed(series map[string]any, name string) map[string]any {
+	for _, s := range series["profile"].(map[string]any)["signals"].([]any) {
+		if s := s.(map[string]any); s["name"] == name {
+			return s
+		}
+	}
+	return nil
+}
+
 func TestSeriesFromHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := setUp(t)
 		time.Sleep(48 * time.Hour)
 		now := time.Now()
-		f.read("dyno-0001", now, 0, values(60, 400, true))
+		high, own := 90., *dyno // not as installed, and in another order
+		own.Signals = slices.Clone(dyno.Signals)
+		own.Signals[2].Max = &high
+		own.Signals[2], own.Signals[3] = own.Signals[3], own.Signals[2]
+		r := &telemetry.Record{Unit: "dyno-0001", Profile: &own, Born: now.Truncate(24 * time.Hour).UnixNano()}
+		r.Append(now.UnixNano(), 0, values(60, 400, true))
+		f.p.Record(now, cell, r, false)
 		from := now.Add(-8 * time.Hour)
 		f.history.series = web.Series{
 			Profile: dyno, Step: time.Minute,
@@ -164,6 +181,9 @@ func TestSeriesFromHistory(t *testing.T) {
 		f.history.runs = []web.Run{{Node: "cell-07", Born: from.Add(-time.Hour), Died: from.Add(6 * time.Minute)}}
 		got := f.get("/api/v1/units/austin-line1/dyno-0001/series?range=8h&signals=winding_temp_c&points=500", http.StatusOK)
 		// The run under way has nothing stored yet, and is a gap behind these.
+		if limit := signalNamed(got, "winding_temp_c")["plausible_max"]; limit != 90. {
+			t.Errorf("plausible up to %v, want what the unit's own profile says", limit)
+		}
 		if g, want := lines(from, got), "0s 3; 1m0s 4; 5m0s <nil>; gap 2m0s 5m0s"; !strings.HasPrefix(g, want) {
 			t.Errorf("got  %s\nwant %s", g, want)
 		}
@@ -234,7 +254,29 @@ func TestEachCellHasItsOwnProfile(t *testing.T) {
 	r := &telemetry.Record{Unit: "dyno-0002", Profile: &other, Born: now.Truncate(24 * time.Hour).UnixNano()}
 	r.Append(now.UnixNano(), 0, values(60, 300, true))
 	f.p.Record(now, telemetry.Node{Group: cell.Group, ID: "cell-08"}, r, false)
+	same := other
+	same.Signals = slices.Clone(other.Signals)
+	r = &telemetry.Record{Unit: "dyno-0003", Profile: &same, Born: r.Born}
+	r.Append(now.UnixNano(), 0, values(60, 300, true))
+	f.p.Record(now, telemetry.Node{Group: cell.Group, ID: "cell-09"}, r, false)
 	got := f.get("/api/v1/fleet", http.StatusOK)
+	if n := len(got["profiles"].(map[string]any)); n != 2 {
+		t.Errorf("%d profiles for two that differ", n)
+	}
+	// The heads of the columns say the same, so it is one line; with another unit it is not.
+	heading := func() int {
+		return strings.Count(f.do(http.MethodGet, "/", "").Body.String(), `<section class="line panel"`)
+	}
+	if n := heading(); n != 1 {
+		t.Errorf("%d lines of one kind", n)
+	}
+	fahrenheit := other
+	fahrenheit.Signals = slices.Clone(other.Signals)
+	fahrenheit.Signals[2].Unit = "degF"
+	f.p.UnitBorn(now, cell, plant.Birth{Unit: "dyno-0004", Profile: &fahrenheit, Born: now})
+	if n := heading(); n != 2 {
+		t.Errorf("%d lines of two kinds", n)
+	}
 	for i, want := range []float64{*dyno.Signals[2].Max, high} {
 		unit := got["units"].([]any)[i].(map[string]any)
 		profile := got["profiles"].(map[string]any)[unit["profile"].(string)].(map[string]any)

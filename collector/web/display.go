@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -83,6 +84,7 @@ type Profile struct {
 	Name    string   `json:"name"`
 	Signals []Signal `json:"signals"`
 	Fleet   []int    `json:"fleet"` // indexes of those on the fleet page
+	Line    string   `json:"line"`  // the same where the heads of their columns say the same
 }
 
 // displays works out profiles and remembers them.
@@ -131,18 +133,37 @@ func (d *displays) workOut(p *telemetry.Profile) *Profile {
 		}
 	}
 	out.Fleet = out.Fleet[:min(len(out.Fleet), fleetSignals)]
+	var heads []any
+	for _, i := range out.Fleet {
+		s := &out.Signals[i]
+		heads = append(heads, s.Name, s.Label, s.Unit, s.Max)
+	}
+	out.Line = out.Name + "-" + digest(heads)
 	out.ID = out.Name + "-" + digest(out)
 	return out
 }
 
+// with returns p with the signals of o where both have them: what the database knows of a unit
+// comes by the installed profile, and the unit is shown by its own.
+func (p *Profile) with(o *Profile) *Profile {
+	out := *p
+	out.Signals = slices.Clone(p.Signals)
+	for i := range out.Signals {
+		if at := slices.IndexFunc(o.Signals, func(s Signal) bool { return s.Name == out.Signals[i].Name }); at >= 0 {
+			out.Signals[i] = o.Signals[at]
+		}
+	}
+	return &out
+}
+
 // digest tells apart what is shown differently: cells may have profiles of one name with other
 // ranges, and a hash that can be forged would let one cell change what is shown of another.
-func digest(p *Profile) string {
-	shown, err := json.Marshal(p)
+func digest(shown any) string {
+	b, err := json.Marshal(shown)
 	if err != nil {
-		shown = nil // does not happen: all bounds are finite
+		b = nil // does not happen: all bounds are finite
 	}
-	sum := sha256.Sum256(shown)
+	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 

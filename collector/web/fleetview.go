@@ -84,6 +84,7 @@ type line struct {
 	Counts         counts
 	Signals        []Signal
 	Rows, Tiles    []unitRow
+	key            string
 }
 
 // A line with more units than rowsAll shows rowsSome of them as rows (on a wall none),
@@ -96,17 +97,17 @@ const (
 // linesOf sorts the units by line, the worst first.
 func linesOf(f *fleetView, view string, wall bool) (lines []line, all counts, worst *unitRow) {
 	alarms := worstAlarms(f.Alarms)
-	type key struct{ group, profile string }
+	type key struct{ group, line string }
 	index := map[key]int{}
 	for i := range f.Units {
 		u := &f.Units[i]
-		k := key{u.Group, u.Profile}
-		at, seen := index[k]
 		p := f.Profiles[u.Profile]
+		k := key{u.Group, p.Line}
+		at, seen := index[k]
 		if !seen {
 			at = len(lines)
 			index[k] = at
-			l := line{Group: u.Group, Profile: p.Name}
+			l := line{Group: u.Group, Profile: p.Name, key: p.Line}
 			for _, s := range p.Fleet {
 				l.Signals = append(l.Signals, p.Signals[s])
 			}
@@ -117,7 +118,7 @@ func linesOf(f *fleetView, view string, wall bool) (lines []line, all counts, wo
 		lines[at].Rows = append(lines[at].Rows, rowOf(u, p, p.Fleet, alarms[[2]string{u.Group, u.Unit}]))
 	}
 	slices.SortFunc(lines, func(a, b line) int {
-		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Profile, b.Profile))
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.key, b.key))
 	})
 	for i := range lines {
 		l := &lines[i]

@@ -37,6 +37,9 @@ func (w *Web) fromHistory(ctx context.Context, s *seriesView, u *plant.Unit, liv
 		return false, nil
 	}
 	s.Profile, s.StepMS = w.display.of(h.Profile), h.Step.Milliseconds()
+	if live {
+		s.Profile = s.Profile.with(w.display.of(u.Profile))
+	}
 	for i, t := range h.Times {
 		s.Times = append(s.Times, millis(t))
 		s.Sim = s.Sim || h.Qualities[i]&telemetry.QualitySimulated != 0

@@ -114,10 +114,11 @@ func (e *Engine) Born(now time.Time, s Subject, p *telemetry.Profile, backlog bo
 	n := e.node(now, s.Group, s.Node)
 	key := unitKey{s.Group, s.Unit}
 	u := e.units[key]
-	if u == nil || u.profile == nil || u.profile.Fingerprint() != p.Fingerprint() {
+	if u == nil || u.profile == nil || !u.profile.SameRow(p) {
 		u = e.newUnit(s, p, u)
 		e.units[key] = u
 	}
+	u.profile = p // its texts may be others than before
 	if !u.active || u.node != n {
 		u.heard = now
 	}

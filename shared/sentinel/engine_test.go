@@ -3,6 +3,7 @@ package sentinel_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ type rig struct {
 	next   uint64
 	second float64 // of the next reading of drive
 	log    []string
+	units  []string // of the figures that were told
 }
 
 func newRig(t *testing.T) *rig {
@@ -77,6 +79,9 @@ func newRig(t *testing.T) *rig {
 func (r *rig) note(list []sentinel.Transition) {
 	for _, x := range list {
 		r.log = append(r.log, fmt.Sprintf("%.1f %s %s", x.At.Sub(begin).Seconds(), x.Rule.Alarm, x.Kind))
+		for _, f := range x.Figures {
+			r.units = append(r.units, f.Unit)
+		}
 	}
 }
 
@@ -147,6 +152,22 @@ func TestThermalRunawayRaisesAfterItsDelayAndClears(t *testing.T) {
 	r.drive(120, func(s float64) (float64, float64, bool) { return 136 - 3*(s-40), 400, true })
 	if len(r.log) != 2 || !strings.HasSuffix(r.log[0], "thermal-runaway raised") || !strings.HasSuffix(r.log[1], "thermal-runaway cleared") {
 		t.Fatalf("told %q", r.log)
+	}
+}
+
+// A birth with another text in the midst of a run is told with it, and empties no window.
+func TestAnotherTextKeepsTheWindows(t *testing.T) {
+	r := newRig(t)
+	hot := func(s float64) (float64, float64, bool) { return 60 + 4*(s-20), 400, true }
+	r.drive(20, calm)
+	r.drive(33, hot)
+	changed := *dyno
+	changed.Signals = slices.Clone(dyno.Signals)
+	changed.Signals[changed.Index("winding_temp_c")].Unit = "degF"
+	r.note(r.engine.Born(r.now, subject, &changed, false))
+	r.drive(37, hot) // fewer readings than a slope needs
+	if len(r.log) != 1 || !slices.Equal(r.units, []string{"degF", "degF/min"}) {
+		t.Errorf("told %q in %v", r.log, r.units)
 	}
 }
 

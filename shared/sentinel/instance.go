@@ -42,7 +42,7 @@ type instance struct {
 // bound is a feature bound to a unit's profile.
 type bound struct {
 	name       string
-	unit       string
+	feature    *Feature
 	signal     int // place in the profile, or -1
 	minSamples int
 	figure     figure
@@ -66,7 +66,7 @@ func (i *instance) reset() {
 		}
 		feature := f.Feature
 		i.figures = append(i.figures, bound{
-			name: f.name, unit: unitOf(&feature, i.unit.profile), signal: i.unit.profile.Index(f.Signal),
+			name: f.name, feature: &feature, signal: i.unit.profile.Index(f.Signal),
 			minSamples: max(1, f.MinSamples), figure: kinds[f.Fn].make(&feature),
 		})
 	}

@@ -145,7 +145,7 @@ func (e *Engine) tell(k Kind, i *instance, now time.Time) {
 	}
 	for _, b := range i.figures {
 		if v, ok := i.env[b.name].(float64); ok {
-			t.Figures = append(t.Figures, Figure{b.name, v, b.unit})
+			t.Figures = append(t.Figures, Figure{b.name, v, unitOf(b.feature, i.unit.profile)})
 		}
 	}
 	// Of an announced death there is no silence to tell: it was decided at once.

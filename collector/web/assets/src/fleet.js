@@ -22,13 +22,15 @@ function lines() {
   const alarms = worstAlarms();
   const out = new Map();
   for (const u of store.units.values()) {
-    const key = u.group + " " + u.profile;
-    if (!out.has(key)) out.set(key, { key, group: u.group, profile: store.profiles[u.profile], rows: [], counts: { running: 0, idle: 0, stopped: 0, stale: 0 } });
+    const profile = store.profiles[u.profile];
+    const key = u.group + " " + profile.line;
+    if (!out.has(key)) out.set(key, { key, group: u.group, profile, rows: [], counts: { running: 0, idle: 0, stopped: 0, stale: 0 } });
     const line = out.get(key);
     const alarm = alarms.get(u.group + "/" + u.unit);
     line.counts[u.state]++;
-    const beyond = u.state !== "stopped" && u.v.some((v, i) => valueClass(line.profile.signals[line.profile.fleet[i]], v) === "limit");
-    line.rows.push({ u, alarm, rank: Math.max(rank(u.state, alarm), beyond ? NOTICED : 0) });
+    const signals = profile.fleet.map((i) => profile.signals[i]);
+    const beyond = u.state !== "stopped" && u.v.some((v, i) => valueClass(signals[i], v) === "limit");
+    line.rows.push({ u, alarm, signals, rank: Math.max(rank(u.state, alarm), beyond ? NOTICED : 0) });
   }
   const list = [...out.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   for (const l of list) l.rows.sort((a, b) => b.rank - a.rank || (a.u.unit < b.u.unit ? -1 : 1));
@@ -53,13 +55,12 @@ define(
     }
     #worst() {
       let worst = null;
-      for (const l of lines()) if (l.rows[0].rank > 4 && l.rows[0].rank > (worst?.rank ?? 0)) worst = { ...l.rows[0], profile: l.profile };
+      for (const l of lines()) if (l.rows[0].rank > 4 && l.rows[0].rank > (worst?.rank ?? 0)) worst = l.rows[0];
       const asOf = alarmsAsOf();
       if (!worst) return asOf ? html`${icon("warn")}No alarm of a unit was known at ${asOf}` : html`${icon("ok")}No unit in alarm`;
       // The value that says most: the first beyond a limit, else the first.
-      const signals = worst.profile.fleet.map((i) => worst.profile.signals[i]);
-      const i = Math.max(signals.findIndex((s, i) => valueClass(s, worst.u.v[i]) === "limit"), 0);
-      const s = signals[i];
+      const i = Math.max(worst.signals.findIndex((s, i) => valueClass(s, worst.u.v[i]) === "limit"), 0);
+      const s = worst.signals[i];
       return html`Worst <a href=${unitURL(worst.u.group, worst.u.unit)}>${worst.u.unit}</a> ${alarmMark(worst.alarm)}${
         s ? html` ${s.label} <b>${valueText(s, worst.u.v[i])}</b> ${s.unit ?? ""}` : nothing
       }`;
@@ -97,7 +98,7 @@ define(
           <small>${l.profile.name} · ${l.rows.length} units${STATES.map((s) => (!c[s] ? nothing : html` · ${s === "stale" ? html`<b>${c[s]} stale</b>` : `${c[s]} ${s}`}`))}</small>
         </h2>
         ${keep ? this.#table(l, l.rows.slice(0, keep)) : nothing}
-        ${keep < l.rows.length ? html`<ul class="tiles">${repeat(l.rows.slice(keep), (r) => r.u.k, (r) => this.#tile(l, r))}</ul>` : nothing}
+        ${keep < l.rows.length ? html`<ul class="tiles">${repeat(l.rows.slice(keep), (r) => r.u.k, (r) => this.#tile(r))}</ul>` : nothing}
       </section>`;
     }
     #table(l, rows) {
@@ -114,13 +115,13 @@ define(
           ${repeat(rows, (r) => r.u.k, (r) => html`<tr class="unit ${unitClass(r.u, r.alarm)}">
             <th scope="row"><a href=${unitURL(r.u.group, r.u.unit)}>${r.u.unit}</a>${isSim(r.u) ? html` ${sim}` : nothing}</th>
             <td class="state">${state(r.u.state)}${r.alarm ? alarmMark(r.alarm) : nothing}</td>
-            ${signals.map((s, i) => html`<td class="v" data-label=${s.unit ? s.label + " " + s.unit : s.label}>${value(s, r.u.v[i], r.u.spark?.[i])}</td>`)}
+            ${r.signals.map((s, i) => html`<td class="v" data-label=${s.unit ? s.label + " " + s.unit : s.label}>${value(s, r.u.v[i], r.u.spark?.[i])}</td>`)}
           </tr>`)}
         </tbody>
       </table>`;
     }
-    #tile(l, r) {
-      const s = l.profile.signals[l.profile.fleet[0]];
+    #tile(r) {
+      const s = r.signals[0];
       const v = r.u.v[0];
       return html`<li class="tile ${unitClass(r.u, r.alarm)}"><a href=${unitURL(r.u.group, r.u.unit)}><span class="name">${icon(r.alarm ? r.alarm.priority : r.u.state)}${r.u.unit}<span class="hidden-text"> ${r.u.state}${
         r.alarm ? `, ${r.alarm.priority} alarm ${r.alarm.rule}` : nothing

@@ -181,7 +181,7 @@ define(
         const signal = d.profile.signals.find((s) => s.name === line.name);
         const key = signal.unit || signal.name;
         if (!groups.has(key)) groups.set(key, []);
-        groups.get(key).push({ signal, line, index: d.profile.signals.indexOf(signal) });
+        groups.get(key).push({ signal, line });
       }
       const t = d.t.map((ms) => ms / 1000);
       let n = 0;
@@ -245,6 +245,8 @@ define(
       if (now - this.#drawnAt < 900 || store.frozen) return;
       this.#drawnAt = now;
       const detail = store.detail;
+      // The chart may be in the order of the installed profile, which the unit's need not have.
+      const order = store.profiles[store.units.get(detail?.k)?.profile]?.signals.map((s) => s.name) ?? [];
       for (const c of this.#charts) {
         const data = c.plot.data;
         const t = data[0];
@@ -252,7 +254,7 @@ define(
           t.push(detail.at / 1000);
           let k = 1;
           for (const l of c.lines) {
-            const v = detail.v[l.index];
+            const v = detail.v[order.indexOf(l.line.name)] ?? null;
             for (let n = c.extremes ? 3 : 1; n > 0; n--) data[k++].push(v);
           }
           while (t[0] * 1000 < store.now() - WINDOW - 5000) for (const column of data) column.shift();
