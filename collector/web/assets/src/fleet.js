@@ -108,7 +108,7 @@ define(
           <tr>
             <th scope="col">Unit</th>
             <th scope="col">State</th>
-            ${signals.map((s) => html`<th scope="col" class="v">${s.label} <span class="dim">${s.unit ?? ""}${s.max === undefined ? nothing : ` · max ${s.max}`}</span></th>`)}
+            ${signals.map((s) => html`<th scope="col" class="v"><span class="head">${s.label} <span class="dim">${s.unit ?? ""}</span></span>${s.max === undefined ? nothing : html` <span class="head dim">max ${s.max}</span>`}</th>`)}
           </tr>
         </thead>
         <tbody>
