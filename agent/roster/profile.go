@@ -53,6 +53,7 @@ func (r *Roster) remember(p *telemetry.Profile) error {
 	for _, u := range r.units {
 		if u.Profile == old {
 			u.Profile = p
+			r.signal()
 		}
 	}
 	if err != nil {

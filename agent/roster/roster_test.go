@@ -168,10 +168,16 @@ func TestProfilesForEver(t *testing.T) {
 	if err := r.Births("s", run("b", 2, 0)); err != nil {
 		t.Fatal(err)
 	}
+	<-r.Changed() // of the birth
 	newer := dyno()
 	newer.Version, newer.Signals[0].Max = 4, limit(600)
 	if err := r.Remember(newer); err != nil {
 		t.Fatal(err)
+	}
+	select {
+	case <-r.Changed():
+	default:
+		t.Error("a unit's profile changed, and nobody was told")
 	}
 	if got := r.Active()[0].Profile; got != newer {
 		t.Errorf("the unit on test has %+v, want %+v", got, newer)
